@@ -1,0 +1,342 @@
+//! Provisioning documents: `{kind, name, spec}` (design §5). What a person writes; parts compile it into what they
+//! need. Durations say their unit in the name; money is a decimal string; every default is the safe one (§5.4).
+
+use serde::{Deserialize, Serialize};
+
+/// The kinds of documents, in the order they are applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Deck,
+    FraudPolicy,
+    Carrier,
+    Account,
+    Trunk,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 5] = [Kind::Deck, Kind::FraudPolicy, Kind::Carrier, Kind::Account, Kind::Trunk];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Deck => "deck",
+            Kind::FraudPolicy => "fraud_policy",
+            Kind::Carrier => "carrier",
+            Kind::Account => "account",
+            Kind::Trunk => "trunk",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Kind> {
+        // Both `fraud_policy` and `FraudPolicy`, `trunk` and `trunks` are what people type.
+        let plain: String = name.chars().filter(|c| c.is_ascii_alphanumeric()).collect::<String>().to_ascii_lowercase();
+        Kind::ALL.into_iter().find(|k| {
+            let own: String = k.name().chars().filter(|c| *c != '_').collect();
+            plain == own || plain == format!("{own}s") || (own.ends_with('y') && plain == format!("{}ies", &own[..own.len() - 1]))
+        })
+    }
+}
+
+/// Who pays. A call's key is the root of its account's hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// Deck the account buys from; calls without a sell price are refused.
+    pub sell_deck: String,
+    /// Most the account may owe, in its deck's currency; none = no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credit_limit: Option<String>,
+    /// Fraud policy by name; none = `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fraud_policy: Option<String>,
+    /// Carriers this account's calls may go to; empty = all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub carriers: Vec<String>,
+    /// Carriers tried for one call.
+    #[serde(default = "default_max_attempts")]
+    pub max_attempts: u8,
+    /// Refuse routes that are expected to lose money.
+    #[serde(default)]
+    pub margin_guard: bool,
+    /// Left out of KPIs and billing (C-107).
+    #[serde(default)]
+    pub test: bool,
+}
+
+fn default_max_attempts() -> u8 {
+    4
+}
+
+/// Where an account's calls come in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trunk {
+    pub account: String,
+    /// `CIDR`, `IP` or `IP:PORT`; the most specific party of an address wins.
+    pub sources: Vec<String>,
+    #[serde(default = "default_channels")]
+    pub channels: u32,
+    #[serde(default = "default_cps")]
+    pub cps: u32,
+    /// Calls beyond `cps` that one moment may bring.
+    #[serde(default = "default_burst")]
+    pub burst: u32,
+    #[serde(default)]
+    pub numbers: NumberPlan,
+    #[serde(default)]
+    pub dial: DialPolicy,
+    /// Whole dialled strings that are emergency calls, beside `urn:service:sos`.
+    #[serde(default = "default_emergency")]
+    pub emergency: Vec<String>,
+    /// Refuse callers without a valid number.
+    #[serde(default)]
+    pub require_cli: bool,
+    /// Relay a carrier's lone 503 as it is, for PBXs that only fail over on it (P-10).
+    #[serde(default)]
+    pub relay_503: bool,
+}
+
+fn default_channels() -> u32 {
+    10
+}
+fn default_cps() -> u32 {
+    2
+}
+fn default_burst() -> u32 {
+    4
+}
+fn default_emergency() -> Vec<String> {
+    ["112", "911", "999"].map(str::to_owned).to_vec()
+}
+
+/// How the trunk writes numbers (R-01, S1-05).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NumberPlan {
+    /// Own country calling code, for national forms and for what counts as international; empty = numbers come in
+    /// international form only.
+    pub country_code: String,
+    /// Dialled before an international number, longest first wins: `00`, `011`.
+    pub international_prefixes: Vec<String>,
+    /// Dialled before a national number: `0`; empty = none.
+    pub national_prefix: String,
+    /// National significant number, digits.
+    pub national_min: u8,
+    pub national_max: u8,
+    /// Numbers without plus or prefix already are E.164 (wholesale habit).
+    pub bare_is_e164: bool,
+    /// Refuse numbers the plan says cannot exist, rather than record it (design §3).
+    pub refuse_invalid: bool,
+}
+
+impl Default for NumberPlan {
+    fn default() -> NumberPlan {
+        NumberPlan {
+            country_code: String::new(),
+            international_prefixes: vec!["00".to_owned(), "011".to_owned()],
+            national_prefix: String::new(),
+            national_min: 6,
+            national_max: 12,
+            bare_is_e164: true,
+            refuse_invalid: false,
+        }
+    }
+}
+
+/// What the trunk may dial. The defaults are the safe ones (§5.4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DialPolicy {
+    pub international: bool,
+    pub premium: bool,
+    /// Satellite and the risk list.
+    pub high_risk: bool,
+    /// Most a minute may cost the customer, in the deck's currency; none = no limit.
+    pub max_rate: Option<String>,
+    /// Most the trunk may spend in a UTC day; none = no limit.
+    pub daily_spend: Option<String>,
+    /// Number prefixes that pass whatever the switches say, and ones that never do.
+    pub allow: Vec<String>,
+    pub deny: Vec<String>,
+    /// Calls at once to one destination group; none = the trunk's channels.
+    pub group_channels: Option<u32>,
+    /// Calls at once, and in 12 h, to each high-risk group.
+    pub hot_spot_channels: u32,
+    pub hot_spot_calls_12h: u32,
+}
+
+impl Default for DialPolicy {
+    fn default() -> DialPolicy {
+        DialPolicy {
+            international: false,
+            premium: false,
+            high_risk: false,
+            max_rate: Some("0.25".to_owned()),
+            daily_spend: Some("50".to_owned()),
+            allow: Vec::new(),
+            deny: Vec::new(),
+            group_channels: None,
+            hot_spot_channels: 1,
+            hot_spot_calls_12h: 1,
+        }
+    }
+}
+
+/// Where calls go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Carrier {
+    /// `IP:PORT` calls are sent to; the first is used, the others are siblings that may send in-dialog requests.
+    pub addresses: Vec<String>,
+    /// Further `CIDR`, `IP` or `IP:PORT` that are this carrier.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
+    /// What the carrier charges.
+    pub deck: String,
+    /// Put before the E.164 digits in the Request-URI: `+`, a tech prefix, or nothing.
+    #[serde(default)]
+    pub prefix: String,
+    #[serde(default)]
+    pub channels: Option<u32>,
+    #[serde(default)]
+    pub cps: Option<u32>,
+    #[serde(default = "default_route_class")]
+    pub route_class: String,
+    /// Takes emergency calls; they go to such carriers first, in rank order.
+    #[serde(default)]
+    pub emergency: bool,
+    #[serde(default)]
+    pub suspended: bool,
+    #[serde(default)]
+    pub timers: CarrierTimers,
+    /// Final responses that move on to the next carrier, over the defaults of P-47.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advance_on: Vec<u16>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stop_on: Vec<u16>,
+}
+
+fn default_route_class() -> String {
+    "standard".to_owned()
+}
+
+/// P-46, per carrier; none = the node's setting.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CarrierTimers {
+    pub first_response_ms: Option<u64>,
+    pub pdd_ms: Option<u64>,
+    pub no_answer_ms: Option<u64>,
+}
+
+/// A rate sheet. `file` is read where `apply` runs, relative to the document; its bytes travel as chunks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deck {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The sheet itself, as CSV text, instead of a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csv: Option<String>,
+    /// Set when the document is accepted: the chunks' hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    #[serde(default = "default_currency")]
+    pub currency: String,
+    /// IANA zone of dates without a time.
+    #[serde(default = "default_timezone")]
+    pub timezone: String,
+    /// Decimal places of an amount and how it is rounded: `half_up`, `up`, `half_even`, `down`.
+    #[serde(default = "default_places")]
+    pub places: u8,
+    #[serde(default = "default_rounding")]
+    pub rounding: String,
+}
+
+fn default_currency() -> String {
+    "USD".to_owned()
+}
+fn default_timezone() -> String {
+    "UTC".to_owned()
+}
+fn default_places() -> u8 {
+    6
+}
+fn default_rounding() -> String {
+    "half_up".to_owned()
+}
+
+/// What the fraud stage judges, for accounts that name this policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FraudPolicy {
+    /// Judged per account and destination group.
+    pub rules: Vec<FraudRule>,
+    /// How long a block made by a critical verdict stands.
+    pub block_s: u64,
+    /// What a critical verdict blocks: `dest_group`, `high_risk` or `international`, of the account.
+    pub block_scope: String,
+    pub sip_code: u16,
+    pub teardown: bool,
+    /// Do not raise the same verdict for the same key again within this time.
+    pub cool_down_s: u64,
+    /// Number prefixes that are high risk, over the built-in list.
+    pub high_risk_prefixes: Vec<String>,
+    /// Destination groups that are never judged.
+    pub allow_groups: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FraudRule {
+    /// `concurrent_calls`, `calls_per_minute`, `spend` or `call_duration`.
+    pub feature: String,
+    /// `all`, `international` or `high_risk`: which destinations the rule watches.
+    #[serde(default = "default_watch")]
+    pub watch: String,
+    /// Window of `calls_per_minute` (always 60) and `spend`, seconds.
+    #[serde(default = "default_window")]
+    pub window_s: u64,
+    /// Thresholds: calls, money (decimal) or seconds; reached means hit; none = off.
+    #[serde(default)]
+    pub warning: Option<String>,
+    #[serde(default)]
+    pub critical: Option<String>,
+}
+
+fn default_watch() -> String {
+    "all".to_owned()
+}
+fn default_window() -> u64 {
+    600
+}
+
+impl Default for FraudPolicy {
+    /// F-01's defaults on high-risk destinations.
+    fn default() -> FraudPolicy {
+        let rule = |feature: &str, window_s, warning: &str, critical: &str| FraudRule {
+            feature: feature.to_owned(),
+            watch: "high_risk".to_owned(),
+            window_s,
+            warning: Some(warning.to_owned()),
+            critical: Some(critical.to_owned()),
+        };
+        FraudPolicy {
+            rules: vec![
+                rule("concurrent_calls", 600, "3", "6"),
+                rule("calls_per_minute", 60, "5", "20"),
+                rule("spend", 900, "5", "25"),
+                rule("call_duration", 600, "1800", "3600"),
+            ],
+            block_s: 3600,
+            block_scope: "dest_group".to_owned(),
+            sip_code: 403,
+            teardown: true,
+            cool_down_s: 60,
+            high_risk_prefixes: Vec::new(),
+            allow_groups: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What a leg's usage costs: the one charge function of the house. Live holds, fraud's accrual, the CDR and the
+//! invoice all call it, so they speak of the same money (design §4).
+
+use crate::v1::{Rounding, Terms};
+
+/// What a duration costs under some terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Charge {
+    /// Seconds after increments; 0 when not answered.
+    pub billed_s: u64,
+    /// One charge line, rounded once, in 1e-8 of the currency's unit.
+    pub amount_e8: i64,
+}
+
+/// whole seconds of an answered call, rounded up, at least one. Durations arrive cut to milliseconds.
+pub fn rated_seconds(duration_ms: u64) -> u64 {
+    duration_ms.div_ceil(1000).max(1)
+}
+
+/// the initial increment, then whole increments. Increments of 0 count as 1.
+pub fn billed_seconds(seconds: u64, initial_s: u32, increment_s: u32) -> u64 {
+    let initial = u64::from(initial_s);
+    let increment = u64::from(increment_s).max(1);
+    if seconds <= initial { initial.max(1) } else { initial + (seconds - initial).div_ceil(increment) * increment }
+}
+
+impl Terms {
+    /// The charge of an answered leg that lasted `duration_ms`: connect fee + rate · billed / 60, exact as a ratio of
+    /// integers, rounded once to `places`. Saturates at the largest amount there is.
+    pub fn charge(&self, duration_ms: u64) -> Charge {
+        let billed_s = billed_seconds(rated_seconds(duration_ms), self.initial_s, self.increment_s);
+        // In units of 1e-12 / 60.
+        let exact = i128::from(self.connect_fee_e12) * 60 + i128::from(self.rate_e12) * i128::from(billed_s);
+        let places = self.places.min(crate::money::AMOUNT_PLACES);
+        let unit = 60 * 10i128.pow(crate::money::RATE_PLACES - places);
+        let rounded = round_ratio(exact, unit, self.rounding()) * 10i128.pow(crate::money::AMOUNT_PLACES - places);
+        let amount_e8 = i64::try_from(rounded).unwrap_or(if rounded < 0 { i64::MIN } else { i64::MAX });
+        Charge { billed_s, amount_e8 }
+    }
+
+    /// `initial/increment`, as the trade writes it.
+    pub fn increments(&self) -> String {
+        format!("{}/{}", self.initial_s, self.increment_s)
+    }
+}
+
+/// `numerator / unit` as a whole number; halves and remainders are judged on the magnitude.
+fn round_ratio(numerator: i128, unit: i128, rounding: Rounding) -> i128 {
+    let magnitude = numerator.abs();
+    let (whole, rest) = (magnitude / unit, magnitude % unit);
+    let up = match rounding {
+        Rounding::HalfUp => rest * 2 >= unit,
+        Rounding::Up => rest > 0,
+        Rounding::HalfEven => rest * 2 > unit || (rest * 2 == unit && whole % 2 == 1),
+        Rounding::Down => false,
+    };
+    let rounded = whole + i128::from(up);
+    if numerator < 0 { -rounded } else { rounded }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::money::{format_scaled, parse_scaled};
+
+    fn terms(plan: &str, rate: &str, connect: &str) -> Terms {
+        let (initial, increment) = plan.split_once('/').map(|(a, b)| (a.parse(), b.parse())).unwrap_or((Ok(1), Ok(1)));
+        Terms {
+            rate_e12: parse_scaled(rate, 12).expect("rate"),
+            connect_fee_e12: parse_scaled(connect, 12).expect("fee"),
+            initial_s: initial.expect("initial"),
+            increment_s: increment.expect("increment"),
+            places: 6,
+            ..Terms::default()
+        }
+    }
+
+    #[test]
+    fn r_10_test_vectors_are_exact() {
+        for (plan, ms, rate, connect, billed, amount) in [
+            ("6/6", 10_000, "0.0100", "0", 12, "0.002000"),
+            ("6/6", 6_000, "0.0080", "0", 6, "0.000800"),
+            ("6/6", 6_001, "0.0080", "0", 12, "0.001600"),
+            ("6/6", 400, "0.0080", "0", 6, "0.000800"),
+            ("30/6", 31_000, "0.1200", "0", 36, "0.072000"),
+            ("30/6", 30_000, "0.0090", "0", 30, "0.004500"),
+            ("60/60", 10_000, "0.0500", "0", 60, "0.050000"),
+            ("60/60", 60_001, "0.1850", "0", 120, "0.370000"),
+            ("60/1", 61_200, "0.2500", "0", 62, "0.258333"),
+            ("1/1", 30_100, "0.0125", "0", 31, "0.006458"),
+            ("1/1", 1, "0.0077", "0", 1, "0.000128"),
+            ("1/1", 3_599_999, "0.0077", "0", 3600, "0.462000"),
+            ("1/1", 90_000, "0.0600", "0.02", 90, "0.110000"),
+            // The surcharge of 0.25 a minute belongs to the same line, so it adds to the rate.
+            ("1/1", 75_000, "0.2620", "0", 75, "0.327500"),
+        ] {
+            let charge = terms(plan, rate, connect).charge(ms);
+            assert_eq!((charge.billed_s, format_scaled(charge.amount_e8, 8, 6).as_str()), (billed, amount), "{plan} {ms} ms at {rate}");
+        }
+        let four_up = Terms { places: 4, rounding: Rounding::Up.into(), ..terms("1/1", "0.0125", "0") };
+        assert_eq!(format_scaled(four_up.charge(30_100).amount_e8, 8, 4), "0.0065");
+    }
+
+    #[test]
+    fn r_08_halves_go_up_or_to_even_as_the_tariff_says() {
+        // 60 s at 0.0000025 a minute is exactly half a millionth above 0.000002.
+        let half = terms("60/60", "0.0000025", "0");
+        assert_eq!(half.charge(60_000).amount_e8, 300);
+        assert_eq!(Terms { rounding: Rounding::HalfEven.into(), ..half.clone() }.charge(60_000).amount_e8, 200);
+        assert_eq!(Terms { rounding: Rounding::Down.into(), ..half }.charge(60_000).amount_e8, 200);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn r_07_billed_is_minimal(s in 1u64..200_000, initial in 0u32..400, inc in 1u32..400) {
+            let billed = billed_seconds(s, initial, inc);
+            let floor = u64::from(initial);
+            assert!(billed >= s && billed >= floor);
+            assert!(billed == floor || (billed - floor).is_multiple_of(u64::from(inc)));
+            assert!(billed == floor.max(1) || billed - u64::from(inc) < s, "one increment less would not cover the call");
+        }
+
+        #[test]
+        fn r_06_whole_seconds_cover_the_call(ms in 0u64..10_000_000) {
+            let s = rated_seconds(ms);
+            assert!(s >= 1 && s * 1000 >= ms && (s == 1 || (s - 1) * 1000 < ms));
+        }
+    }
+}
