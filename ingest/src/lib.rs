@@ -1,1 +1,19 @@
+//! Movement and storage, in the order data flows: the event log, the threads that follow it, what is read off it.
 
+pub mod conformance;
+pub mod embedded;
+
+pub mod follow;
+pub mod project;
+pub mod runner;
+pub mod tick;
+pub mod worker;
+
+pub mod inspect;
+
+pub use embedded::{EmbeddedLog, Options};
+pub use follow::follow;
+pub use project::Projector;
+pub use runner::{Runner, RunnerOptions};
+pub use tick::Ticker;
+pub use worker::{WorkerHandle, WorkerState};

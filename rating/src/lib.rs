@@ -1,1 +1,11 @@
+//! Money and routes, pure: rate sheets, the rating of files of calls, and the choice of carriers. No clock, no files,
+//! no tokio, no randomness: time and input are arguments, effects are return values.
 
+pub mod deck;
+pub mod rate_file;
+pub mod routing;
+
+pub mod ledger;
+pub mod mediation;
+
+mod lines;

@@ -4,6 +4,8 @@
 /// A refusal is a value with one meaning, not a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Refusal {
+    /// From an address nobody announced: dropped in silence, the status is only for the record (S1-16c).
+    UnknownSource,
     /// The request cannot be served as SIP: P-01's checks.
     BadRequest,
     UriScheme,
@@ -49,8 +51,8 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub const ALL: [Refusal; 26] = [
-        Refusal::BadRequest, Refusal::UriScheme, Refusal::BadExtension, Refusal::LoopDetected, Refusal::TooManyHops,
+    pub const ALL: [Refusal; 27] = [
+        Refusal::UnknownSource, Refusal::BadRequest, Refusal::UriScheme, Refusal::BadExtension, Refusal::LoopDetected, Refusal::TooManyHops,
         Refusal::Merged, Refusal::Draining, Refusal::LogUnavailable, Refusal::Overload, Refusal::InvalidNumber,
         Refusal::CpsLimit, Refusal::Blocked, Refusal::InvalidCli, Refusal::InternationalOff, Refusal::PremiumOff,
         Refusal::HighRiskOff, Refusal::DestinationDenied, Refusal::NoSellPrice, Refusal::RateBlocked,
@@ -85,6 +87,7 @@ impl Refusal {
 
     fn row(self) -> (&'static str, u16, u8, &'static str) {
         match self {
+            Refusal::UnknownSource => ("unknown_source", 403, 21, "Forbidden"),
             Refusal::BadRequest => ("bad_request", 400, 127, "Bad Request"),
             Refusal::UriScheme => ("uri_scheme", 416, 127, "Unsupported URI Scheme"),
             Refusal::BadExtension => ("bad_extension", 420, 127, "Bad Extension"),

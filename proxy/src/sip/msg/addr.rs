@@ -35,7 +35,9 @@ pub fn parse_name_addr(b: &[u8]) -> Result<NameAddr<'_>, HeaderError> {
         return bracketed(b, Some(&b[start..end]), open);
     }
     // Display names outside quotes are tokens; bytes of UTF-8 are let through, they end nothing.
-    let stop = lex::skip_while(b, start, |c| lex::is_token(c) || lex::is_lws(c) || c >= 0x80);
+    let stop = lex::skip_while(b, start, |c| {
+        lex::is_token(c) || lex::is_lws(c) || c >= 0x80
+    });
     if b.get(stop) == Some(&b'<') {
         let (from, to) = lex::trim(b, start, stop);
         return bracketed(b, (to > from).then(|| &b[from..to]), stop);
@@ -43,12 +45,21 @@ pub fn parse_name_addr(b: &[u8]) -> Result<NameAddr<'_>, HeaderError> {
     bare(b, start)
 }
 
-fn bracketed<'a>(b: &'a [u8], display: Option<&'a [u8]>, open: usize) -> Result<NameAddr<'a>, HeaderError> {
-    let len = memchr::memchr(b'>', &b[open..]).ok_or(HeaderError::here(open, HeaderFault::Bracket))?;
+fn bracketed<'a>(
+    b: &'a [u8],
+    display: Option<&'a [u8]>,
+    open: usize,
+) -> Result<NameAddr<'a>, HeaderError> {
+    let len =
+        memchr::memchr(b'>', &b[open..]).ok_or(HeaderError::here(open, HeaderFault::Bracket))?;
     let close = open + len;
     let uri = &b[open + 1..close];
     check_uri(uri).map_err(|e| e.placed(open as u32 + 1, None))?;
-    Ok(NameAddr { display, uri, params: Params::of_header(b, close + 1)? })
+    Ok(NameAddr {
+        display,
+        uri,
+        params: Params::of_header(b, close + 1)?,
+    })
 }
 
 fn bare(b: &[u8], start: usize) -> Result<NameAddr<'_>, HeaderError> {
@@ -58,7 +69,11 @@ fn bare(b: &[u8], start: usize) -> Result<NameAddr<'_>, HeaderError> {
     if let Some(at) = uri.iter().position(|&c| matches!(c, b'?' | b',')) {
         return Err(HeaderError::here(start + at, HeaderFault::Unbracketed));
     }
-    Ok(NameAddr { display: None, uri, params: Params::of_header(b, end)? })
+    Ok(NameAddr {
+        display: None,
+        uri,
+        params: Params::of_header(b, end)?,
+    })
 }
 
 /// A scheme, something after it, and no character that no URI has.

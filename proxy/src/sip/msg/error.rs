@@ -144,12 +144,21 @@ pub enum HeaderFault {
 impl HeaderError {
     /// A 400 fault in a value parsed by itself.
     pub(super) fn here(offset: usize, what: HeaderFault) -> HeaderError {
-        HeaderError { offset: offset as u32, status: 400, header: None, what }
+        HeaderError {
+            offset: offset as u32,
+            status: 400,
+            header: None,
+            what,
+        }
     }
 
     /// The same fault, placed in a message: `base` is where the value starts.
     pub(super) fn placed(self, base: u32, header: Option<Header>) -> HeaderError {
-        HeaderError { offset: self.offset + base, header, ..self }
+        HeaderError {
+            offset: self.offset + base,
+            header,
+            ..self
+        }
     }
 }
 
@@ -157,8 +166,10 @@ impl std::error::Error for HeaderError {}
 
 impl std::fmt::Display for HeaderError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let place = self.header.map_or("value", Header::name);
-        write!(f, "{place}: {} at byte {}", self.what, self.offset)
+        if let Some(header) = self.header {
+            write!(f, "{}: ", header.name())?;
+        }
+        write!(f, "{} at byte {}", self.what, self.offset)
     }
 }
 

@@ -15,7 +15,10 @@ const fn classes() -> [u8; 256] {
         let b = i as u8;
         let mut class = 0;
         if b.is_ascii_alphanumeric()
-            || matches!(b, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+            || matches!(
+                b,
+                b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
+            )
         {
             class |= TOKEN;
         }
@@ -76,20 +79,17 @@ pub(super) fn all_token(b: &[u8]) -> bool {
 
 /// Index of the first byte at or after `i` that is not LWS.
 #[inline]
-pub(super) fn skip_lws(b: &[u8], mut i: usize) -> usize {
-    while i < b.len() && is_lws(b[i]) {
-        i += 1;
-    }
-    i
+pub(super) fn skip_lws(b: &[u8], i: usize) -> usize {
+    skip_while(b, i, is_lws)
 }
 
-/// Index one past the run of bytes of a class that starts at `i`.
+/// Index one past the run of bytes of a class that starts at `i`; `i` may be the end, not beyond it.
 #[inline]
-pub(super) fn skip_while(b: &[u8], mut i: usize, class: impl Fn(u8) -> bool) -> usize {
-    while i < b.len() && class(b[i]) {
-        i += 1;
-    }
-    i
+pub(super) fn skip_while(b: &[u8], i: usize, class: impl Fn(u8) -> bool) -> usize {
+    b[i..]
+        .iter()
+        .position(|&c| !class(c))
+        .map_or(b.len(), |run| i + run)
 }
 
 /// The bounds of `b[start..end]` without LWS on either side.
@@ -134,7 +134,9 @@ pub(super) fn decimal(b: &[u8]) -> Option<u64> {
 /// for their characters only: whoever needs the address parses it.
 pub(super) fn host_end(b: &[u8], i: usize) -> Option<usize> {
     if b.get(i) == Some(&b'[') {
-        let end = skip_while(b, i + 1, |c| c.is_ascii_hexdigit() || c == b':' || c == b'.');
+        let end = skip_while(b, i + 1, |c| {
+            c.is_ascii_hexdigit() || c == b':' || c == b'.'
+        });
         return (end > i + 1 && b.get(end) == Some(&b']')).then_some(end + 1);
     }
     let end = skip_while(b, i, is_host);

@@ -33,7 +33,10 @@ impl<'a> Params<'a> {
         while let Some(param) = next(b, at)? {
             at = param.end;
         }
-        Ok(Params { bytes: &b[from..], escaped: false })
+        Ok(Params {
+            bytes: &b[from..],
+            escaped: false,
+        })
     }
 
     /// The same for the parameters of a URI, `b[from..to]`.
@@ -43,7 +46,10 @@ impl<'a> Params<'a> {
 
     /// Parameters that the caller has walked to the end without error.
     pub(super) fn of_checked(b: &'a [u8], from: usize) -> Params<'a> {
-        Params { bytes: &b[from..], escaped: false }
+        Params {
+            bytes: &b[from..],
+            escaped: false,
+        }
     }
 
     /// The parameters as received, from the first `;`; empty when there are none.
@@ -64,7 +70,9 @@ impl<'a> Params<'a> {
 
     /// The first parameter of a name (any case): none when it is not there, `Some(None)` when it has no value.
     pub fn get(&self, name: &[u8]) -> Option<Option<&'a [u8]>> {
-        self.iter().find(|p| self.named(p.name, name)).map(|p| p.value)
+        self.iter()
+            .find(|p| self.named(p.name, name))
+            .map(|p| p.value)
     }
 
     /// True when the parameter is there, with or without value.
@@ -72,14 +80,11 @@ impl<'a> Params<'a> {
         self.get(name).is_some()
     }
 
-    /// How often a parameter stands.
-    pub(super) fn count(&self, name: &[u8]) -> usize {
-        self.iter().filter(|p| self.named(p.name, name)).count()
-    }
-
     fn named(&self, received: &[u8], name: &[u8]) -> bool {
         if self.escaped && received.contains(&b'%') {
-            unescaped(received).map(|b| b.to_ascii_lowercase()).eq(name.iter().map(u8::to_ascii_lowercase))
+            unescaped(received)
+                .map(|b| b.to_ascii_lowercase())
+                .eq(name.iter().map(u8::to_ascii_lowercase))
         } else {
             received.eq_ignore_ascii_case(name)
         }
@@ -88,7 +93,9 @@ impl<'a> Params<'a> {
 
 /// The text of a quoted string without its quotes (backslashes kept); anything else unchanged.
 pub fn unquoted(b: &[u8]) -> &[u8] {
-    b.strip_prefix(b"\"").and_then(|b| b.strip_suffix(b"\"")).unwrap_or(b)
+    b.strip_prefix(b"\"")
+        .and_then(|b| b.strip_suffix(b"\""))
+        .unwrap_or(b)
 }
 
 /// The parameter after position `at`, none at the end. Error offsets count from the start of `b`.
@@ -107,7 +114,12 @@ pub(super) fn next(b: &[u8], at: usize) -> Result<Option<Param<'_>>, HeaderError
     let name = &b[start..name_end];
     let equals = lex::skip_lws(b, name_end);
     if b.get(equals) != Some(&b'=') {
-        return Ok(Some(Param { name, value: None, start, end: name_end }));
+        return Ok(Some(Param {
+            name,
+            value: None,
+            start,
+            end: name_end,
+        }));
     }
     let from = lex::skip_lws(b, equals + 1);
     let end = if b.get(from) == Some(&b'"') {
@@ -118,7 +130,12 @@ pub(super) fn next(b: &[u8], at: usize) -> Result<Option<Param<'_>>, HeaderError
     if end == from {
         return Err(HeaderError::here(from, HeaderFault::EmptyParam));
     }
-    Ok(Some(Param { name, value: Some(&b[from..end]), start, end }))
+    Ok(Some(Param {
+        name,
+        value: Some(&b[from..end]),
+        start,
+        end,
+    }))
 }
 
 /// The bytes of a URI part with `%HH` undone; a `%` that escapes nothing stands for itself.

@@ -73,7 +73,10 @@ impl<'a> Uri<'a> {
     pub fn is_sos(&self) -> bool {
         const SOS: &[u8] = b"service:sos";
         self.scheme == Scheme::Urn
-            && self.opaque.get(..SOS.len()).is_some_and(|s| s.eq_ignore_ascii_case(SOS))
+            && self
+                .opaque
+                .get(..SOS.len())
+                .is_some_and(|s| s.eq_ignore_ascii_case(SOS))
             && matches!(self.opaque.get(SOS.len()), None | Some(b'.'))
     }
 
@@ -87,7 +90,9 @@ impl<'a> Uri<'a> {
             let info = &b[from..from + len];
             match memchr::memchr(b':', info) {
                 Some(0) => return Err(HeaderError::here(from, HeaderFault::Uri)),
-                Some(colon) => (self.user, self.password) = (Some(&info[..colon]), Some(&info[colon + 1..])),
+                Some(colon) => {
+                    (self.user, self.password) = (Some(&info[..colon]), Some(&info[colon + 1..]))
+                }
                 None => self.user = Some(info),
             }
             at = from + len + 1;
@@ -103,7 +108,11 @@ impl<'a> Uri<'a> {
         }
         let params_end = memchr::memchr(b'?', &b[at..]).map_or(b.len(), |len| at + len);
         if params_end > at && b[at] != b';' {
-            let what = if self.port.is_some() { HeaderFault::Port } else { HeaderFault::Host };
+            let what = if self.port.is_some() {
+                HeaderFault::Port
+            } else {
+                HeaderFault::Host
+            };
             return Err(HeaderError::here(at, what));
         }
         self.params = Params::of_uri(b, at, params_end)?;
@@ -112,7 +121,9 @@ impl<'a> Uri<'a> {
     }
 
     fn read_tel(&mut self, b: &'a [u8], from: usize) -> Result<(), HeaderError> {
-        let number = |c: u8| c.is_ascii_hexdigit() || matches!(c, b'+' | b'-' | b'.' | b'(' | b')' | b'*' | b'#');
+        let number = |c: u8| {
+            c.is_ascii_hexdigit() || matches!(c, b'+' | b'-' | b'.' | b'(' | b')' | b'*' | b'#')
+        };
         let end = lex::skip_while(b, from, number);
         if end == from || !matches!(b.get(end), None | Some(b';')) {
             return Err(HeaderError::here(end, HeaderFault::Uri));
@@ -125,7 +136,9 @@ impl<'a> Uri<'a> {
 
 /// The scheme and where the rest starts.
 pub(super) fn scheme(b: &[u8]) -> Result<(Scheme<'_>, usize), HeaderError> {
-    let end = lex::skip_while(b, 0, |c| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'-' | b'.'));
+    let end = lex::skip_while(b, 0, |c| {
+        c.is_ascii_alphanumeric() || matches!(c, b'+' | b'-' | b'.')
+    });
     if end == 0 || !b[0].is_ascii_alphabetic() || b.get(end) != Some(&b':') {
         return Err(HeaderError::here(end, HeaderFault::Scheme));
     }

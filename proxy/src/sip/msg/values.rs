@@ -29,7 +29,12 @@ pub struct Values<'m, 'a> {
 
 impl<'m, 'a> Values<'m, 'a> {
     pub(super) fn new(msg: &'m Msg<'a>, header: Header, line: usize) -> Values<'m, 'a> {
-        Values { msg, header, line, rest: None }
+        Values {
+            msg,
+            header,
+            line,
+            rest: None,
+        }
     }
 }
 
@@ -51,7 +56,10 @@ impl<'a> Iterator for Values<'_, 'a> {
         let stop = at + value_len(&buf[at..end]);
         let (from, to) = lex::trim(buf, at, stop);
         let value = Value {
-            span: Span { start: from as u32, end: to as u32 },
+            span: Span {
+                start: from as u32,
+                end: to as u32,
+            },
             bytes: &buf[from..to],
             header: self.header,
             line: self.line as u16,

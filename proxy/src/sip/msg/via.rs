@@ -99,19 +99,29 @@ impl<'a> Via<'a> {
             None => None,
             Some(digits) => {
                 let port = lex::decimal(digits).and_then(|n| u16::try_from(n).ok());
-                Some(port.ok_or(HeaderError::here(param.end - digits.len(), HeaderFault::Port))?)
+                Some(port.ok_or(HeaderError::here(
+                    param.end - digits.len(),
+                    HeaderFault::Port,
+                ))?)
             }
         };
         let base = self.span.start;
         self.rport = Some(port);
-        self.rport_span = Some(Span { start: base + param.start as u32, end: base + param.end as u32 });
+        self.rport_span = Some(Span {
+            start: base + param.start as u32,
+            end: base + param.end as u32,
+        });
         Ok(())
     }
 }
 
 fn token(b: &[u8], at: usize) -> Result<usize, HeaderError> {
     let end = lex::skip_while(b, at, lex::is_token);
-    if end == at { Err(HeaderError::here(at, HeaderFault::Token)) } else { Ok(end) }
+    if end == at {
+        Err(HeaderError::here(at, HeaderFault::Token))
+    } else {
+        Ok(end)
+    }
 }
 
 fn slash(b: &[u8], at: usize) -> Result<usize, HeaderError> {

@@ -1,0 +1,181 @@
+//! What the API needs from the rest of the house. The program's wiring implements these traits; tests have their own.
+
+use futures::future::BoxFuture;
+use serde::Serialize;
+use serde_json::Value;
+use thiserror::Error;
+pub use tollgate_schemas::control::Kind;
+use tollgate_schemas::{id::Id, v1::BlockScope};
+
+/// The part behind a port cannot answer. Refusals are values, not faults.
+#[derive(Debug, Error)]
+pub enum Fault {
+    /// Retryable: the log or the proxy is away, or too slow.
+    #[error("not available now: {0}")]
+    Unavailable(String),
+    /// Terminal for this request: a defect on our side.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// One provisioning command.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Command {
+    pub kind: Kind,
+    pub name: String,
+    /// The spec as JSON; none = remove the resource.
+    pub spec: Option<Value>,
+    /// Id of the key it came with.
+    pub actor: String,
+    pub reason: String,
+    /// Decide, but write nothing.
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// `position`: how many control events are applied with this one; on a dry run, without it.
+    Accepted { position: u64 },
+    Refused { problems: Vec<Problem> },
+}
+
+/// One mistake in a document: where (`dial.max_rate`; empty = the whole) and what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    pub path: String,
+    pub message: String,
+}
+
+/// A provisioning document in force.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Document {
+    pub kind: Kind,
+    pub name: String,
+    pub spec: Value,
+}
+
+/// Provisioning: appends commands, answers after the owner's decision, reads what is in force.
+pub trait Control: Send + Sync + 'static {
+    fn submit(&self, command: Command) -> BoxFuture<'_, Result<Decision, Fault>>;
+    fn get(&self, kind: Kind, name: &str) -> Option<Document>;
+    fn list(&self, kind: Kind) -> Vec<Document>;
+}
+
+/// Which live calls; every given condition must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CallFilter {
+    /// Root account of the key that asks; none only for an operator's key.
+    pub tenant: Option<String>,
+    pub call_uuid: Option<Id>,
+    pub account: Option<String>,
+    pub trunk: Option<String>,
+    pub carrier: Option<String>,
+    pub state: Option<String>,
+}
+
+impl CallFilter {
+    /// Whether a call is meant, for implementations that have no index.
+    pub fn admits(&self, call: &LiveCall) -> bool {
+        let is = |want: &Option<String>, have: &str| want.as_deref().is_none_or(|w| w == have);
+        is(&self.tenant, &call.root_account)
+            && self.call_uuid.is_none_or(|id| id == call.call_uuid)
+            && is(&self.account, &call.account)
+            && is(&self.trunk, &call.trunk)
+            && is(&self.carrier, &call.carrier)
+            && is(&self.state, call.state)
+    }
+}
+
+/// A call that is up or being set up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LiveCall {
+    pub call_uuid: Id,
+    pub account: String,
+    pub root_account: String,
+    pub trunk: String,
+    /// Carrier of the running attempt; empty before the first.
+    pub carrier: String,
+    pub a_number: String,
+    pub b_number: String,
+    pub dest_group: String,
+    /// `trying`, `ringing`, `answered` or `ending`.
+    pub state: &'static str,
+    pub attempt_no: u32,
+    /// UTC microseconds.
+    pub invite_us: i64,
+    pub answer_us: Option<i64>,
+    /// Price per minute in decimal text.
+    pub sell_rate: String,
+    pub currency: String,
+    /// What the customer owes for it so far, 1e-8 of the unit.
+    pub spent_e8: i64,
+    pub emergency: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndResult {
+    /// The teardown has begun; its end is an event.
+    Ending,
+    /// No such call is up.
+    Unknown,
+}
+
+/// The proxy as it stands now.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct NodeStats {
+    pub node_id: String,
+    pub uptime_s: u64,
+    /// All calls known, and those answered.
+    pub calls_up: u64,
+    pub calls_answered: u64,
+    /// New INVITEs in the last whole second, and the mean of the last ten in tenths of a call per second.
+    pub cps_1s: u64,
+    pub cps_10s_tenths: u64,
+    pub draining: bool,
+    /// `good`, `slow` or `failing`: whether the log can take new calls.
+    pub log_health: String,
+}
+
+/// Calls that are up.
+pub trait Calls: Send + Sync + 'static {
+    /// In any order; must not block for long.
+    fn live(&self, filter: &CallFilter) -> Vec<LiveCall>;
+    /// Answers once the order to end the call is durable.
+    fn end(&self, call: Id, actor: &str, reason: &str) -> BoxFuture<'_, Result<EndResult, Fault>>;
+    fn stats(&self) -> NodeStats;
+}
+
+/// A block somebody orders. The event's `key` must be the root account of `scope.account` (or of the trunk's account);
+/// empty where the scope names neither: [`crate::Views`] shows a block to a tenant by it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewBlock {
+    pub scope: BlockScope,
+    pub reason: String,
+    /// Seconds from now; none = until lifted.
+    pub expires_s: Option<u64>,
+    /// End the calls that are up, too.
+    pub teardown: bool,
+    pub sip_code: u16,
+    pub actor: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LiftResult {
+    Lifted,
+    Unknown,
+}
+
+pub trait Blocks: Send + Sync + 'static {
+    /// Answers with the block's id once it is durable.
+    fn place(&self, block: NewBlock) -> BoxFuture<'_, Result<Id, Fault>>;
+    /// Lifting a block that is no longer active changes nothing and is `Lifted`.
+    fn lift(&self, block: Id, actor: &str, reason: &str) -> BoxFuture<'_, Result<LiftResult, Fault>>;
+}
+
+/// What `/readyz` says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    pub ready: bool,
+    /// What is waited for, in words; empty when ready.
+    pub waiting_for: Vec<String>,
+}

@@ -1,0 +1,142 @@
+//! The rows of the table.
+
+use tollgate_schemas::control::Kind;
+
+use super::{Access, Content, Form, Gives, Param, Route, Takes, Verb};
+use crate::{alerts, auth::Scope, blocks, calls, cdrs, control, health, openapi, portal, reports, stats, stream};
+
+const fn param(name: &'static str, form: Form, about: &'static str) -> Param {
+    Param { name, form, about }
+}
+
+const LIMIT: Param = param("limit", Form::Whole { from: 1, to: 1000, default: 100 }, "Most items of a page");
+const CURSOR: Param = param("cursor", Form::Text, "`next_cursor` of the page before; belongs to its filter");
+const SINCE: Param = param("since", Form::Time, "From this time on");
+const UNTIL: Param = param("until", Form::Time, "Before this time");
+const ACCOUNT: Param = param("account", Form::Name, "Billed account");
+const TRUNK: Param = param("trunk", Form::Name, "Trunk the call came in on");
+const CARRIER: Param = param("carrier", Form::Name, "Carrier of the attempt; for keys that see costs");
+const DISPOSITION: Param = param(
+    "disposition",
+    Form::OneOf(&["answered", "busy", "noanswer", "rejected", "failed", "cancelled", "blocked"]),
+    "How it ended",
+);
+const REASON: Param = param("reason", Form::Text, "Why; stays in the log with the key's id");
+const DRY_RUN: Param = param("dry_run", Form::Bool, "Decide, but change nothing");
+
+const CDRS: &[Param] = &[
+    LIMIT, CURSOR, SINCE, UNTIL, ACCOUNT, CARRIER, TRUNK, DISPOSITION,
+    param("record_type", Form::OneOf(&["final", "attempt"]), "Finals (default) or attempts; attempts for keys that see costs"),
+    param("call_uuid", Form::Id, "One call"),
+    param("sip_call_id_in", Form::Text, "Call-ID on the customer leg"),
+    param("a_number", Form::Digits, "Calling number in full, canonical, without plus"),
+    param("b_number", Form::Digits, "Called number in full, canonical, without plus"),
+    param("format", Form::OneOf(&["json", "csv", "jsonl"]), "`csv` and `jsonl` stream every matching row; `limit` has no meaning for them"),
+];
+const REPORT: &[Param] = &[
+    param(
+        "group_by",
+        Form::ListOf(&["account", "trunk", "carrier", "destination", "country", "hour", "day"]),
+        "What rows stand for, in this order; `account` by default. With `carrier` (or its filter) attempts are counted, else calls",
+    ),
+    SINCE, UNTIL, ACCOUNT, CARRIER, TRUNK, DISPOSITION,
+    param("format", Form::OneOf(&["json", "csv"]), "Form of the answer"),
+];
+
+const CALLS: &[Param] = &[
+    LIMIT, CURSOR, ACCOUNT, TRUNK, CARRIER,
+    param("state", Form::OneOf(&["trying", "ringing", "answered", "ending"]), "How far the call is"),
+];
+const ALERTS: &[Param] = &[LIMIT, CURSOR, SINCE, UNTIL, ACCOUNT, param("severity", Form::OneOf(&["warning", "critical"]), "How bad")];
+const BLOCKS: &[Param] =
+    &[LIMIT, CURSOR, ACCOUNT, param("state", Form::OneOf(&["active", "lifted", "expired", "all"]), "`active` by default")];
+const SERIES: &[Param] = &[
+    param("step", Form::OneOf(&["second", "minute"]), "Length of a point; `minute` by default, and the only one for tenants"),
+    param("points", Form::Whole { from: 1, to: 3600, default: 60 }, "Most points; the last hour is kept"),
+];
+const LANDING: &[Param] = &[param("login", Form::OneOf(&["failed"]), "Shows that a key was refused")];
+const LOGIN: Option<Takes> = Some(Takes { schema: "Login", max_bytes: 4 << 10, or_form: true });
+const CDR_ROWS: Gives = Gives { status: 200, content: Content::JsonOr("CdrPage", &["text/csv", "application/jsonl"]) };
+const REPORT_ROWS: Gives = Gives { status: 200, content: Content::JsonOr("TrafficReport", &["text/csv"]) };
+
+const fn json(schema: &'static str) -> Gives {
+    Gives { status: 200, content: Content::Json(schema) }
+}
+
+const fn text(media_type: &'static str) -> Gives {
+    Gives { status: 200, content: Content::Text(media_type) }
+}
+
+const fn body(schema: &'static str, max_bytes: usize) -> Option<Takes> {
+    Some(Takes { schema, max_bytes, or_form: false })
+}
+
+/// What a document may have in bytes; a deck carries its sheet.
+const SPEC_BYTES: usize = 1 << 20;
+const DECK_BYTES: usize = 64 << 20;
+const ORDER_BYTES: usize = 16 << 10;
+
+pub(super) fn table() -> Vec<Route> {
+    use Access::{Open, Scoped};
+    use Verb::{Delete, Get, Post};
+    let row = |verb, path: &str, id: &str, about, access, params, takes, gives, handler| {
+        Route { verb, path: path.to_owned(), id: id.to_owned(), about, access, params, takes, gives, handler }
+    };
+    let read = Scoped(Scope::Read);
+    let mut rows = vec![
+        row(Get, "/v1/cdrs", "listCdrs", "CDRs, newest first", read, CDRS, None, CDR_ROWS, cdrs::list),
+        row(Get, "/v1/cdrs/{call_uuid}", "getCdr", "The CDR of one call, with its attempts for keys that see costs", read, &[], None, json("CdrWithAttempts"), cdrs::one),
+        row(Get, "/v1/calls", "listCalls", "Calls that are up, newest first", read, CALLS, None, json("LiveCallPage"), calls::list),
+        row(Get, "/v1/calls/{call_uuid}", "getCall", "One call that is up", read, &[], None, json("LiveCall"), calls::one),
+        row(Post, "/v1/calls/{call_uuid}/end", "endCall", "Ends a call that is up, in whatever state", Scoped(Scope::Calls), &[], body("EndCall", ORDER_BYTES), Gives { status: 202, content: Content::Json("CallEnding") }, calls::end),
+        row(Get, "/v1/alerts", "listAlerts", "What the fraud stage found, newest first", read, ALERTS, None, json("AlertPage"), alerts::list),
+        row(Get, "/v1/blocks", "listBlocks", "Blocks, newest first", read, BLOCKS, None, json("BlockPage"), blocks::list),
+        row(Post, "/v1/blocks", "placeBlock", "Blocks calls", Scoped(Scope::Blocks), &[], body("NewBlock", ORDER_BYTES), Gives { status: 201, content: Content::Json("Block") }, blocks::place),
+        row(Get, "/v1/blocks/{block_id}", "getBlock", "One block", read, &[], None, json("Block"), blocks::one),
+        row(Delete, "/v1/blocks/{block_id}", "liftBlock", "Lifts a block", Scoped(Scope::Blocks), &[REASON], None, json("BlockLifted"), blocks::lift),
+        row(Get, "/v1/reports/traffic", "trafficReport", "Calls, quality and money by group", read, REPORT, None, REPORT_ROWS, reports::traffic),
+        row(Get, "/v1/stats", "getStats", "The state of things now", read, &[], None, json("Stats"), stats::now),
+        row(Get, "/v1/stats/series", "getSeries", "Calls and money per second or minute of the last hour, oldest first", read, SERIES, None, json("Series"), stats::series),
+        row(Get, "/v1/stream", "openStream", "Server-sent events: alert, block, unblock, cdr (a sample), stats (each second), lagged", read, &[], None, text("text/event-stream"), stream::open),
+        row(Get, "/openapi.json", "getOpenApi", "This document", Open, &[], None, json("OpenApi"), openapi::serve),
+        row(Get, "/metrics", "getMetrics", "Metrics for Prometheus", Open, &[], None, text("application/openmetrics-text"), health::metrics),
+        row(Get, "/healthz", "getHealth", "The process answers", Open, &[], None, json("Alive"), health::alive),
+        row(Get, "/readyz", "getReadiness", "Whether calls are taken; 503 with the same body when not", Open, &[], None, json("Readiness"), health::ready),
+        row(Get, "/", "getPortal", "The portal", Open, LANDING, None, text("text/html"), portal::page),
+        row(Get, "/assets/app.js", "getPortalScript", "The portal's script", Open, &[], None, text("text/javascript"), portal::script),
+        row(Get, "/assets/plots.js", "getPortalPlots", "The portal's plots", Open, &[], None, text("text/javascript"), portal::plots),
+        row(Get, "/assets/app.css", "getPortalStyle", "The portal's style", Open, &[], None, text("text/css"), portal::style),
+        row(Get, "/assets/icon.svg", "getPortalIcon", "The portal's icon", Open, &[], None, text("image/svg+xml"), portal::icon),
+        row(Post, "/login", "login", "Takes a key once and begins a session", Open, &[], LOGIN, Gives { status: 204, content: Content::Nothing }, portal::login),
+        row(Post, "/logout", "logout", "Ends the session", Open, &[], None, Gives { status: 204, content: Content::Nothing }, portal::logout),
+    ];
+    Kind::ALL.into_iter().for_each(|kind| rows.extend(provisioning(kind)));
+    rows
+}
+
+/// The five kinds of documents are alike.
+fn provisioning(kind: Kind) -> [Route; 4] {
+    let (folder, spec, about) = match kind {
+        Kind::Deck => ("decks", "Deck", ["Rate sheets", "One rate sheet", "Sets a rate sheet", "Removes a rate sheet"]),
+        Kind::FraudPolicy => ("fraud_policies", "FraudPolicy", ["Fraud policies", "One fraud policy", "Sets a fraud policy", "Removes a fraud policy"]),
+        Kind::Carrier => ("carriers", "Carrier", ["Carriers", "One carrier", "Sets a carrier", "Removes a carrier"]),
+        Kind::Account => ("accounts", "Account", ["Accounts", "One account", "Sets an account", "Removes an account"]),
+        Kind::Trunk => ("trunks", "Trunk", ["Trunks", "One trunk", "Sets a trunk", "Removes a trunk"]),
+    };
+    let read = match kind {
+        Kind::Carrier | Kind::FraudPolicy => Access::Operator(Scope::Read),
+        Kind::Account | Kind::Trunk | Kind::Deck => Access::Scoped(Scope::Read),
+    };
+    let write = Access::Operator(Scope::Control);
+    let bytes = if kind == Kind::Deck { DECK_BYTES } else { SPEC_BYTES };
+    let (all, each) = (format!("/v1/{folder}"), format!("/v1/{folder}/{{name}}"));
+    let row = |verb, path: &str, id: &str, about, access, params, takes, gives, handler| {
+        Route { verb, path: path.to_owned(), id: format!("{id}{spec}"), about, access, params, takes, gives, handler }
+    };
+    [
+        row(Verb::Get, &all, "list", about[0], read, &[LIMIT, CURSOR], None, json("DocumentPage"), control::list),
+        row(Verb::Get, &each, "get", about[1], read, &[], None, json("Document"), control::one),
+        row(Verb::Put, &each, "put", about[2], write, &[DRY_RUN, REASON], body(spec, bytes), json("ControlAccepted"), control::put),
+        row(Verb::Delete, &each, "remove", about[3], write, &[DRY_RUN, REASON], None, json("ControlAccepted"), control::remove),
+    ]
+}

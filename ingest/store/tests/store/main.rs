@@ -1,0 +1,7 @@
+//! The store against models. One binary, since each would link DataFusion again.
+
+mod calls_file;
+mod content;
+mod crash;
+mod support;
+mod traffic;

@@ -1,0 +1,168 @@
+//! Whether a call may go on, from memory, in microseconds (design §3 point 2). Pure: the time comes in, the decision
+//! and its facts come out; a refusal is a closed enum and always becomes an event (S1-75).
+//!
+//! In the order data flows: who it is from (`policy`, `source`), what was dialled (`normalise`, `classify`), the
+//! decision and its order (`admit`), what is counted for it (`counters`, `bucket`, `hot_spot`, `blocks`, `carriers`),
+//! and what is written when refusals come in floods (`meter`).
+//!
+//! Tables and their limits: calls [`MAX_CALLS`] (then ordinary calls are refused as `overload`), destination groups
+//! of one account [`MAX_GROUPS`] (idle ones go first, then `group_limit`), blocks [`MAX_BLOCKS`] (the one that would
+//! expire first gives way), names 100,000 of each kind (checked when the policy is compiled), refusal counters
+//! [`MAX_BUCKETS`] buckets of strangers (then one common bucket).
+
+mod admit;
+mod blocks;
+mod bucket;
+mod carriers;
+mod classify;
+mod counters;
+mod hot_spot;
+mod meter;
+mod normalise;
+mod policy;
+mod prefixes;
+mod source;
+
+use std::net::SocketAddr;
+
+use tollgate_schemas::{
+    id::Id,
+    number::E164,
+    refusal::Refusal,
+    time::Now,
+    v1::{CallFacts, CallRefused, Terms},
+};
+
+pub use self::{
+    blocks::{Applied, BadBlock, BlockView, CallView, MAX_BLOCKS},
+    carriers::{CarrierFull, CarrierSlot},
+    classify::{CallerValidity, Class, NumberType, Tables},
+    counters::{AccountGauge, Admission, CarrierGauge, Gauges, MAX_CALLS, MAX_GROUPS, Resumed, Slot, TrunkGauge},
+    hot_spot::HotWindow,
+    meter::{CountedRefusal, MAX_BUCKETS, RefusalMeter, SourceBucket, Verdict, WRITTEN_PER_SECOND},
+    normalise::{NormError, Normalised, Rules, caller, normalise},
+    policy::{AccountIx, AccountView, CarrierIx, CarrierView, Dial, Documents, Party, Policy, Problem, TrunkIx, TrunkView},
+    source::{Source, Sources},
+};
+
+/// What an account pays for a number. Implemented over the rating crate's compiled decks.
+pub trait Prices {
+    /// `at_us`: UTC microseconds of the INVITE.
+    fn sell(&self, account: &str, number: &E164, at_us: i64) -> Sell;
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Sell {
+    Terms(Terms),
+    /// Nobody sells this number to the account.
+    None,
+    /// The row is marked blocked.
+    Blocked(Terms),
+}
+
+/// Whether the node takes new calls. Emergency calls it always takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeState {
+    Open,
+    /// A clean stop is under way.
+    Draining,
+    /// Commits are slow, or fail.
+    LogSlow,
+    LogFailing,
+    Overloaded,
+}
+
+/// One INVITE that wants to become a call.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    pub trunk: TrunkIx,
+    pub source: SocketAddr,
+    /// User part of the Request-URI, escaped and with parameters as it came (`tel:`: what follows the scheme).
+    pub dialled: &'a str,
+    /// The Request-URI is `urn:service:sos` or below it (RFC 5031).
+    pub urn_sos: bool,
+    /// User part of the caller's identity; which header it is from is the proxy's to say.
+    pub a_user: Option<&'a str>,
+    pub now: Now,
+    pub node: NodeState,
+}
+
+/// What is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Called {
+    Number(E164),
+    /// An emergency string as dialled, without separators, or `sos` for the URN.
+    Emergency(String),
+}
+
+impl Called {
+    pub fn number(&self) -> Option<&E164> {
+        match self {
+            Called::Number(number) => Some(number),
+            Called::Emergency(_) => None,
+        }
+    }
+}
+
+/// A call that may go on.
+#[derive(Debug)]
+pub struct Admitted {
+    /// As they go into `call.attempted`; `a_number_source` and `a_privacy` are the proxy's to fill in.
+    pub facts: CallFacts,
+    pub called: Called,
+    /// The caller's number, when valid.
+    pub a_e164: Option<E164>,
+    /// None for emergency calls.
+    pub sell: Option<Terms>,
+    /// The first minute's charge, held until the call ends; 0 for emergency calls.
+    pub hold_e8: i64,
+    /// What the call takes up. Give it back exactly once: `release`, or `cancel` if nothing was sent.
+    pub slot: Slot,
+}
+
+/// A call that may not go on. Nothing is reserved for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refused {
+    pub refusal: Refusal,
+    /// The refusal's status, or the block's own.
+    pub sip_code: u16,
+    /// For people and the event: which value met which limit, or the normalisation rule.
+    pub detail: String,
+    pub facts: CallFacts,
+    pub called: Option<E164>,
+    pub a_e164: Option<E164>,
+    pub block: Option<Id>,
+    /// The row that was found, also when it is why.
+    pub sell: Option<Terms>,
+}
+
+impl Refused {
+    /// A refusal with its default status.
+    pub fn new(refusal: Refusal, detail: impl Into<String>, facts: CallFacts) -> Refused {
+        Refused {
+            refusal,
+            sip_code: refusal.sip_code(),
+            detail: detail.into(),
+            facts,
+            called: None,
+            a_e164: None,
+            block: None,
+            sell: None,
+        }
+    }
+
+    /// The event's body: one call, refused now.
+    pub fn body(&self) -> CallRefused {
+        CallRefused {
+            facts: Some(self.facts.clone()),
+            reason: self.refusal.name().to_owned(),
+            sip_code: u32::from(self.sip_code),
+            q850: u32::from(self.refusal.q850()),
+            detail: self.detail.clone(),
+            count: 1,
+            first_us: 0,
+            block_id: self.block.map(Id::to_vec).unwrap_or_default(),
+            sell: self.sell.clone(),
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The decision and its order (design §3 point 2): normalise → emergency → node → calls per second → blocks, caller's number,
+//! dial policy → sell price → day's spend → channels → group → hot spot → credit. Every limit is asked before anything
+//! is taken, so a refusal has nothing to give back; the one thing spent by asking is the CPS token.
+
+use tollgate_schemas::{
+    id::Id,
+    money::{format_amount, format_rate},
+    number::E164,
+    refusal::Refusal,
+    v1::{CallFacts, Terms},
+};
+
+use super::{
+    AccountView, Admission, Admitted, Attempt, CallView, Called, NodeState, Policy, Prices, Refused, Sell, TrunkView,
+    classify::{CallerValidity, Class, NumberType},
+    counters::{MAX_CALLS, calls::Call},
+    normalise::{Dialled, NormError, caller, resolve},
+};
+
+/// What is held when a call is admitted: the charge of its first minute.
+const HOLD_MS: u64 = 60_000;
+
+/// What is known of a call so far; whatever the verdict, its event says all of it.
+struct Case {
+    facts: CallFacts,
+    validity: CallerValidity,
+    a_e164: Option<E164>,
+    called: Option<E164>,
+    sell: Option<Terms>,
+}
+
+/// A verdict against a call.
+struct No {
+    refusal: Refusal,
+    detail: String,
+    block: Option<(Id, Option<u16>)>,
+}
+
+fn no<T>(refusal: Refusal, detail: impl Into<String>) -> Result<T, No> {
+    Err(No { refusal, detail: detail.into(), block: None })
+}
+
+/// Where a call that passes takes its place.
+struct Place {
+    group: u32,
+    hold_e8: i64,
+}
+
+impl Admission {
+    /// Admits a call and reserves its place, or refuses it and reserves nothing. Emergency calls are admitted whatever
+    /// the limits, blocks, money and the node say (P-50, fact 13).
+    pub fn admit(&mut self, policy: &Policy, prices: &dyn Prices, attempt: &Attempt<'_>) -> Result<Admitted, Refused> {
+        self.adopt(policy);
+        let trunk = policy.trunk(attempt.trunk);
+        let account = policy.account(trunk.account);
+        let dialled = Dialled::read(attempt.dialled);
+        let (validity, a_e164) = caller(policy.tables(), &trunk.numbers, attempt.a_user);
+        let mut case = Case { facts: facts(trunk, account, validity), validity, a_e164, called: None, sell: None };
+
+        if let Some(string) = emergency(trunk, dialled.as_ref().ok(), attempt) {
+            return Ok(self.admit_emergency(policy, attempt, case, string));
+        }
+        match self.judge(policy, prices, attempt, dialled, &mut case) {
+            Ok((number, place)) => Ok(self.admit_ordinary(policy, attempt, case, number, place)),
+            Err(verdict) => Err(Refused {
+                refusal: verdict.refusal,
+                sip_code: verdict.block.and_then(|(_, code)| code).unwrap_or(verdict.refusal.sip_code()),
+                detail: verdict.detail,
+                facts: case.facts,
+                called: case.called,
+                a_e164: case.a_e164,
+                block: verdict.block.map(|(id, _)| id),
+                sell: case.sell,
+            }),
+        }
+    }
+
+    /// Asks every limit in order. Changes counters of time only (the CPS token, what has accrued).
+    fn judge(
+        &mut self,
+        policy: &Policy,
+        prices: &dyn Prices,
+        attempt: &Attempt<'_>,
+        dialled: Result<Dialled, NormError>,
+        case: &mut Case,
+    ) -> Result<(E164, Place), No> {
+        let trunk = policy.trunk(attempt.trunk);
+        let account = policy.account(trunk.account);
+        let (trunk_at, account_at) = (self.trunk_state(attempt.trunk), self.account_state(trunk.account));
+        let now = attempt.now;
+
+        match attempt.node {
+            NodeState::Open if self.is_full() => return no(Refusal::Overload, format!("{MAX_CALLS} calls are up")),
+            NodeState::Open => {}
+            NodeState::Draining => return no(Refusal::Draining, "the node is stopping"),
+            NodeState::LogSlow => return no(Refusal::LogUnavailable, "commits are slow"),
+            NodeState::LogFailing => return no(Refusal::LogUnavailable, "commits fail"),
+            NodeState::Overloaded => return no(Refusal::Overload, "the node is overloaded"),
+        }
+
+        let normalised = match dialled.and_then(|d| resolve(policy.tables(), &trunk.numbers, &d)) {
+            Ok(normalised) => normalised,
+            Err(e) => return no(Refusal::InvalidNumber, e.rule),
+        };
+        let number = normalised.number;
+        let class = policy.tables().class(&number);
+        case.called = Some(number);
+        describe(&mut case.facts, trunk, &number, &class);
+        case.facts.b_valid = normalised.valid;
+        case.facts.norm_rules = normalised.rules.join(",");
+        if !normalised.valid && trunk.numbers.refuse_invalid {
+            return no(Refusal::InvalidNumber, "norm.not_in_plan");
+        }
+
+        if !self.trunks[trunk_at as usize].bucket.take(trunk.cps, trunk.burst, now) {
+            return no(Refusal::CpsLimit, format!("{} calls per second, burst {}", trunk.cps, trunk.burst));
+        }
+
+        // Looked up before it is judged: blocks speak of destination groups, and a refusal's event says the price.
+        let sell = prices.sell(&account.name, &number, now.utc_us);
+        let row_blocked = matches!(sell, Sell::Blocked(_));
+        if let Sell::Terms(terms) | Sell::Blocked(terms) = sell {
+            case.facts.b_dest_group.clone_from(&terms.destination);
+            case.sell = Some(terms);
+        }
+
+        self.judge_blocks(attempt, case)?;
+        if trunk.require_cli && case.validity != CallerValidity::Valid {
+            return no(Refusal::InvalidCli, format!("the caller's number is {}", case.validity.name()));
+        }
+        judge_dialling(trunk, &number, &class, case.facts.international)?;
+
+        let Some(sell) = &case.sell else {
+            return no(Refusal::NoSellPrice, format!("deck {} has no price", account.sell_deck));
+        };
+        if row_blocked {
+            return no(Refusal::RateBlocked, format!("row {} of deck {}", sell.prefix, sell.deck));
+        }
+        if let Some(max) = trunk.dial.max_rate_e12
+            && sell.rate_e12 > max
+        {
+            return no(Refusal::RateTooHigh, format!("{} a minute, at most {}", format_rate(sell.rate_e12), format_rate(max)));
+        }
+
+        let hold_e8 = sell.charge(HOLD_MS).amount_e8.max(0);
+        if let Some(cap) = trunk.dial.daily_spend_e8 {
+            let spent = self.spent_today(trunk_at, now);
+            if spent.saturating_add(hold_e8) > cap {
+                return no(Refusal::SpendCap, format!("{} spent today, at most {}", format_amount(spent), format_amount(cap)));
+            }
+        }
+
+        let channels = self.trunks[trunk_at as usize].channels;
+        if channels >= trunk.channels {
+            return no(Refusal::ChannelLimit, format!("{channels} calls are up, at most {}", trunk.channels));
+        }
+
+        let state = &mut self.accounts[account_at as usize];
+        let Some(group) = state.group(&sell.destination, now.utc_us) else {
+            return no(Refusal::GroupLimit, "calls to too many destination groups are up");
+        };
+        let calls = state.group_state(group);
+        if calls.calls >= trunk.dial.group_channels {
+            return no(Refusal::GroupLimit, format!("{} calls to {} are up, at most {}", calls.calls, sell.destination, trunk.dial.group_channels));
+        }
+        if class.high_risk {
+            if calls.hot_calls >= trunk.dial.hot_spot_channels {
+                return no(Refusal::HotSpotLimit, format!("{} calls to {} are up, at most {}", calls.hot_calls, sell.destination, trunk.dial.hot_spot_channels));
+            }
+            let lately = calls.hot.as_mut().map_or(0, |hot| hot.calls(now.utc_us));
+            if lately >= u64::from(trunk.dial.hot_spot_calls_12h) {
+                return no(Refusal::HotSpotLimit, format!("{lately} calls to {} in 12 h, at most {}", sell.destination, trunk.dial.hot_spot_calls_12h));
+            }
+        }
+
+        if let Some(limit) = account.credit_limit_e8 {
+            let committed = self.committed(account_at, now);
+            if committed.saturating_add(hold_e8) > limit {
+                return no(Refusal::Credit, format!("{} owed or held, {} more, at most {}", format_amount(committed), format_amount(hold_e8), format_amount(limit)));
+            }
+        }
+        Ok((number, Place { group, hold_e8 }))
+    }
+
+    fn judge_blocks(&self, attempt: &Attempt<'_>, case: &Case) -> Result<(), No> {
+        if self.blocks.is_empty() {
+            return Ok(());
+        }
+        let (a, b) = (case.a_e164.as_ref().map_or("", E164::digits), case.called.as_ref().map_or("", E164::digits));
+        let view = CallView::of(&case.facts, a, b, Some(attempt.source.ip()));
+        match self.blocked(&view, attempt.now) {
+            Some(block) => Err(No {
+                refusal: Refusal::Blocked,
+                detail: if block.rule.is_empty() { block.reason.clone() } else { format!("{}: {}", block.rule, block.reason) },
+                block: Some((block.id, block.sip_code)),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn admit_ordinary(&mut self, policy: &Policy, attempt: &Attempt<'_>, case: Case, number: E164, place: Place) -> Admitted {
+        let trunk = policy.trunk(attempt.trunk);
+        let (trunk_at, account_at) = (self.trunk_state(attempt.trunk), self.account_state(trunk.account));
+        let mut call = Call::new(trunk_at, account_at, Some(place.group), place.hold_e8);
+        if case.facts.b_risk_flag == HIGH {
+            call.hot = true;
+            call.hot_since_us = Some(attempt.now.utc_us);
+            let group = self.accounts[account_at as usize].group_state(place.group);
+            group.hot.get_or_insert_default().add(attempt.now.utc_us, 1);
+        }
+        let slot = self.put(call);
+        Admitted { facts: case.facts, called: Called::Number(number), a_e164: case.a_e164, sell: case.sell, hold_e8: place.hold_e8, slot }
+    }
+
+    fn admit_emergency(&mut self, policy: &Policy, attempt: &Attempt<'_>, case: Case, string: String) -> Admitted {
+        let trunk = policy.trunk(attempt.trunk);
+        let mut facts = case.facts;
+        facts.emergency = true;
+        "emergency".clone_into(&mut facts.service_type);
+        "emergency".clone_into(&mut facts.b_dest_group);
+        "short".clone_into(&mut facts.b_number_type);
+        "none".clone_into(&mut facts.b_risk_flag);
+        "emergency".clone_into(&mut facts.norm_rules);
+        facts.b_country.clone_from(&trunk.numbers.country_code);
+        facts.b_valid = true;
+        let slot = self.put(Call::emergency(self.trunk_state(attempt.trunk), self.account_state(trunk.account)));
+        Admitted { facts, called: Called::Emergency(string), a_e164: case.a_e164, sell: None, hold_e8: 0, slot }
+    }
+}
+
+const HIGH: &str = "high";
+
+/// The emergency string, when the whole of what was dialled is one of the trunk's, or the URN was; never a prefix.
+fn emergency(trunk: &TrunkView, dialled: Option<&Dialled>, attempt: &Attempt<'_>) -> Option<String> {
+    if attempt.urn_sos {
+        return Some("sos".to_owned());
+    }
+    let text = dialled?.text();
+    trunk.emergency.iter().find(|string| *string == text).cloned()
+}
+
+/// What the trunk and the caller say of a call.
+fn facts(trunk: &TrunkView, account: &AccountView, validity: CallerValidity) -> CallFacts {
+    CallFacts {
+        account: account.name.clone(),
+        root_account: account.root.clone(),
+        trunk: trunk.name.clone(),
+        auth_method: "ip".to_owned(),
+        transport: "udp".to_owned(),
+        direction: "outbound".to_owned(),
+        service_type: if account.test { "test" } else { "voice" }.to_owned(),
+        a_validity: validity.name().to_owned(),
+        b_number_type: NumberType::Unknown.name().to_owned(),
+        b_risk_flag: "none".to_owned(),
+        ..CallFacts::default()
+    }
+}
+
+/// What the called number says.
+fn describe(facts: &mut CallFacts, trunk: &TrunkView, number: &E164, class: &Class) {
+    class.country(number).clone_into(&mut facts.b_country);
+    class.kind.name().clone_into(&mut facts.b_number_type);
+    if class.high_risk {
+        HIGH.clone_into(&mut facts.b_risk_flag);
+    }
+    if class.kind == NumberType::TollFree && facts.service_type == "voice" {
+        "tollfree".clone_into(&mut facts.service_type);
+    }
+    // A plan without a country has no domestic numbers: the safe reading, since the switch is off by default.
+    facts.international = trunk.numbers.country_code.is_empty() || class.country(number) != trunk.numbers.country_code;
+}
+
+/// The trunk's switches; its allow list passes them, its deny list nothing passes (F-32).
+fn judge_dialling(trunk: &TrunkView, number: &E164, class: &Class, international: bool) -> Result<(), No> {
+    let dial = &trunk.dial;
+    let digits = number.digits();
+    if dial.allow.longest(digits).is_none() {
+        if international && !dial.international {
+            return no(Refusal::InternationalOff, format!("country {}", class.country(number)));
+        }
+        if class.kind == NumberType::Premium && !dial.premium {
+            return no(Refusal::PremiumOff, "a premium number");
+        }
+        if class.high_risk && !dial.high_risk {
+            return no(Refusal::HighRiskOff, "on the high-risk list");
+        }
+    }
+    match dial.deny.longest(digits) {
+        Some((len, ())) => no(Refusal::DestinationDenied, format!("prefix {}", &digits[..len])),
+        None => Ok(()),
+    }
+}

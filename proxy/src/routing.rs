@@ -1,0 +1,56 @@
+//! What the proxy asks of routing and pricing. The rating crate answers; the root binary joins them.
+
+use std::sync::Arc;
+
+use tollgate_schemas::{
+    number::E164,
+    v1::{RouteChoice, Terms},
+};
+
+use crate::admission::{CarrierIx, Policy, Prices, TrunkIx};
+
+/// One carrier to try, in the order of the decision.
+#[derive(Debug, Clone)]
+pub struct Route {
+    pub carrier: CarrierIx,
+    /// What the carrier charges; none on emergency routes without a price.
+    pub cost: Option<Terms>,
+    pub rank: u32,
+}
+
+pub struct RouteQuery<'a> {
+    pub account: &'a str,
+    pub trunk: TrunkIx,
+    /// Digits as routed.
+    pub number: &'a str,
+    pub at_us: i64,
+    pub emergency: bool,
+    pub sell: Option<&'a Terms>,
+}
+
+pub struct Routes {
+    pub routes: Vec<Route>,
+    /// Every carrier with its place or the reason it was left out.
+    pub choices: Vec<RouteChoice>,
+    pub policy: &'static str,
+}
+
+pub trait Routing: Prices + Send + Sync {
+    fn routes(&self, query: &RouteQuery<'_>) -> Routes;
+
+    /// A carrier's row in force at an instant.
+    fn cost(&self, carrier: CarrierIx, number: &str, at_us: i64) -> Option<Terms>;
+
+    /// The account's row in force at an instant.
+    fn sell_at(&self, account: &str, number: &E164, at_us: i64) -> Option<Terms>;
+}
+
+/// Everything a call is decided by, compiled from control up to one position and swapped whole.
+pub struct Plan {
+    pub policy: Policy,
+    pub routing: Box<dyn Routing>,
+    pub control_position: u64,
+}
+
+/// A plan shared by the shards.
+pub type SharedPlan = Arc<Plan>;

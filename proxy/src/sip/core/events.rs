@@ -1,0 +1,184 @@
+//! The call's facts on their way into the log.
+
+use tollgate_schemas::{
+    event::{Body, Event, Origin},
+    id::Id,
+    log::{Append, Topic},
+    time::Now,
+    v1::{
+        CallAttemptEnded, CallAttempted, CallDialogChanged, CallEnded, CallInterim, CallRefused, CallRinging,
+        CallRouteTried, CallTeardown, Personal, RouteChoice, SipLeg,
+    },
+};
+
+use super::{super::call::{Call, Verdict}, Core};
+
+/// How an attempt ended, as its event tells.
+pub struct AttemptEnd {
+    pub sip_code: u16,
+    pub phrase: String,
+    pub q850: u8,
+    pub local_cause: &'static str,
+    pub late_answer: bool,
+    pub duration_ms: u64,
+}
+
+/// How a call ended, as its event tells.
+pub struct CallEnd {
+    pub disposition: &'static str,
+    pub sip_code: u16,
+    pub phrase: String,
+    pub q850: u8,
+    pub hangup_party: &'static str,
+    pub end_reason: &'static str,
+    pub local_cause: &'static str,
+    pub confidence: &'static str,
+}
+
+impl Core {
+    fn origin(&self, now: Now) -> Origin<'_> {
+        Origin { mint: &self.ctx.mint, boot_id: self.ctx.boot_id, now, control_position: self.plan.control_position }
+    }
+
+    /// Queues a fact for this batch and gives its id.
+    pub(super) fn emit(&mut self, key: &str, partition: u16, now: Now, body: Body, personal: Option<Personal>) -> Id {
+        let mut event = Event::born(self.origin(now), key, body);
+        event.personal = personal;
+        let id = event.id();
+        self.out.events.push(Append { topic: Topic::Calls, partition, event });
+        id
+    }
+
+    fn emit_for(&mut self, call: &Call, now: Now, body: Body, personal: Option<Personal>) {
+        self.emit(&call.key, call.partition, now, body, personal);
+    }
+
+    pub(super) fn emit_attempted(&mut self, call: &mut Call, personal: Personal, hold_e8: i64, choices: Vec<RouteChoice>, policy: &str, now: Now) {
+        let body = Body::CallAttempted(CallAttempted {
+            facts: Some(call.facts.clone()),
+            sell: call.sell.clone(),
+            hold_e8,
+            route_policy: policy.to_owned(),
+            choices,
+        });
+        let mut event = Event::born(self.origin(now), &call.key, body);
+        // The call's id was given before its routes were asked for: it is this event's.
+        event.id = call.id.to_vec();
+        event.personal = Some(personal);
+        self.out.events.push(Append { topic: Topic::Calls, partition: call.partition, event });
+    }
+
+    pub(super) fn emit_refused(&mut self, key: &str, partition: u16, body: CallRefused, personal: Option<Personal>, now: Now) {
+        self.emit(key, partition, now, Body::CallRefused(body), personal);
+    }
+
+    pub(super) fn emit_route_tried(&mut self, call: &Call, n: usize, b_out: &str, leg: SipLeg, now: Now) {
+        let a = &call.attempts[n];
+        let body = Body::CallRouteTried(CallRouteTried {
+            call_id: call.id.to_vec(),
+            attempt_no: u32::from(a.no),
+            carrier: a.carrier.clone(),
+            cost: a.route.cost.clone(),
+            rank: a.route.rank,
+            route_class: a.route.cost.as_ref().map(|t| t.route_class.clone()).unwrap_or_default(),
+        });
+        let personal = Personal { b_out: b_out.to_owned(), peer_addr: a.addr.to_string(), leg: Some(leg), ..Personal::default() };
+        self.emit_for(call, now, body, Some(personal));
+    }
+
+    pub(super) fn emit_ringing(&mut self, call: &Call, n: usize, code: u16, early_media: bool, now: Now) {
+        let a = &call.attempts[n];
+        let body = Body::CallRinging(CallRinging {
+            call_id: call.id.to_vec(),
+            attempt_no: u32::from(a.no),
+            code: u32::from(code),
+            early_media,
+            first_100_us: a.first_100_us,
+        });
+        self.emit_for(call, now, body, None);
+    }
+
+    /// Everything a live call needs to be spoken for again after a crash.
+    pub(super) fn dialogs_of(call: &Call) -> Personal {
+        Personal { dialogs: call.dialogs.iter().map(super::super::dialog::Dialog::record).collect(), ..Personal::default() }
+    }
+
+    pub(super) fn emit_answered(&mut self, call: &Call, n: usize, code: u16, now: Now) {
+        let a = &call.attempts[n];
+        let body = Body::CallAnswered(tollgate_schemas::v1::CallAnswered {
+            call_id: call.id.to_vec(),
+            attempt_no: u32::from(a.no),
+            sell: call.sell.clone(),
+            cost: a.route.cost.clone(),
+            code: u32::from(code),
+            account: call.facts.account.clone(),
+            b_dest_group: call.facts.b_dest_group.clone(),
+            carrier: a.carrier.clone(),
+        });
+        self.emit_for(call, now, body, Some(Core::dialogs_of(call)));
+    }
+
+    pub(super) fn emit_dialog_changed(&mut self, call: &Call, what: &str, now: Now) {
+        let body = Body::CallDialogChanged(CallDialogChanged { call_id: call.id.to_vec(), what: what.to_owned(), ack_us: call.ack_us });
+        self.emit_for(call, now, body, Some(Core::dialogs_of(call)));
+    }
+
+    pub(super) fn emit_interim(&mut self, call: &Call, now: Now) {
+        let body = Body::CallInterim(CallInterim { call_id: call.id.to_vec(), duration_ms: call.answered_for_ms(now) });
+        self.emit_for(call, now, body, None);
+    }
+
+    pub(super) fn emit_attempt_ended(&mut self, call: &mut Call, n: usize, end: AttemptEnd, now: Now) {
+        let a = &mut call.attempts[n];
+        a.closed = true;
+        let body = Body::CallAttemptEnded(CallAttemptEnded {
+            call_id: call.id.to_vec(),
+            attempt_no: u32::from(a.no),
+            carrier: a.carrier.clone(),
+            sip_code: u32::from(end.sip_code),
+            reason_phrase: end.phrase,
+            q850: u32::from(end.q850),
+            local_cause: end.local_cause.to_owned(),
+            late_answer: end.late_answer,
+            duration_ms: end.duration_ms,
+            first_100_us: a.first_100_us,
+            first_18x_us: a.first_18x_us,
+            first_18x_code: u32::from(a.first_18x_code),
+        });
+        self.emit_for(call, now, body, None);
+    }
+
+    pub(super) fn emit_teardown(&mut self, call: &Call, verdict: &Verdict, now: Now) {
+        let body = Body::CallTeardown(CallTeardown {
+            call_id: call.id.to_vec(),
+            actor: verdict.actor.clone(),
+            reason: verdict.reason.clone(),
+            block_id: verdict.block.map(Id::to_vec).unwrap_or_default(),
+            state: format!("{:?}", call.phase).to_lowercase(),
+        });
+        self.emit_for(call, now, body, None);
+    }
+
+    pub(super) fn emit_ended(&mut self, call: &mut Call, end: CallEnd, now: Now) {
+        let body = Body::CallEnded(CallEnded {
+            call_id: call.id.to_vec(),
+            account: call.facts.account.clone(),
+            disposition: end.disposition.to_owned(),
+            sip_code: u32::from(end.sip_code),
+            reason_phrase: end.phrase,
+            q850: u32::from(end.q850),
+            hangup_party: end.hangup_party.to_owned(),
+            end_reason: end.end_reason.to_owned(),
+            local_cause: end.local_cause.to_owned(),
+            duration_ms: call.answered_for_ms(now),
+            duration_confidence: end.confidence.to_owned(),
+            ack_us: call.ack_us,
+            attempts: call.attempts.len() as u32,
+            answered_attempt: u32::from(call.answered_attempt),
+        });
+        self.emit_for(call, now, body, None);
+        call.ended_batch = self.batch;
+        call.ended_ms = super::ms(now);
+        self.counters.ended += 1;
+    }
+}

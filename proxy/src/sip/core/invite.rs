@@ -1,0 +1,298 @@
+//! A new call: from the caller's INVITE to its first attempt, or to its refusal.
+
+use std::net::SocketAddr;
+
+use tollgate_schemas::{
+    id::partition_of,
+    refusal::Refusal,
+    time::Now,
+    v1::{CallFacts, CallRefused, Personal, SipLeg},
+};
+
+use super::{
+    super::{
+        call::{Call, Phase},
+        dialog::{contact_uri, route_values},
+        msg::{Header, Msg, NameAddr, Scheme, Uri, parse_name_addr},
+        table::Ref,
+        token::Keyring,
+        txn::{Alarm, NEVER},
+    },
+    Core, ms,
+    reply::phrase_of,
+};
+use crate::{
+    admission::{Attempt as Asked, Called, NodeState, Party, Refused, SourceBucket, TrunkIx, Verdict},
+    routing::RouteQuery,
+};
+
+/// Bytes of User-Agent kept (C-016).
+const USER_AGENT_BYTES: usize = 128;
+
+/// The caller's number as its headers give it: the value and which header it came from (C-023).
+fn calling_number<'a>(msg: &Msg<'a>) -> (Option<&'a str>, &'static str) {
+    let user = |n: NameAddr<'a>| Uri::parse(n.uri).ok().and_then(|u| u.user).and_then(|u| std::str::from_utf8(u).ok());
+    for (header, source) in [(Header::PAssertedIdentity, "pai"), (Header::PPreferredIdentity, "ppi"), (Header::RemotePartyId, "rpid")] {
+        for value in msg.values(header) {
+            if let Some(number) = parse_name_addr(value.bytes).ok().and_then(user) {
+                return (Some(number), source);
+            }
+        }
+    }
+    (msg.from().ok().and_then(user), "from")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+impl Core {
+    pub(super) fn on_invite(&mut self, msg: &Msg<'_>, key: u128, from: SocketAddr, party: Option<Party>, now: Now) {
+        self.counters.invites += 1;
+        let trunk = match party {
+            Some(Party::Trunk(trunk)) => trunk,
+            Some(Party::Carrier(_)) => return self.reply_stateless(msg, from, 403, phrase_of(403), ""),
+            None => return,
+        };
+        let Some(uri) = msg.uri_span().and_then(|s| Uri::parse(msg.at(s)).ok()) else {
+            return self.reply_stateless(msg, from, 400, phrase_of(400), "");
+        };
+        let tx = self.new_server(msg, key, true, from);
+        self.reply(tx, msg, from, 100, "Trying", "", now);
+
+        let loops = msg.values(Header::Via).skip(1).any(|v| {
+            super::super::msg::parse_via(v).ok().and_then(|v| v.branch).is_some_and(Keyring::looks_ours)
+        });
+        let from_tag = msg.from().ok().and_then(|f| f.tag()).unwrap_or_default();
+        let call_id = msg.call_id().unwrap_or_default();
+        let cseq = msg.cseq().map(|c| c.seq).unwrap_or_default();
+        let merge_key = self.ctx.keys.hash(&[b"merge", call_id, from_tag, &cseq.to_be_bytes()]);
+        let early = match () {
+            () if loops => Some(Refusal::LoopDetected),
+            () if self.merges.contains_key(&merge_key) => Some(Refusal::Merged),
+            () => None,
+        };
+
+        let urn_sos = uri.scheme == Scheme::Urn && uri.is_sos();
+        let dialled = match uri.scheme {
+            Scheme::Urn => text(msg.uri_span().map(|s| msg.at(s)).unwrap_or_default()),
+            _ => text(uri.user.unwrap_or_default()),
+        };
+        let (a_user, a_source) = calling_number(msg);
+        let a_source = a_source.to_owned();
+        let a_raw = a_user.unwrap_or_default().to_owned();
+        let mut personal = self.caller_facts(msg, from, &a_raw, &dialled, call_id, from_tag, cseq);
+
+        let mut node = self.node;
+        if node == NodeState::Open && self.calls.len() >= self.ctx.settings.max_calls {
+            node = NodeState::Overloaded;
+        }
+        let plan = self.plan.clone();
+        let decision = match early {
+            Some(refusal) => Err(self.refused_early(refusal, trunk)),
+            None => {
+                let asked = Asked { trunk, source: from, dialled: &dialled, urn_sos, a_user, now, node };
+                self.gate().admission.admit(&plan.policy, plan.routing.as_ref(), &asked).map_err(Box::new)
+            }
+        };
+        let mut admitted = match decision {
+            Ok(admitted) => admitted,
+            Err(refused) => return self.refuse(tx, msg, from, *refused, a_source, personal, now),
+        };
+        admitted.facts.a_number_source = a_source;
+        admitted.facts.a_privacy = text(msg.header(Header::Privacy).unwrap_or_default());
+
+        let number = match &admitted.called {
+            Called::Number(number) => number.digits().to_owned(),
+            Called::Emergency(dialled) => dialled.clone(),
+        };
+        let called = admitted.called.number().copied();
+        let routes = plan.routing.routes(&RouteQuery {
+            account: &admitted.facts.account,
+            trunk,
+            number: &number,
+            at_us: now.utc_us,
+            emergency: admitted.facts.emergency,
+            sell: admitted.sell.as_ref(),
+        });
+        if routes.routes.is_empty() {
+            let reasons: Vec<_> = routes.choices.iter().map(|c| format!("{}: {}", c.carrier, c.reason)).collect();
+            self.gate().admission.cancel(admitted.slot);
+            let source = admitted.facts.a_number_source.clone();
+            let mut refused = Refused::new(Refusal::NoRoute, reasons.join("; "), admitted.facts);
+            refused.called = admitted.called.number().copied();
+            refused.a_e164 = admitted.a_e164;
+            refused.sell = admitted.sell;
+            return self.refuse(tx, msg, from, refused, source, personal, now);
+        }
+
+        personal.b_e164 = called.map(|n| n.digits().to_owned()).unwrap_or_default();
+        personal.a_e164 = admitted.a_e164.map(|n| n.digits().to_owned()).unwrap_or_default();
+        let key: std::sync::Arc<str> = admitted.facts.root_account.as_str().into();
+        let at = self.calls.next_ref();
+        let mut call = Box::new(Call {
+            id: self.ctx.mint.mint(),
+            partition: partition_of(&key, self.ctx.partitions),
+            key,
+            facts: admitted.facts,
+            plan,
+            number: called,
+            dialled: number,
+            a_number: personal.a_e164.clone(),
+            sell: admitted.sell,
+            slot: Some(admitted.slot),
+            phase: Phase::Hunting,
+            verdict: None,
+            server: Some(tx),
+            invite: if routes.routes.len() > 1 { msg.bytes().to_vec() } else { Vec::new() },
+            merge_key,
+            source: from,
+            caller_contact: contact_uri(msg),
+            caller_routes: route_values(msg, Header::RecordRoute),
+            call_id: call_id.to_vec(),
+            from_value: msg.header(Header::From).unwrap_or_default().to_vec(),
+            to_value: msg.header(Header::To).unwrap_or_default().to_vec(),
+            from_tag: from_tag.to_vec(),
+            vias: personal.leg.as_ref().map(|l| l.vias.clone()).unwrap_or_default(),
+            cseq,
+            routes: routes.routes,
+            next_route: 0,
+            attempts: Vec::with_capacity(1),
+            best: None,
+            challenges: Vec::new(),
+            dialogs: Vec::new(),
+            ok_response: Vec::new(),
+            ok_interval: 0,
+            ok_next: NEVER,
+            started: now,
+            started_ms: ms(now),
+            answered: None,
+            answered_ms: 0,
+            answered_attempt: 0,
+            ack_us: 0,
+            ended_ms: 0,
+            interim_next: NEVER,
+            byes: 0,
+            ended_batch: 0,
+            answered_batch: 0,
+            resumed: false,
+            other_boot: false,
+            limit_ms: NEVER,
+            forget_ms: NEVER,
+            alarm: Alarm::default(),
+        });
+        if let Some(server) = self.servers.get_mut(tx) {
+            server.call = Some(at);
+        }
+        self.merges.insert(merge_key, at);
+        self.learn(from);
+        self.emit_attempted(&mut call, personal, admitted.hold_e8, routes.choices, routes.policy, now);
+        self.by_id.insert(call.id, at);
+        self.try_next(at, &mut call, Some((msg, from)), now);
+        let inserted = self.calls.insert(call);
+        debug_assert_eq!(inserted, at);
+        if let Some(call) = self.calls.take(at) {
+            self.put_call(at, call);
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn caller_facts(&self, msg: &Msg<'_>, from: SocketAddr, a_raw: &str, dialled: &str, call_id: &[u8], from_tag: &[u8], cseq: u32) -> Personal {
+        let user_agent = msg.header(Header::UserAgent).unwrap_or_default();
+        let presentation = msg.from().ok().and_then(|f| Uri::parse(f.uri).ok()).and_then(|u| u.user).unwrap_or_default();
+        Personal {
+            a_raw: a_raw.to_owned(),
+            a_presentation: text(presentation),
+            b_raw: dialled.to_owned(),
+            peer_addr: from.to_string(),
+            user_agent: user_agent[..user_agent.len().min(USER_AGENT_BYTES)].to_vec(),
+            leg: Some(SipLeg {
+                call_id: call_id.to_vec(),
+                from_tag: from_tag.to_vec(),
+                from_value: msg.header(Header::From).unwrap_or_default().to_vec(),
+                to_value: msg.header(Header::To).unwrap_or_default().to_vec(),
+                remote_target: contact_uri(msg),
+                route_set: route_values(msg, Header::RecordRoute),
+                cseq,
+                vias: self.vias_of(msg, from),
+                request_uri: msg.uri_span().map(|s| msg.at(s).to_vec()).unwrap_or_default(),
+                ..SipLeg::default()
+            }),
+            ..Personal::default()
+        }
+    }
+
+    /// The Via values for the answer to this request, the top one completed.
+    fn vias_of(&self, msg: &Msg<'_>, from: SocketAddr) -> Vec<Vec<u8>> {
+        msg.values(Header::Via)
+            .enumerate()
+            .map(|(i, v)| match super::super::msg::parse_via(v) {
+                Ok(via) if i == 0 => {
+                    let mut out = Vec::with_capacity(v.bytes.len() + 32);
+                    super::reply::write_top_via(&via, v.bytes, from, &mut out);
+                    out
+                }
+                _ => v.bytes.to_vec(),
+            })
+            .collect()
+    }
+
+    /// A refusal that no limit was asked for: the request itself cannot be served.
+    fn refused_early(&self, refusal: Refusal, trunk: TrunkIx) -> Box<Refused> {
+        let view = self.plan.policy.trunk(trunk);
+        let account = self.plan.policy.account(view.account);
+        let facts = CallFacts {
+            account: account.name.clone(),
+            root_account: account.root.clone(),
+            trunk: view.name.clone(),
+            auth_method: "ip".to_owned(),
+            transport: "udp".to_owned(),
+            direction: "outbound".to_owned(),
+            service_type: "voice".to_owned(),
+            ..CallFacts::default()
+        };
+        Box::new(Refused::new(refusal, "", facts))
+    }
+
+    /// Refuses a call: the answer at once, the event always, one by one or counted (S1-75).
+    #[allow(clippy::too_many_arguments)]
+    fn refuse(&mut self, tx: Ref, msg: &Msg<'_>, from: SocketAddr, mut refused: Refused, a_source: String, mut personal: Personal, now: Now) {
+        self.counters.refused += 1;
+        let refusal = refused.refusal;
+        let mut extra = format!("Reason: Q.850;cause={}\r\n", refusal.q850());
+        if refusal.retry_after() {
+            // Spread over 1 to 10 s so that the peers do not come back together (P-44).
+            extra.push_str(&format!("Retry-After: {}\r\n", 1 + now.mono_ns / 1_000 % 10));
+        }
+        self.reply(tx, msg, from, refused.sip_code, refusal.phrase(), &extra, now);
+        refused.facts.a_number_source = a_source;
+        if self.gate().meter.trunk(&refused, now) == Verdict::Counted {
+            return;
+        }
+        personal.b_e164 = refused.called.map(|n| n.digits().to_owned()).unwrap_or_default();
+        personal.a_e164 = refused.a_e164.map(|n| n.digits().to_owned()).unwrap_or_default();
+        let key = refused.facts.root_account.clone();
+        let body = CallRefused { first_us: now.utc_us, ..refused.body() };
+        self.emit_refused(&key, partition_of(&key, self.ctx.partitions), body, Some(personal), now);
+    }
+
+    /// Somebody unknown sent something: no answer, an event for the first ones and a count for floods (X-02, S1-75).
+    pub(super) fn note_stranger(&mut self, from: SocketAddr, now: Now) {
+        let refused = Refused::new(Refusal::UnknownSource, "", CallFacts::default());
+        if self.gate().meter.stranger(from, &refused, now) == Verdict::Counted {
+            return;
+        }
+        let key = SourceBucket::of(from).to_string();
+        let body = CallRefused { first_us: now.utc_us, ..refused.body() };
+        let personal = Personal { peer_addr: from.to_string(), ..Personal::default() };
+        self.emit_refused(&key, partition_of(&key, self.ctx.partitions), body, Some(personal), now);
+    }
+
+    /// Writes what was counted instead of written one by one. Call about once a second, and with `last` when stopping.
+    pub fn flush_counted(&mut self, now: Now, last: bool) {
+        let counted = self.gate().meter.poll(now, last);
+        for refusal in counted {
+            self.emit_refused(&refusal.key, partition_of(&refusal.key, self.ctx.partitions), refusal.body, None, now);
+        }
+    }
+}

@@ -1,0 +1,451 @@
+//! Rate sheets. A deck CSV is compiled once into an immutable index and swapped whole (design §4); nothing is ever
+//! half loaded.
+//!
+//! # The form
+//! A header line, then one row per prefix and effective window, in CSV as RFC 4180 has it (LF or CRLF, quoted fields,
+//! a UTF-8 byte order mark is skipped). Columns are found by name in any order and any case; other columns are
+//! refused, since a misspelt one would lose money in silence. Space around a cell is ignored.
+//!
+//! | column | cell | empty cell |
+//! |---|---|---|
+//! | `prefix` | 1–15 digits, the first not 0; a leading `+` is dropped | refused |
+//! | `destination` | the destination group, up to 128 characters | refused |
+//! | `rate` | price of a minute, ≥ 0, at most 12 places | refused, unless the row is blocked |
+//! | `connect_fee` | price of the answer, ≥ 0, at most 12 places | 0 |
+//! | `initial` | seconds, 0–86400 (R-07) | refused |
+//! | `increment` | seconds, 1–86400 (R-07) | refused |
+//! | `effective_from` | RFC 3339, or `YYYY-MM-DD`: the first instant of that day in the deck's zone | since ever |
+//! | `effective_to` (optional) | as above; the first instant the row is *not* in force | until further notice |
+//! | `currency` (optional) | one ISO 4217 code, the same in every row; goes before [`DeckOptions::currency`] | the deck's |
+//! | `interrate`, `intrarate`, `ijrate` (optional) | prices of a minute by US jurisdiction, kept for R-25 | none |
+//! | `route_class` (optional) | up to 64 characters | none |
+//! | `origin_group` (optional) | up to 64 characters: the row holds for callers of that group only (R-27) | every caller |
+//! | `blocked` (optional) | `true`/`false`, `yes`/`no`, `1`/`0` | not blocked |
+//!
+//! # Windows
+//! A row is in force in `[effective_from, effective_to)`. Two windows of one prefix (and origin group) must not overlap
+//! and two rows of one prefix never start together. One habit of the trade is kept: a row *without*
+//! `effective_to` is closed by the next `effective_from` of its prefix. If that next row ends and nothing follows it,
+//! the earlier one does not come back, and [`Deck::warnings`] says so.
+//!
+//! Rows with an `origin_group` are checked and kept ([`Deck::origin_rows`]) but no look-up uses them yet; a warning
+//! says how many there are.
+
+mod dates;
+mod index;
+mod parse;
+mod problem;
+mod windows;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use chrono_tz::Tz;
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use tollgate_schemas::{
+    control,
+    money::{RATE_PLACES, format_scaled},
+    v1::{Rounding, Terms},
+};
+
+pub use index::PrefixKeys;
+use index::PrefixIndex;
+pub use problem::{DeckProblems, MAX_PROBLEMS, Problem, Warning};
+
+/// What a deck's file does not say itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeckOptions {
+    /// ISO 4217; the file's `currency` column goes before it.
+    pub currency: String,
+    /// Zone of dates without a time.
+    pub timezone: Tz,
+    /// Decimal places of an amount, 0–8.
+    pub places: u32,
+    pub rounding: Rounding,
+}
+
+impl Default for DeckOptions {
+    /// USD, UTC, six places, half up.
+    fn default() -> DeckOptions {
+        DeckOptions { currency: "USD".to_owned(), timezone: Tz::UTC, places: 6, rounding: Rounding::HalfUp }
+    }
+}
+
+/// An option of a deck that cannot be.
+#[derive(Debug, Error, PartialEq, Eq, Clone)]
+pub enum BadOption {
+    #[error("'{0}' is not a currency: want three letters, as USD")]
+    Currency(String),
+    #[error("'{0}' is not a time zone: want a name of the IANA list, as Europe/Amsterdam")]
+    Timezone(String),
+    #[error("{0} decimal places: an amount has 0 to 8")]
+    Places(u32),
+    #[error("'{0}' is not a rounding rule: want half_up, up, half_even or down")]
+    Rounding(String),
+}
+
+impl DeckOptions {
+    /// The options of a provisioned deck.
+    pub fn from_spec(spec: &control::Deck) -> Result<DeckOptions, BadOption> {
+        let timezone = spec.timezone.parse().map_err(|_| BadOption::Timezone(spec.timezone.clone()))?;
+        let rounding = parse_rounding(&spec.rounding)?;
+        let options = DeckOptions { currency: spec.currency.clone(), timezone, places: spec.places.into(), rounding };
+        options.check()?;
+        Ok(options)
+    }
+
+    fn check(&self) -> Result<(), BadOption> {
+        if !parse::is_currency(&self.currency) {
+            return Err(BadOption::Currency(self.currency.clone()));
+        }
+        if self.places > tollgate_schemas::money::AMOUNT_PLACES {
+            return Err(BadOption::Places(self.places));
+        }
+        Ok(())
+    }
+}
+
+/// A rounding rule by its name in provisioning.
+pub fn parse_rounding(name: &str) -> Result<Rounding, BadOption> {
+    Ok(match name {
+        "half_up" => Rounding::HalfUp,
+        "up" => Rounding::Up,
+        "half_even" => Rounding::HalfEven,
+        "down" => Rounding::Down,
+        _ => return Err(BadOption::Rounding(name.to_owned())),
+    })
+}
+
+/// First 16 hex digits of the SHA-256 of a deck file.
+pub fn deck_version(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(8).map(|b| format!("{b:02x}")).collect()
+}
+
+/// One row, 32 bytes; what repeats is stored once beside it.
+#[derive(Clone, Copy)]
+struct Row {
+    /// [`index::key`] of the prefix.
+    prefix: u64,
+    rate_e12: i64,
+    destination: u32,
+    window: u32,
+    plan: u32,
+    /// Decimal places the sheet wrote the rate with.
+    rate_places: u8,
+}
+
+/// When a row is in force: `from <= t < to`, microseconds; the extremes mean "ever".
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Window {
+    from: i64,
+    to: i64,
+}
+
+/// How a row counts, shared by many rows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Plan {
+    connect_fee_e12: i64,
+    initial_s: u32,
+    increment_s: u32,
+    /// Into `texts`.
+    route_class: u32,
+    blocked: bool,
+}
+
+/// Prices of a minute by US jurisdiction, where the sheet has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct JurisdictionRates {
+    pub inter_e12: Option<i64>,
+    pub intra_e12: Option<i64>,
+    pub indeterminate_e12: Option<i64>,
+}
+
+/// A compiled rate sheet.
+pub struct Deck {
+    name: String,
+    version: String,
+    currency: String,
+    places: u32,
+    rounding: Rounding,
+    /// By prefix and start; the first `indexed` are found by look-ups, the rest are rows of origin groups.
+    rows: Box<[Row]>,
+    indexed: usize,
+    windows: Box<[Window]>,
+    plans: Box<[Plan]>,
+    /// Destinations, route classes and origin groups.
+    texts: Box<[Box<str>]>,
+    index: PrefixIndex,
+    /// By row.
+    jurisdictions: Box<[(u32, JurisdictionRates)]>,
+    /// Origin group of each row from `indexed` on.
+    origins: Box<[u32]>,
+    warnings: Vec<Warning>,
+}
+
+/// What a number costs at an instant, if anything.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Lookup<'d> {
+    /// The longest prefix of the number with a row in force.
+    Row(RowRef<'d>),
+    /// The same, but the row says: not sold.
+    Blocked(RowRef<'d>),
+    /// Prefixes match, none has a row in force then.
+    NotEffective,
+    NoPrefix,
+}
+
+impl Deck {
+    /// Compiles a deck file, or says everything that is wrong with it.
+    pub fn compile(name: &str, bytes: &[u8], options: &DeckOptions) -> Result<Deck, DeckProblems> {
+        parse::compile(name, bytes, options)
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// First 16 hex digits of the file's SHA-256.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    pub fn currency(&self) -> &str {
+        &self.currency
+    }
+
+    /// Decimal places of an amount.
+    pub fn places(&self) -> u32 {
+        self.places
+    }
+
+    pub fn rounding(&self) -> Rounding {
+        self.rounding
+    }
+
+    /// Rows that look-ups use.
+    pub fn len(&self) -> usize {
+        self.indexed
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.indexed == 0
+    }
+
+    /// What the sheet says that pricing does not (yet) follow; show it to whoever loads the deck.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// Bytes the deck holds, without allocator overhead.
+    pub fn resident_bytes(&self) -> usize {
+        size_of_val(&*self.rows)
+            + size_of_val(&*self.windows)
+            + size_of_val(&*self.plans)
+            + size_of_val(&*self.texts)
+            + self.texts.iter().map(|t| t.len()).sum::<usize>()
+            + self.index.resident_bytes()
+            + size_of_val(&*self.jurisdictions)
+            + size_of_val(&*self.origins)
+    }
+
+    /// Every row that look-ups use, by prefix length, prefix and start.
+    pub fn rows(&self) -> impl Iterator<Item = RowRef<'_>> {
+        (0..self.indexed as u32).map(|row| RowRef { deck: self, row })
+    }
+
+    /// Rows for callers of one origin group, with the group. No look-up uses them yet.
+    pub fn origin_rows(&self) -> impl Iterator<Item = (RowRef<'_>, &str)> {
+        let first = self.indexed as u32;
+        self.origins.iter().zip(first..).map(|(group, row)| (RowRef { deck: self, row }, self.text(*group)))
+    }
+
+    /// the row of the longest prefix of `number` (digits, a leading `+` is skipped) in force at `at_us`. A longer
+    /// prefix whose rows are not in force then gives way to a shorter one.
+    pub fn lookup(&self, number: &str, at_us: i64) -> Lookup<'_> {
+        self.lookup_keys(&PrefixKeys::of(number), at_us)
+    }
+
+    /// [`Deck::lookup`] for a number whose prefixes are already hashed: one number, many decks.
+    #[inline]
+    pub fn lookup_keys(&self, keys: &PrefixKeys, at_us: i64) -> Lookup<'_> {
+        let mut matched = false;
+        let mut lengths = self.index.lengths_within(keys);
+        while let Some(len) = index::longest(&mut lengths) {
+            let Some(first) = self.index.first_row(keys, len, &self.rows) else { continue };
+            matched = true;
+            let prefix = keys.key(len);
+            let group = self.rows[first as usize..self.indexed].iter().take_while(|r| r.prefix == prefix);
+            for (row, entry) in (first..).zip(group) {
+                let window = self.windows[entry.window as usize];
+                if window.from <= at_us && at_us < window.to {
+                    let found = RowRef { deck: self, row };
+                    return if found.blocked() { Lookup::Blocked(found) } else { Lookup::Row(found) };
+                }
+            }
+        }
+        if matched { Lookup::NotEffective } else { Lookup::NoPrefix }
+    }
+
+    /// The row with this number in [`Deck::rows`] order, as kept by [`RowRef::number`].
+    pub fn row(&self, number: u32) -> Option<RowRef<'_>> {
+        ((number as usize) < self.rows.len()).then_some(RowRef { deck: self, row: number })
+    }
+
+    fn text(&self, id: u32) -> &str {
+        &self.texts[id as usize]
+    }
+
+    /// Terms of this deck that cost nothing: for emergency calls no row prices.
+    pub fn free_terms(&self) -> Terms {
+        Terms {
+            deck: self.name.clone(),
+            deck_version: self.version.clone(),
+            currency: self.currency.clone(),
+            initial_s: 1,
+            increment_s: 1,
+            places: self.places,
+            rounding: self.rounding.into(),
+            ..Terms::default()
+        }
+    }
+}
+
+impl fmt::Debug for Deck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Deck({} {}, {} rows, {})", self.name, self.version, self.indexed, self.currency)
+    }
+}
+
+/// A row of a deck. Cheap to copy; text is read from the deck.
+#[derive(Clone, Copy)]
+pub struct RowRef<'d> {
+    deck: &'d Deck,
+    row: u32,
+}
+
+impl<'d> RowRef<'d> {
+    fn row(&self) -> &'d Row {
+        &self.deck.rows[self.row as usize]
+    }
+
+    fn plan(&self) -> &'d Plan {
+        &self.deck.plans[self.row().plan as usize]
+    }
+
+    fn window(&self) -> &'d Window {
+        &self.deck.windows[self.row().window as usize]
+    }
+
+    pub fn deck(&self) -> &'d Deck {
+        self.deck
+    }
+
+    /// Which row of the deck this is, for [`Deck::row`].
+    pub fn number(&self) -> u32 {
+        self.row
+    }
+
+    /// Digits.
+    pub fn prefix(&self) -> String {
+        index::digits(self.row().prefix)
+    }
+
+    pub fn prefix_len(&self) -> usize {
+        index::key_len(self.row().prefix)
+    }
+
+    pub fn destination(&self) -> &'d str {
+        self.deck.text(self.row().destination)
+    }
+
+    /// Per minute.
+    pub fn rate_e12(&self) -> i64 {
+        self.row().rate_e12
+    }
+
+    /// The rate with as many decimal places as the sheet wrote.
+    pub fn rate_text(&self) -> String {
+        format_scaled(self.row().rate_e12, RATE_PLACES, self.row().rate_places.into())
+    }
+
+    pub fn connect_fee_e12(&self) -> i64 {
+        self.plan().connect_fee_e12
+    }
+
+    pub fn initial_s(&self) -> u32 {
+        self.plan().initial_s
+    }
+
+    pub fn increment_s(&self) -> u32 {
+        self.plan().increment_s
+    }
+
+    /// `""` when the sheet names none.
+    pub fn route_class(&self) -> &'d str {
+        self.deck.text(self.plan().route_class)
+    }
+
+    pub fn blocked(&self) -> bool {
+        self.plan().blocked
+    }
+
+    /// First microsecond in force; `None` = since ever.
+    pub fn effective_from_us(&self) -> Option<i64> {
+        Some(self.window().from).filter(|t| *t != i64::MIN)
+    }
+
+    /// First microsecond no longer in force; `None` = until further notice.
+    pub fn effective_to_us(&self) -> Option<i64> {
+        Some(self.window().to).filter(|t| *t != i64::MAX)
+    }
+
+    /// R-25's rates, where the sheet has any.
+    pub fn jurisdiction_rates(&self) -> Option<JurisdictionRates> {
+        let all = &self.deck.jurisdictions;
+        all.binary_search_by_key(&self.row, |(row, _)| *row).ok().map(|at| all[at].1)
+    }
+
+    /// The row by value, as events carry it. `effective_from_us` is 0 for a row in force since ever.
+    pub fn terms(&self) -> Terms {
+        Terms {
+            deck: self.deck.name.clone(),
+            deck_version: self.deck.version.clone(),
+            prefix: self.prefix(),
+            destination: self.destination().to_owned(),
+            currency: self.deck.currency.clone(),
+            effective_from_us: self.effective_from_us().unwrap_or(0),
+            route_class: self.route_class().to_owned(),
+            ..self.price()
+        }
+    }
+
+    /// The terms without their text: enough for [`Terms::charge`], and nothing is allocated.
+    pub fn price(&self) -> Terms {
+        let plan = self.plan();
+        Terms {
+            rate_e12: self.rate_e12(),
+            connect_fee_e12: plan.connect_fee_e12,
+            initial_s: plan.initial_s,
+            increment_s: plan.increment_s,
+            places: self.deck.places,
+            rounding: self.deck.rounding.into(),
+            blocked: plan.blocked,
+            ..Terms::default()
+        }
+    }
+}
+
+impl PartialEq for RowRef<'_> {
+    fn eq(&self, other: &RowRef<'_>) -> bool {
+        std::ptr::eq(self.deck, other.deck) && self.row == other.row
+    }
+}
+
+impl fmt::Debug for RowRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{} at {}", self.deck.name, self.prefix(), self.rate_text())
+    }
+}

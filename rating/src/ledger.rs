@@ -1,0 +1,116 @@
+//! The ledger (FN-08): double entry, append only. A posting is a set of entries that sum to zero per currency; what was
+//! posted is never changed, a correction is a further posting of the difference.
+//!
+//! Chart of accounts, positive = debit:
+//!
+//! | account | of | a call adds |
+//! |---|---|---|
+//! | `account:<root>/<account>` | a customer: what it owes us | + sell |
+//! | `revenue/<partition>` | us | − sell |
+//! | `cost/<partition>` | us | + cost |
+//! | `carrier:<name>/<partition>` | a carrier: what we owe it, negative | − cost |
+//!
+//! A customer's calls are all in one partition, so its account has one writer; ours and the carriers' are split by
+//! partition and summed on read (design §2).
+
+use std::collections::{BTreeMap, btree_map::Entry};
+
+use thiserror::Error;
+use tollgate_schemas::v1::{LedgerEntry, LedgerPosted};
+
+pub mod posting;
+
+/// Terminal: the posting was not made by this program's rules; nothing of it was applied.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum BadPosting {
+    #[error("a posting's entries sum to {sum_e8}e-8 {currency}, not to zero")]
+    Unbalanced { currency: String, sum_e8: i128 },
+    #[error("the balance of {account} in {currency} is beyond what can be counted")]
+    TooLarge { account: String, currency: String },
+}
+
+/// What a customer owes.
+pub fn customer(root: &str, account: &str) -> String {
+    format!("account:{root}/{account}")
+}
+
+pub fn revenue(partition: u16) -> String {
+    format!("revenue/{partition}")
+}
+
+pub fn cost(partition: u16) -> String {
+    format!("cost/{partition}")
+}
+
+pub fn carrier(name: &str, partition: u16) -> String {
+    format!("carrier:{name}/{partition}")
+}
+
+/// All balances as a fold over topic `ledger`. Which postings were applied is the reader's position in the log: each is
+/// to be applied once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Balances {
+    /// Account, then currency; accounts that came back to zero stay.
+    by_account: BTreeMap<String, BTreeMap<String, i64>>,
+}
+
+impl Balances {
+    /// Applies one posting, whole or not at all.
+    pub fn apply(&mut self, posted: &LedgerPosted) -> Result<(), BadPosting> {
+        check(&posted.entries)?;
+        let mut next: BTreeMap<(&str, &str), i64> = BTreeMap::new();
+        for e in &posted.entries {
+            let old = match next.entry((&e.account, &e.currency)) {
+                Entry::Occupied(o) => *o.get(),
+                Entry::Vacant(_) => self.balance(&e.account, &e.currency),
+            };
+            let sum = old
+                .checked_add(e.amount_e8)
+                .ok_or_else(|| BadPosting::TooLarge { account: e.account.clone(), currency: e.currency.clone() })?;
+            next.insert((&e.account, &e.currency), sum);
+        }
+        for ((account, currency), sum) in next {
+            self.by_account.entry(account.to_owned()).or_default().insert(currency.to_owned(), sum);
+        }
+        Ok(())
+    }
+
+    /// Sum of an account's entries in one currency, in 1e-8 of its unit; 0 for an unknown account.
+    pub fn balance(&self, account: &str, currency: &str) -> i64 {
+        self.by_account.get(account).and_then(|by| by.get(currency)).copied().unwrap_or(0)
+    }
+
+    /// What a customer's account ([`customer`]) owes, by currency; currencies never meet.
+    pub fn owed<'a>(&'a self, account: &str) -> impl Iterator<Item = (&'a str, i64)> + use<'a> {
+        self.by_account.get(account).into_iter().flatten().map(|(currency, e8)| (currency.as_str(), *e8))
+    }
+
+    /// Every balance: account, currency, amount.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, i64)> {
+        self.by_account.iter().flat_map(|(account, by)| by.iter().map(move |(currency, e8)| (account.as_str(), currency.as_str(), *e8)))
+    }
+
+    /// The sum over all accounts by currency: zero in each, or the ledger is broken.
+    pub fn totals(&self) -> BTreeMap<&str, i128> {
+        let mut sums = BTreeMap::new();
+        for (_, currency, e8) in self.iter() {
+            *sums.entry(currency).or_default() += i128::from(e8);
+        }
+        sums
+    }
+}
+
+/// Entries of one posting sum to zero per currency.
+pub fn check(entries: &[LedgerEntry]) -> Result<(), BadPosting> {
+    let mut sums: BTreeMap<&str, i128> = BTreeMap::new();
+    for e in entries {
+        *sums.entry(&e.currency).or_default() += i128::from(e.amount_e8);
+    }
+    match sums.into_iter().find(|(_, sum)| *sum != 0) {
+        Some((currency, sum_e8)) => Err(BadPosting::Unbalanced { currency: currency.to_owned(), sum_e8 }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! Rows and postings on their way out: versions, hashes, ids.
+
+use prost::Message;
+use tollgate_schemas::{
+    cdr::Cdr,
+    event::Body,
+    log::Topic,
+    stage::Outputs,
+    v1::{CdrWritten, Event, LedgerEntry, LedgerPosted},
+};
+
+use super::{
+    NAME,
+    fold::Touched,
+    record,
+    state::{Call, Stamp, Written},
+};
+use crate::ledger::{self, posting};
+
+/// What every row of this stage shares, and the names of its accounts.
+#[derive(Clone)]
+pub(super) struct Desk {
+    partition: u16,
+    rating_version: u32,
+    revenue: String,
+    cost: String,
+}
+
+/// A row as bytes, with the hash over it.
+struct Encoded {
+    cdr: Vec<u8>,
+    hash: [u8; 32],
+}
+
+impl Desk {
+    pub fn new(partition: u16, rating_version: u32) -> Desk {
+        Desk { partition, rating_version, revenue: ledger::revenue(partition), cost: ledger::cost(partition) }
+    }
+
+    pub fn partition(&self) -> u16 {
+        self.partition
+    }
+
+    /// Writes every row that is complete for the first time, and every touched row that has changed. `trigger` is the
+    /// event that touched them; None for a flush.
+    pub fn settle(&self, call: &mut Call, touched: Touched, trigger: Option<Stamp>, out: &mut Outputs) {
+        let Some(mut row) = call.head.take() else { return };
+        for at in 0..call.attempts.len() {
+            let attempt = &call.attempts[at];
+            let touches = match touched {
+                Touched::Nothing => false,
+                Touched::Attempt(no) => no == attempt.no,
+                // A first end says nothing new about an attempt that failed before it.
+                Touched::Call => call.flushed || !call.earlier_ends.is_empty() || call.is_answered(attempt),
+            };
+            let due = match attempt.written {
+                None => call.flushed || call.attempt_complete(attempt),
+                Some(_) => touches && trigger.is_some(),
+            };
+            if due {
+                self.write_attempt(call, at, trigger, &mut row, out);
+            }
+        }
+        let due = match call.written {
+            None => call.flushed || call.complete(),
+            Some(_) => trigger.is_some(),
+        };
+        if due {
+            self.write_final(call, trigger, &mut row, out);
+        }
+        call.head = Some(row);
+    }
+
+    fn write_attempt(&self, call: &mut Call, at: usize, trigger: Option<Stamp>, row: &mut Cdr, out: &mut Outputs) {
+        let attempt = &call.attempts[at];
+        let end = call.end_of(attempt).map(|e| e.stamp).or(call.ended.as_ref().map(|e| e.stamp));
+        record::attempt_row(call, attempt, row);
+        let Some((encoded, written, cause)) = self.version(row, attempt.written, end, trigger) else { return };
+        // One event may close several attempts, so the attempt is part of the id.
+        let ordinal = attempt.no << 16 | written.version;
+        call.attempts[at].written = Some(written);
+        self.push_row(call, &cause, "attempt", ordinal, encoded, out);
+    }
+
+    fn write_final(&self, call: &mut Call, trigger: Option<Stamp>, row: &mut Cdr, out: &mut Outputs) {
+        let end = call.ended.as_ref().map(|e| e.stamp);
+        record::final_row(call, row);
+        std::mem::swap(&mut row.route_explain, &mut call.explain);
+        let made = self.version(row, call.written, end, trigger);
+        std::mem::swap(&mut row.route_explain, &mut call.explain);
+        let Some((encoded, written, cause)) = made else { return };
+        let first = call.written.is_none();
+        call.written = Some(written);
+        self.push_row(call, &cause, "final", written.version, encoded, out);
+
+        // Tests are left out of billing (C-107).
+        let want = if row.test_call { Vec::new() } else { self.entries(call, row) };
+        let entries = posting::difference(&call.posted, &want);
+        if entries.is_empty() {
+            return;
+        }
+        call.posted = want;
+        let posted = LedgerPosted {
+            kind: if first { "usage" } else { "correction" }.to_owned(),
+            call_id: call.id().to_vec(),
+            attempt_no: row.attempt_no,
+            cdr_version: written.version,
+            entries,
+            reason: if first { "final" } else { "new_version" }.to_owned(),
+        };
+        self.push(call, &cause, "ledger", written.version, Topic::Ledger, Body::LedgerPosted(posted), out);
+    }
+
+    pub fn write_refused(&self, event: &Event, mut row: Cdr, out: &mut Outputs) {
+        let Encoded { cdr, hash } = self.encode(&mut row);
+        let body = Body::CdrWritten(CdrWritten { cdr, content_hash: hash.to_vec() });
+        out.push(Topic::Cdrs, self.partition, Event::derived(NAME, event, "final", 1, body));
+    }
+
+    /// Encodes the row as the version after `before`; None when it says what that version said. Version 1 is caused by
+    /// the event that closed the record, a later one by the event that changed it.
+    fn version(&self, row: &mut Cdr, before: Option<Written>, closed: Option<Stamp>, trigger: Option<Stamp>) -> Option<(Encoded, Written, Stamp)> {
+        let cause = match before {
+            None => closed.or(trigger),
+            Some(before) => {
+                row.cdr_version = before.version;
+                row.event_last_offset = before.last_offset;
+                let same = halves(&self.encode(row).hash) == (before.hash_high, before.hash_low);
+                trigger.filter(|_| !same)
+            }
+        }?;
+        row.cdr_version = before.map_or(1, |b| b.version.saturating_add(1));
+        row.event_last_offset = cause.offset;
+        let encoded = self.encode(row);
+        let (hash_high, hash_low) = halves(&encoded.hash);
+        Some((encoded, Written { version: row.cdr_version, last_offset: cause.offset, hash_high, hash_low }, cause))
+    }
+
+    /// As `Cdr::content_hash` of a row that has no `ingest_ts`, without its copy.
+    fn encode(&self, row: &mut Cdr) -> Encoded {
+        row.partition = self.partition.into();
+        row.rating_version = self.rating_version;
+        let cdr = row.encode_to_vec();
+        let hash = *blake3::hash(&cdr).as_bytes();
+        Encoded { cdr, hash }
+    }
+
+    fn push_row(&self, call: &mut Call, cause: &Stamp, rule: &str, ordinal: u32, encoded: Encoded, out: &mut Outputs) {
+        let body = Body::CdrWritten(CdrWritten { cdr: encoded.cdr, content_hash: encoded.hash.to_vec() });
+        self.push(call, cause, rule, ordinal, Topic::Cdrs, body, out);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of an output's identity")]
+    fn push(&self, call: &mut Call, cause: &Stamp, rule: &str, ordinal: u32, topic: Topic, body: Body, out: &mut Outputs) {
+        let cause = cause.as_cause(std::mem::take(&mut call.key));
+        out.push(topic, self.partition, Event::derived(NAME, &cause, rule, ordinal, body));
+        call.key = cause.key;
+    }
+
+    /// What the ledger should hold of a call whose final is `row`.
+    fn entries(&self, call: &Call, row: &Cdr) -> Vec<LedgerEntry> {
+        let mut entries = Vec::with_capacity(4);
+        if row.sell_amount != 0 {
+            let owes = ledger::customer(&row.root_account, &row.account);
+            posting::transfer(&mut entries, self.revenue.clone(), owes, row.sell_amount, &row.sell_currency);
+        }
+        for attempt in &call.attempts {
+            let amount = record::cost_charge(call, attempt).amount_e8;
+            if amount != 0 {
+                let currency = record::cost_terms(attempt).map_or("", |t| t.currency.as_str());
+                let carrier = attempt.tried.as_ref().map_or("", |t| t.carrier.as_str());
+                posting::transfer(&mut entries, ledger::carrier(carrier, self.partition), self.cost.clone(), amount, currency);
+            }
+        }
+        entries
+    }
+}
+
+fn halves(hash: &[u8; 32]) -> (u64, u64) {
+    let part = |at: usize| hash[at..at + 8].iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
+    (part(0), part(8))
+}

@@ -1,0 +1,230 @@
+//! Which carriers a call may go to, in what order, and why each other one was left out.
+//!
+//! Every carrier is priced by the longest prefix of *its own* deck, and ordered by what a call of the expected
+//! duration costs with that carrier's increments and connect fee, in exact integers:
+//! `E[connect fee · 60 + rate · billed]`, never rounded before it is compared. Ties go by the carrier's name, so the
+//! order does not flap. Money of two currencies is never compared: carriers in the customer's currency come first,
+//! then the others by currency.
+//!
+//! Filters, in this order; the first that holds names itself ([`Reason`]): suspended, not allowed for the account,
+//! loop, (emergency calls: not emergency capable), no prefix, not effective, blocked, route class, currency mismatch,
+//! no sell price, negative margin, beyond the attempts.
+//!
+//! Emergency calls go to every emergency-capable carrier that is not suspended and not the one the call came from:
+//! no price, margin, account list or count of attempts takes one out. A short dialled string such as `112` is no
+//! E.164 number and is never priced by a prefix it happens to start with.
+
+mod explain;
+mod filter;
+mod reason;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use thiserror::Error;
+use tollgate_schemas::v1::Terms;
+
+use crate::deck::{Deck, RowRef};
+
+pub use reason::Reason;
+
+/// R-36's expected duration where nothing is known of the destination's calls.
+pub const DEFAULT_EXPECTED_MS: u64 = 180_000;
+
+/// Shortest dialled digits that are looked up for an emergency call.
+const SHORTEST_PRICED_EMERGENCY: usize = 7;
+
+/// A carrier and what routing needs to know of it.
+#[derive(Debug, Clone)]
+pub struct CarrierRoutes {
+    pub name: String,
+    /// What the carrier charges.
+    pub deck: Arc<Deck>,
+    /// Class of its rows that name none.
+    pub route_class: String,
+    /// Takes emergency calls.
+    pub emergency: bool,
+    pub suspended: bool,
+    /// Who it belongs to: a call never goes back to the party it came from. Usually the carrier's own name.
+    pub party: String,
+}
+
+impl CarrierRoutes {
+    /// A carrier in service, of no class, that takes no emergency calls and is a party of its own.
+    pub fn new(name: &str, deck: Arc<Deck>) -> CarrierRoutes {
+        let (name, party) = (name.to_owned(), name.to_owned());
+        CarrierRoutes { name, deck, route_class: String::new(), emergency: false, suspended: false, party }
+    }
+}
+
+#[derive(Debug, Error, PartialEq, Eq, Clone)]
+pub enum BadRoutes {
+    #[error("carrier '{0}' is there twice")]
+    Twice(String),
+    #[error("{0} carriers: at most {max} are routed", max = u16::MAX)]
+    TooMany(usize),
+}
+
+/// All carriers, immutable; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct RouteTable {
+    /// By name, so that a tie of cost is settled by position.
+    carriers: Arc<[CarrierRoutes]>,
+}
+
+/// What is asked of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteQuery<'a> {
+    /// E.164 digits, with or without `+`; for an emergency call what was dialled, perhaps nothing.
+    pub number: &'a str,
+    /// Pricing instant of the choice: the INVITE's time.
+    pub at_us: i64,
+    /// Names of the carriers the account may use; empty = all.
+    pub allowed: &'a [String],
+    /// Route classes the account buys; empty = all.
+    pub classes: &'a [String],
+    /// What the call is sold for.
+    pub sell: Option<&'a Terms>,
+    /// Most candidates; 0 = no limit.
+    pub max_attempts: usize,
+    /// leave out carriers expected to earn less than `min_margin_e8` a call.
+    pub margin_guard: bool,
+    pub min_margin_e8: i64,
+    pub emergency: bool,
+    /// Carrier or party the call came from (loop guard, R-42).
+    pub ingress_party: Option<&'a str>,
+    /// Expected durations with their weights; empty = [`DEFAULT_EXPECTED_MS`].
+    pub durations: &'a [(u64, u32)],
+}
+
+impl<'a> RouteQuery<'a> {
+    /// A plain call: every carrier, no guard, four attempts.
+    pub fn new(number: &'a str, at_us: i64) -> RouteQuery<'a> {
+        RouteQuery {
+            number,
+            at_us,
+            allowed: &[],
+            classes: &[],
+            sell: None,
+            max_attempts: 4,
+            margin_guard: false,
+            min_margin_e8: 0,
+            emergency: false,
+            ingress_party: None,
+            durations: &[],
+        }
+    }
+}
+
+/// A carrier to try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    /// Position in [`RouteTable::carriers`].
+    pub carrier: u16,
+    /// 1 = first tried.
+    pub rank: u32,
+    /// Cost of the expected duration, not rounded to the deck's places; 0 when no row prices an emergency call.
+    pub expected_cost_e8: i64,
+    /// Another carrier lists a longer prefix of this number: dispute risk.
+    pub covered_by_parent_prefix: bool,
+    /// Row of the carrier's deck.
+    row: Option<u32>,
+}
+
+/// A carrier not to try, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Position in [`RouteTable::carriers`].
+    pub carrier: u16,
+    pub reason: Reason,
+    /// When it came as far as being priced.
+    pub expected_cost_e8: Option<i64>,
+    pub covered_by_parent_prefix: bool,
+    row: Option<u32>,
+}
+
+/// The answer to a [`RouteQuery`]. Holds on to the table it was made from, so it outlives a swap.
+#[derive(Debug, Clone)]
+pub struct RouteDecision {
+    /// To be tried in this order.
+    pub order: Vec<Candidate>,
+    /// By carrier.
+    pub left_out: Vec<LeftOut>,
+    carriers: Arc<[CarrierRoutes]>,
+}
+
+impl RouteTable {
+    pub fn new(mut carriers: Vec<CarrierRoutes>) -> Result<RouteTable, BadRoutes> {
+        if carriers.len() > usize::from(u16::MAX) {
+            return Err(BadRoutes::TooMany(carriers.len()));
+        }
+        carriers.sort_by(|a, b| a.name.cmp(&b.name));
+        match carriers.windows(2).find(|two| two[0].name == two[1].name) {
+            Some(two) => Err(BadRoutes::Twice(two[0].name.clone())),
+            None => Ok(RouteTable { carriers: carriers.into() }),
+        }
+    }
+
+    /// By name.
+    pub fn carriers(&self) -> &[CarrierRoutes] {
+        &self.carriers
+    }
+
+    /// The position of a carrier in [`RouteTable::carriers`].
+    pub fn position(&self, name: &str) -> Option<u16> {
+        self.carriers.binary_search_by(|c| c.name.as_str().cmp(name)).ok().map(|at| at as u16)
+    }
+
+    /// filters, prices and orders the carriers.
+    pub fn candidates(&self, query: &RouteQuery<'_>) -> RouteDecision {
+        filter::decide(&self.carriers, query)
+    }
+
+    /// What this carrier's deck says of the number at an instant: the cost row at the answer. `None` when no
+    /// row is in force or the row is blocked.
+    pub fn cost_terms(&self, carrier: u16, number: &str, at_us: i64) -> Option<Terms> {
+        match self.carriers.get(usize::from(carrier))?.deck.lookup(number, at_us) {
+            crate::deck::Lookup::Row(row) => Some(row.terms()),
+            _ => None,
+        }
+    }
+}
+
+impl RouteDecision {
+    pub fn carrier(&self, position: u16) -> &CarrierRoutes {
+        &self.carriers[usize::from(position)]
+    }
+
+    pub fn name(&self, candidate: &Candidate) -> &str {
+        &self.carrier(candidate.carrier).name
+    }
+
+    /// The deck row a candidate is priced by; `None` only for an emergency call that no row prices.
+    pub fn row(&self, candidate: &Candidate) -> Option<RowRef<'_>> {
+        self.row_of(candidate.carrier, candidate.row)
+    }
+
+    fn row_of(&self, carrier: u16, row: Option<u32>) -> Option<RowRef<'_>> {
+        self.carrier(carrier).deck.row(row?)
+    }
+
+    /// What the carrier charges, by value; the class is the row's, else the carrier's.
+    pub fn terms(&self, candidate: &Candidate) -> Terms {
+        let carrier = self.carrier(candidate.carrier);
+        let mut terms = match self.row(candidate) {
+            Some(row) => row.terms(),
+            None => carrier.deck.free_terms(),
+        };
+        if terms.route_class.is_empty() {
+            terms.route_class.clone_from(&carrier.route_class);
+        }
+        terms
+    }
+
+    /// The reason when there is nowhere to send the call: the one that came furthest through the filters.
+    pub fn best_reason(&self) -> Option<Reason> {
+        self.left_out.iter().map(|l| l.reason).max()
+    }
+}
