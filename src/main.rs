@@ -1,1 +1,15 @@
-fn main() {}
+//! `tollgate`, the one binary: wiring only. The command line is in `cli`, the configuration in `config`, a running node
+//! in `node`, what documents compile to in `plan`.
+
+mod cli;
+mod config;
+mod node;
+mod plan;
+
+/// Events, messages and rows are many small allocations made on one thread and freed on another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

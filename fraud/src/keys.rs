@@ -93,7 +93,8 @@ pub struct Account {
 pub struct Keys {
     pub accounts: Vec<Account>,
     by_name: HashMap<Box<str>, u32, FixedState>,
-    slots: Vec<Option<Key>>,
+    /// Boxed, as a growing table of whole keys would be copied about.
+    slots: Vec<Option<Box<Key>>>,
     free: Vec<u32>,
     /// Blocks placed here, by id, with the key's slot.
     pub blocks: HashMap<Id, u32, FixedState>,
@@ -135,11 +136,11 @@ impl Keys {
     }
 
     pub fn get(&self, slot: u32) -> Option<&Key> {
-        self.slots.get(slot as usize)?.as_ref()
+        self.slots.get(slot as usize)?.as_deref()
     }
 
     pub fn get_mut(&mut self, slot: u32) -> Option<&mut Key> {
-        self.slots.get_mut(slot as usize)?.as_mut()
+        self.slots.get_mut(slot as usize)?.as_deref_mut()
     }
 
     pub fn find_account(&self, name: &str) -> Option<u32> {
@@ -183,7 +184,7 @@ impl Keys {
 
     fn add_key(&mut self, account: u32, group: &str, total: bool) -> u32 {
         self.serial += 1;
-        let key = Key {
+        let key = Box::new(Key {
             serial: self.serial,
             account,
             group: group.into(),
@@ -192,7 +193,7 @@ impl Keys {
             lanes: Default::default(),
             memos: Vec::new(),
             touched: false,
-        };
+        });
         match self.free.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = Some(key);
@@ -264,7 +265,7 @@ impl Keys {
 
     /// Every key, in the order they were made.
     pub fn sorted(&self) -> Vec<(u32, &Key)> {
-        let mut all: Vec<_> = self.slots.iter().enumerate().filter_map(|(i, k)| Some((i as u32, k.as_ref()?))).collect();
+        let mut all: Vec<_> = self.slots.iter().enumerate().filter_map(|(i, k)| Some((i as u32, k.as_deref()?))).collect();
         all.sort_unstable_by_key(|(_, k)| k.serial);
         all
     }

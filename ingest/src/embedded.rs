@@ -116,14 +116,14 @@ impl EmbeddedLog {
         }
     }
 
-    fn queue(&self, pending: Pending, urgency: Urgency, claim: Claim) -> Result<Ticket, LogError> {
-        for a in &pending.appends {
-            self.shared.streams.index(a.topic, a.partition)?;
+    /// Gives back what the log does not take.
+    fn queue(&self, pending: Pending, urgency: Urgency, claim: Claim) -> Result<Ticket, (Pending, LogError)> {
+        let known = pending.appends.iter().try_for_each(|a| self.shared.streams.index(a.topic, a.partition).map(drop));
+        let room = || if claim == Claim::Ordinary { self.shared.room_for_new_calls() } else { Ok(()) };
+        match known.and_then(|()| room()) {
+            Ok(()) => self.shared.queue.push(pending, urgency, claim),
+            Err(error) => Err((pending, error)),
         }
-        if claim == Claim::Ordinary {
-            self.shared.room_for_new_calls()?;
-        }
-        self.shared.queue.push(pending, urgency, claim)
     }
 }
 
@@ -141,7 +141,12 @@ impl EventLog for EmbeddedLog {
     }
 
     fn append(&self, batch: Vec<Append>, urgency: Urgency, claim: Claim) -> Result<Ticket, LogError> {
-        self.queue(Pending { appends: batch, progress: Vec::new(), snapshots: Vec::new() }, urgency, claim)
+        self.append_or_return(batch, urgency, claim).map_err(|(_, error)| error)
+    }
+
+    fn append_or_return(&self, batch: Vec<Append>, urgency: Urgency, claim: Claim) -> Result<Ticket, (Vec<Append>, LogError)> {
+        let pending = Pending { appends: batch, progress: Vec::new(), snapshots: Vec::new() };
+        self.queue(pending, urgency, claim).map_err(|(pending, error)| (pending.appends, error))
     }
 
     /// Verdicts and control must act at once; what else stages write rides along.
@@ -151,7 +156,7 @@ impl EventLog for EmbeddedLog {
         }
         let urgent = outputs.iter().any(|a| matches!(a.topic, Topic::Blocks | Topic::Control | Topic::Alerts | Topic::Decks));
         let urgency = if urgent { Urgency::Group } else { Urgency::Ride };
-        self.queue(Pending { appends: outputs, progress, snapshots }, urgency, Claim::Reserved)
+        self.queue(Pending { appends: outputs, progress, snapshots }, urgency, Claim::Reserved).map_err(|(_, error)| error)
     }
 
     fn durable(&self) -> Ticket {
@@ -190,7 +195,7 @@ impl EventLog for EmbeddedLog {
 
     fn progress(&self, consumer: &str, topic: Topic, partition: u16) -> Result<Option<u64>, LogError> {
         self.shared.streams.index(topic, partition)?;
-        self.shared.storage.progress(consumer, topic, partition)
+        Ok(self.shared.progress(&keys::progress(topic, partition, consumer)))
     }
 
     fn snapshot(&self, consumer: &str, partition: u16) -> Result<Option<Snapshot>, LogError> {

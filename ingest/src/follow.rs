@@ -68,3 +68,33 @@ pub fn follow(
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::sample::{LONG, lifted, numbered, open, put};
+
+    #[test]
+    fn a_view_sees_every_event_from_where_it_began() {
+        let dir = tempfile::tempdir().expect("dir");
+        let log = open(dir.path());
+        put(&*log, (0..5).map(|n| numbered(n as u16 % 4, n, 0)).chain([lifted(1)]).collect());
+        let seen: Arc<Mutex<Vec<(bool, Topic, u16, u64)>>> = Arc::default();
+        let views = [From::Beginning, From::End].map(|from| {
+            let seen = seen.clone();
+            let note = move |t, p, r: &Record| seen.lock().expect("lock").push((from == From::End, t, p, r.offset));
+            follow(log.clone(), "view", &[Topic::Calls, Topic::Blocks], from, 0, note).expect("thread")
+        });
+        put(&*log, vec![numbered(0, 9, 0)]);
+        for view in views {
+            assert!(view.wait_caught_up(LONG));
+        }
+        let seen = seen.lock().expect("lock");
+        let of = |end| seen.iter().filter(|s| s.0 == end).collect::<Vec<_>>();
+        assert_eq!(of(false).len(), 7);
+        assert_eq!(of(true), [&(true, Topic::Calls, 0, 2)]);
+        assert!(seen.contains(&(false, Topic::Blocks, 0, 0)));
+    }
+}

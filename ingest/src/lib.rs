@@ -17,3 +17,6 @@ pub use project::Projector;
 pub use runner::{Runner, RunnerOptions};
 pub use tick::Ticker;
 pub use worker::{WorkerHandle, WorkerState};
+
+#[cfg(test)]
+mod sample;

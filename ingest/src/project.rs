@@ -134,3 +134,83 @@ fn quarantine(log: &dyn EventLog, partition: u16, record: &Record, problem: Stri
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tollgate_schemas::{
+        store::{Answer, CdrQuery, Positions, TrafficQuery, TrafficRow},
+        v1::CdrWritten,
+    };
+
+    use super::*;
+    use crate::sample::{LONG, open, put};
+
+    #[derive(Default)]
+    struct Kept {
+        rows: Vec<(u16, String, Option<i64>)>,
+        next: Positions,
+        /// Writes to refuse before one passes.
+        away: usize,
+    }
+
+    struct Store(Mutex<Kept>);
+
+    impl CdrStore for Store {
+        fn write(&self, partition: u16, rows: Vec<Arc<Cdr>>, next: u64) -> Result<(), StoreError> {
+            let mut kept = self.0.lock().expect("lock");
+            if kept.away > 0 {
+                kept.away -= 1;
+                return Err(StoreError::Unavailable("away".to_owned()));
+            }
+            kept.rows.extend(rows.iter().map(|c| (partition, c.account.clone(), c.ingest_ts)));
+            kept.next[usize::from(partition)] = next;
+            Ok(())
+        }
+        fn positions(&self) -> Positions {
+            self.0.lock().expect("lock").next.clone()
+        }
+        fn flush(&self) -> Answer<'_, ()> {
+            Box::pin(async { Ok(()) })
+        }
+        fn cdrs(&self, _: CdrQuery) -> Answer<'_, Vec<Arc<Cdr>>> {
+            Box::pin(async { Ok(Vec::new()) })
+        }
+        fn traffic(&self, _: TrafficQuery) -> Answer<'_, Vec<TrafficRow>> {
+            Box::pin(async { Ok(Vec::new()) })
+        }
+    }
+
+    fn cdr(partition: u16, account: &str) -> Append {
+        let cdr = Cdr { account: account.to_owned(), ..Cdr::default() };
+        written(partition, cdr.encode_to_vec())
+    }
+
+    fn written(partition: u16, cdr: Vec<u8>) -> Append {
+        let body = Body::CdrWritten(CdrWritten { cdr, content_hash: Vec::new() });
+        Append { topic: Topic::Cdrs, partition, event: Event { body: Some(body), ..Event::default() } }
+    }
+
+    #[test]
+    fn cdrs_go_on_to_the_store_from_where_it_stands_through_outages_and_bad_rows() {
+        let dir = tempfile::tempdir().expect("dir");
+        let log = open(dir.path());
+        put(&*log, vec![cdr(1, "known"), cdr(1, "a"), cdr(3, "b"), written(1, vec![0xff; 3])]);
+        let store = Arc::new(Store(Mutex::new(Kept { next: vec![0, 1], away: 2, ..Kept::default() })));
+        store.0.lock().expect("lock").next.resize(4, 0);
+        let projector = Projector::spawn(log.clone(), store.clone(), || 42, 0).expect("thread");
+        put(&*log, vec![cdr(1, "c")]);
+        assert!(projector.wait_caught_up(LONG), "{:?}", projector.state());
+        drop(projector);
+        let kept = store.0.lock().expect("lock");
+        let mut rows = kept.rows.clone();
+        rows.sort();
+        let row = |p, account: &str| (p, account.to_owned(), Some(42));
+        assert_eq!(rows, [row(1, "a"), row(1, "c"), row(3, "b")]);
+        assert_eq!(kept.next, [0, 4, 0, 1]);
+        let last = log.append(vec![], Urgency::Group, Claim::Ordinary).expect("append");
+        log.wait(last, LONG).expect("durable");
+        assert_eq!(log.end(Topic::Quarantine, 1), 1, "the bad row is kept for a person");
+    }
+}

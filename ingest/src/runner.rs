@@ -136,7 +136,10 @@ fn run(
             std::thread::sleep(rest);
         }
     }
-    ledger.save(log, stage, &mut instances, options, control).map(drop)
+    if ledger.save(log, stage, &mut instances, options, control)? {
+        control.settle(log);
+    }
+    Ok(())
 }
 
 impl Ledger {
@@ -205,3 +208,6 @@ impl Ledger {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,3 +125,45 @@ fn copy_blocks(log: &dyn EventLog, from: u64, partitions: &mut [Partition], cont
         Err(e) => Err(e),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::sample::{LONG, numbered, open, put};
+
+    #[test]
+    fn an_idle_partition_stops_ticking_and_starts_again_with_its_next_event() {
+        let dir = tempfile::tempdir().expect("dir");
+        let log = open(dir.path());
+        let clock = Arc::new(AtomicU64::new(0));
+        let reads = clock.clone();
+        let now = move || {
+            let mono_ns = reads.load(Ordering::SeqCst);
+            Now { utc_us: mono_ns as i64 / 1000, mono_ns }
+        };
+        let _ticker = Ticker::spawn(log.clone(), now, log.mint(), 1, Duration::from_millis(5)).expect("thread");
+        let until = |what: &str, holds: &dyn Fn() -> bool| {
+            let began = Instant::now();
+            while !holds() {
+                assert!(began.elapsed() < LONG, "{what}");
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        };
+        until("every partition ticks at the start", &|| (0..4).all(|p| log.end(Topic::Calls, p) >= 3));
+        clock.store(AWAKE_NS + 1, Ordering::SeqCst);
+        let quiet = || {
+            let ends = || (0..4).map(|p| log.end(Topic::Calls, p)).collect::<Vec<_>>();
+            let before = ends();
+            std::thread::sleep(Duration::from_millis(60));
+            before == ends()
+        };
+        until("all fall asleep: own ticks keep nobody awake", &quiet);
+        let asleep = log.end(Topic::Calls, 3);
+        put(&*log, vec![numbered(2, 1, 0)]);
+        let woken = log.end(Topic::Calls, 2);
+        until("its event wakes it", &|| log.end(Topic::Calls, 2) > woken + 2);
+        assert_eq!(log.end(Topic::Calls, 3), asleep, "and only it");
+    }
+}

@@ -44,6 +44,9 @@ pub(crate) const NAP: Duration = Duration::from_millis(100);
 /// Between two tries of what may pass later.
 pub(crate) const RETRY: Duration = Duration::from_millis(100);
 
+/// How long a stopping worker waits for its last outputs.
+const SETTLE: Duration = Duration::from_secs(2);
+
 impl Control {
     fn new(streams: Vec<(Topic, u16)>) -> Control {
         Control {
@@ -78,6 +81,13 @@ impl Control {
     /// The positions stand for where the worker begins.
     pub fn ready(&self) {
         self.ready.store(true, Ordering::Release);
+    }
+
+    /// Waits a moment for what was appended, so that who joins the worker finds it; a failing disk keeps nobody.
+    pub fn settle(&self, log: &dyn EventLog) {
+        if let Err(error) = log.wait(Ticket(self.appended.load(Ordering::Acquire)), SETTLE) {
+            tracing::warn!(%error, "stopped before its last outputs were durable");
+        }
     }
 
     /// Sleeps before a repeated try; false when the worker should stop instead.

@@ -1,7 +1,7 @@
 //! The calls that are up, as a fold over topic `calls`: what the proxy resumes from after a crash (design §3), and the
 //! sums admission needs then. Per partition; makes no events.
 //!
-//! Limits: [`MAX_OPEN`] open calls (a further one is poison: quarantined, and not resumed after a crash), 
+//! Limits: [`MAX_OPEN`] open calls (a further one is poison: quarantined, and not resumed after a crash),
 //! [`MAX_EVENTS`] events kept of one call (then the oldest that only informs gives way), calls older than [`MAX_AGE_US`] by
 //! event time are forgotten (their node is lost, and the rater closes them).
 

@@ -35,6 +35,8 @@ mod dates;
 mod index;
 mod parse;
 mod problem;
+mod row;
+mod set;
 mod windows;
 
 #[cfg(test)]
@@ -47,13 +49,13 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tollgate_schemas::{
     control,
-    money::{RATE_PLACES, format_scaled},
     v1::{Rounding, Terms},
 };
 
-pub use index::PrefixKeys;
-use index::PrefixIndex;
+use index::{PrefixIndex, PrefixKeys};
 pub use problem::{DeckProblems, MAX_PROBLEMS, Problem, Warning};
+pub use row::RowRef;
+pub use set::DeckSet;
 
 /// What a deck's file does not say itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -265,25 +267,14 @@ impl Deck {
     /// the row of the longest prefix of `number` (digits, a leading `+` is skipped) in force at `at_us`. A longer
     /// prefix whose rows are not in force then gives way to a shorter one.
     pub fn lookup(&self, number: &str, at_us: i64) -> Lookup<'_> {
-        self.lookup_keys(&PrefixKeys::of(number), at_us)
-    }
-
-    /// [`Deck::lookup`] for a number whose prefixes are already hashed: one number, many decks.
-    #[inline]
-    pub fn lookup_keys(&self, keys: &PrefixKeys, at_us: i64) -> Lookup<'_> {
+        let keys = PrefixKeys::of(number);
         let mut matched = false;
-        let mut lengths = self.index.lengths_within(keys);
+        let mut lengths = self.index.lengths_within(&keys);
         while let Some(len) = index::longest(&mut lengths) {
-            let Some(first) = self.index.first_row(keys, len, &self.rows) else { continue };
+            let Some(first) = self.index.find(&keys, len, |row| self.rows[row as usize].prefix) else { continue };
             matched = true;
-            let prefix = keys.key(len);
-            let group = self.rows[first as usize..self.indexed].iter().take_while(|r| r.prefix == prefix);
-            for (row, entry) in (first..).zip(group) {
-                let window = self.windows[entry.window as usize];
-                if window.from <= at_us && at_us < window.to {
-                    let found = RowRef { deck: self, row };
-                    return if found.blocked() { Lookup::Blocked(found) } else { Lookup::Row(found) };
-                }
+            if let Some(row) = self.in_force(first, at_us) {
+                return Lookup::of(row);
             }
         }
         if matched { Lookup::NotEffective } else { Lookup::NoPrefix }
@@ -316,136 +307,5 @@ impl Deck {
 impl fmt::Debug for Deck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Deck({} {}, {} rows, {})", self.name, self.version, self.indexed, self.currency)
-    }
-}
-
-/// A row of a deck. Cheap to copy; text is read from the deck.
-#[derive(Clone, Copy)]
-pub struct RowRef<'d> {
-    deck: &'d Deck,
-    row: u32,
-}
-
-impl<'d> RowRef<'d> {
-    fn row(&self) -> &'d Row {
-        &self.deck.rows[self.row as usize]
-    }
-
-    fn plan(&self) -> &'d Plan {
-        &self.deck.plans[self.row().plan as usize]
-    }
-
-    fn window(&self) -> &'d Window {
-        &self.deck.windows[self.row().window as usize]
-    }
-
-    pub fn deck(&self) -> &'d Deck {
-        self.deck
-    }
-
-    /// Which row of the deck this is, for [`Deck::row`].
-    pub fn number(&self) -> u32 {
-        self.row
-    }
-
-    /// Digits.
-    pub fn prefix(&self) -> String {
-        index::digits(self.row().prefix)
-    }
-
-    pub fn prefix_len(&self) -> usize {
-        index::key_len(self.row().prefix)
-    }
-
-    pub fn destination(&self) -> &'d str {
-        self.deck.text(self.row().destination)
-    }
-
-    /// Per minute.
-    pub fn rate_e12(&self) -> i64 {
-        self.row().rate_e12
-    }
-
-    /// The rate with as many decimal places as the sheet wrote.
-    pub fn rate_text(&self) -> String {
-        format_scaled(self.row().rate_e12, RATE_PLACES, self.row().rate_places.into())
-    }
-
-    pub fn connect_fee_e12(&self) -> i64 {
-        self.plan().connect_fee_e12
-    }
-
-    pub fn initial_s(&self) -> u32 {
-        self.plan().initial_s
-    }
-
-    pub fn increment_s(&self) -> u32 {
-        self.plan().increment_s
-    }
-
-    /// `""` when the sheet names none.
-    pub fn route_class(&self) -> &'d str {
-        self.deck.text(self.plan().route_class)
-    }
-
-    pub fn blocked(&self) -> bool {
-        self.plan().blocked
-    }
-
-    /// First microsecond in force; `None` = since ever.
-    pub fn effective_from_us(&self) -> Option<i64> {
-        Some(self.window().from).filter(|t| *t != i64::MIN)
-    }
-
-    /// First microsecond no longer in force; `None` = until further notice.
-    pub fn effective_to_us(&self) -> Option<i64> {
-        Some(self.window().to).filter(|t| *t != i64::MAX)
-    }
-
-    /// R-25's rates, where the sheet has any.
-    pub fn jurisdiction_rates(&self) -> Option<JurisdictionRates> {
-        let all = &self.deck.jurisdictions;
-        all.binary_search_by_key(&self.row, |(row, _)| *row).ok().map(|at| all[at].1)
-    }
-
-    /// The row by value, as events carry it. `effective_from_us` is 0 for a row in force since ever.
-    pub fn terms(&self) -> Terms {
-        Terms {
-            deck: self.deck.name.clone(),
-            deck_version: self.deck.version.clone(),
-            prefix: self.prefix(),
-            destination: self.destination().to_owned(),
-            currency: self.deck.currency.clone(),
-            effective_from_us: self.effective_from_us().unwrap_or(0),
-            route_class: self.route_class().to_owned(),
-            ..self.price()
-        }
-    }
-
-    /// The terms without their text: enough for [`Terms::charge`], and nothing is allocated.
-    pub fn price(&self) -> Terms {
-        let plan = self.plan();
-        Terms {
-            rate_e12: self.rate_e12(),
-            connect_fee_e12: plan.connect_fee_e12,
-            initial_s: plan.initial_s,
-            increment_s: plan.increment_s,
-            places: self.deck.places,
-            rounding: self.deck.rounding.into(),
-            blocked: plan.blocked,
-            ..Terms::default()
-        }
-    }
-}
-
-impl PartialEq for RowRef<'_> {
-    fn eq(&self, other: &RowRef<'_>) -> bool {
-        std::ptr::eq(self.deck, other.deck) && self.row == other.row
-    }
-}
-
-impl fmt::Debug for RowRef<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{} at {}", self.deck.name, self.prefix(), self.rate_text())
     }
 }

@@ -62,7 +62,7 @@ pub struct Rater {
 
 enum Remembered {
     Open(Box<Call>),
-    /// The final is written: the call's saved form, a sixth of its size in use.
+    /// The final is written: the saved form, a fifth of the size in use, made while the call is in the cache.
     Closed { deadline_us: i64, state: Box<[u8]> },
 }
 
@@ -186,6 +186,9 @@ impl Rater {
             Remembered::Closed { state, .. } => {
                 let mut call = Call::decode(&**state).map_err(|e| Poison(format!("call {id} is not what was closed: {e}")))?;
                 let touched = call.fold(offset, event)?;
+                if touched == Touched::Nothing {
+                    return Ok(());
+                }
                 self.desk.settle(&mut call, touched, Some(Stamp::of(offset, event)), out);
                 *known = Remembered::closed(&mut call);
                 return Ok(());

@@ -21,12 +21,12 @@ mod reason;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use thiserror::Error;
 use tollgate_schemas::v1::Terms;
 
-use crate::deck::{Deck, RowRef};
+use crate::deck::{Deck, DeckSet, Lookup, RowRef};
 
 pub use reason::Reason;
 
@@ -68,10 +68,18 @@ pub enum BadRoutes {
 }
 
 /// All carriers, immutable; cheap to clone.
-#[derive(Debug, Clone)]
-pub struct RouteTable {
+#[derive(Clone)]
+pub struct RouteTable(Arc<Routes>);
+
+struct Routes {
     /// By name, so that a tie of cost is settled by position.
-    carriers: Arc<[CarrierRoutes]>,
+    carriers: Vec<CarrierRoutes>,
+    /// The position of each carrier's deck in `decks`.
+    deck_of: Vec<u16>,
+    /// The carriers' currencies in alphabetical order, and the place of each carrier's.
+    currencies: Vec<String>,
+    currency_of: Vec<u16>,
+    decks: Arc<DeckSet>,
 }
 
 /// What is asked of the table.
@@ -146,55 +154,99 @@ pub struct LeftOut {
 }
 
 /// The answer to a [`RouteQuery`]. Holds on to the table it was made from, so it outlives a swap.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RouteDecision {
     /// To be tried in this order.
     pub order: Vec<Candidate>,
     /// By carrier.
     pub left_out: Vec<LeftOut>,
-    carriers: Arc<[CarrierRoutes]>,
+    routes: Arc<Routes>,
 }
 
 impl RouteTable {
-    pub fn new(mut carriers: Vec<CarrierRoutes>) -> Result<RouteTable, BadRoutes> {
+    /// Indexes the carriers' decks together: about 0.1 s for a million rows.
+    pub fn new(carriers: Vec<CarrierRoutes>) -> Result<RouteTable, BadRoutes> {
+        RouteTable::build(carriers, None)
+    }
+
+    /// A table of these carriers instead. The index is kept when they have the same decks (the same `Arc`s), so a
+    /// carrier is suspended in no time.
+    pub fn with(&self, carriers: Vec<CarrierRoutes>) -> Result<RouteTable, BadRoutes> {
+        RouteTable::build(carriers, Some(&self.0.decks))
+    }
+
+    fn build(mut carriers: Vec<CarrierRoutes>, before: Option<&Arc<DeckSet>>) -> Result<RouteTable, BadRoutes> {
         if carriers.len() > usize::from(u16::MAX) {
             return Err(BadRoutes::TooMany(carriers.len()));
         }
         carriers.sort_by(|a, b| a.name.cmp(&b.name));
-        match carriers.windows(2).find(|two| two[0].name == two[1].name) {
-            Some(two) => Err(BadRoutes::Twice(two[0].name.clone())),
-            None => Ok(RouteTable { carriers: carriers.into() }),
+        if let Some(two) = carriers.windows(2).find(|two| two[0].name == two[1].name) {
+            return Err(BadRoutes::Twice(two[0].name.clone()));
         }
+        let mut decks: Vec<Arc<Deck>> = Vec::new();
+        let mut deck_of = Vec::with_capacity(carriers.len());
+        for carrier in &carriers {
+            let known = decks.iter().position(|deck| Arc::ptr_eq(deck, &carrier.deck));
+            deck_of.push(known.unwrap_or(decks.len()) as u16);
+            if known.is_none() {
+                decks.push(carrier.deck.clone());
+            }
+        }
+        let same = |set: &&Arc<DeckSet>| {
+            set.decks().len() == decks.len() && set.decks().iter().zip(&decks).all(|(a, b)| Arc::ptr_eq(a, b))
+        };
+        let decks = match before.filter(same) {
+            Some(set) => set.clone(),
+            None => Arc::new(DeckSet::new(decks)),
+        };
+        let mut currencies: Vec<String> = carriers.iter().map(|c| c.deck.currency().to_owned()).collect();
+        currencies.sort_unstable();
+        currencies.dedup();
+        let place = |carrier: &CarrierRoutes| currencies.partition_point(|c| c.as_str() < carrier.deck.currency()) as u16;
+        let currency_of = carriers.iter().map(place).collect();
+        Ok(RouteTable(Arc::new(Routes { carriers, deck_of, currencies, currency_of, decks })))
     }
 
     /// By name.
     pub fn carriers(&self) -> &[CarrierRoutes] {
-        &self.carriers
+        &self.0.carriers
     }
 
     /// The position of a carrier in [`RouteTable::carriers`].
     pub fn position(&self, name: &str) -> Option<u16> {
-        self.carriers.binary_search_by(|c| c.name.as_str().cmp(name)).ok().map(|at| at as u16)
+        self.0.carriers.binary_search_by(|c| c.name.as_str().cmp(name)).ok().map(|at| at as u16)
     }
 
     /// filters, prices and orders the carriers.
     pub fn candidates(&self, query: &RouteQuery<'_>) -> RouteDecision {
-        filter::decide(&self.carriers, query)
+        filter::decide(&self.0, query)
     }
 
     /// What this carrier's deck says of the number at an instant: the cost row at the answer. `None` when no
     /// row is in force or the row is blocked.
     pub fn cost_terms(&self, carrier: u16, number: &str, at_us: i64) -> Option<Terms> {
-        match self.carriers.get(usize::from(carrier))?.deck.lookup(number, at_us) {
-            crate::deck::Lookup::Row(row) => Some(row.terms()),
+        match self.0.carriers.get(usize::from(carrier))?.deck.lookup(number, at_us) {
+            Lookup::Row(row) => Some(row.terms()),
             _ => None,
         }
     }
 }
 
+impl fmt::Debug for RouteTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RouteTable").field(&self.0.carriers).finish()
+    }
+}
+
+impl fmt::Debug for RouteDecision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouteDecision").field("order", &self.order).field("left_out", &self.left_out).finish()
+    }
+}
+
 impl RouteDecision {
     pub fn carrier(&self, position: u16) -> &CarrierRoutes {
-        &self.carriers[usize::from(position)]
+        &self.routes.carriers[usize::from(position)]
     }
 
     pub fn name(&self, candidate: &Candidate) -> &str {

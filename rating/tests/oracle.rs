@@ -195,9 +195,17 @@ fn call(random: &mut Random, id: usize, sheets: &[Sheet]) -> (String, String) {
     let sheet = &sheets[account.min(2)];
     let (a, b) = (1 + random.below(15), 1 + random.below(15));
     // No sheet has a prefix that starts with 9.
-    let to = if random.one_in(20) { "9".to_owned() } else { random.digits(a) };
+    let mut to = if random.one_in(20) { "9".to_owned() } else { random.digits(a) };
     let lrn = if random.one_in(10) { random.digits(b) } else { String::new() };
-    let setup = (i128::from(START) + i128::from(random.below(YEAR as u64))) * 1_000_000_000 + i128::from(random.below(1_000_000_000));
+    let second = 1_000_000_000;
+    let mut setup = (i128::from(START) + i128::from(random.below(YEAR as u64))) * second + i128::from(random.below(second as u64));
+    if random.one_in(2) {
+        // A change of price while it rings: where the pricing instant matters.
+        let row = random.pick(&sheet.rows);
+        let change = row.to_ns.filter(|_| random.one_in(2)).unwrap_or(row.from_ns);
+        setup = change - i128::from(random.below(45_000_000_000));
+        to = format!("{}{}", row.prefix, random.digits(4));
+    }
     let grain = i128::from(*random.pick(&[1u64, 1_000, 1_000_000, 1_000_000_000]));
     let cut = |ns: i128| ns - ns.rem_euclid(grain);
     let setup = cut(setup);

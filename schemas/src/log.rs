@@ -165,9 +165,7 @@ pub trait EventLog: Send + Sync + 'static {
     fn append(&self, batch: Vec<Append>, urgency: Urgency, claim: Claim) -> Result<Ticket, LogError>;
 
     /// As `append`, and gives the events back when the log does not take them: for who must not lose them.
-    fn append_or_return(&self, batch: Vec<Append>, urgency: Urgency, claim: Claim) -> Result<Ticket, (Vec<Append>, LogError)> {
-        self.append(batch.clone(), urgency, claim).map_err(|e| (batch, e))
-    }
+    fn append_or_return(&self, batch: Vec<Append>, urgency: Urgency, claim: Claim) -> Result<Ticket, (Vec<Append>, LogError)>;
 
     /// Appends a stage's outputs and moves its progress, atomically: after a crash both are there or neither.
     fn commit(&self, outputs: Vec<Append>, progress: Vec<Progress>, snapshots: Vec<Snapshot>) -> Result<Ticket, LogError>;

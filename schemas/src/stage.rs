@@ -1,6 +1,8 @@
 //! The port of a pure stage: events in, events out, no clock, no files, no randomness. A runner drives one instance
 //! for each partition, feeds it the control events its inputs were stamped with, and commits outputs with progress.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 use crate::{
@@ -42,6 +44,11 @@ pub trait Stage: Send {
 
     /// Applies one event of the stage's input topic (calls) at its offset. Same events in the same order, same outputs.
     fn apply(&mut self, offset: u64, event: &Event, out: &mut Outputs) -> Result<(), Poison>;
+
+    /// As `apply`, for a stage that keeps the event itself: it can share it rather than copy it.
+    fn apply_shared(&mut self, offset: u64, event: &Arc<Event>, out: &mut Outputs) -> Result<(), Poison> {
+        self.apply(offset, event, out)
+    }
 
     /// Applies a control or block event; called for all those with a position below an input's stamp before the
     /// input, in order.

@@ -37,10 +37,13 @@ function money(text, currency) {
   const places = abs > 0 && abs < 0.01 ? 4 : 2;
   return n.toLocaleString("en", {minimumFractionDigits: places, maximumFractionDigits: places}) + (currency ? " " + currency : "");
 }
+// In tables all amounts have as many places, so that the eye can compare them; the CSV has them in full.
+const cell4 = (text, currency) => Number(text).toLocaleString("en", {minimumFractionDigits: 4, maximumFractionDigits: 4}) + (currency ? " " + currency : "");
+const some = (n, one, many) => number(n) + " " + (n === 1 ? one : many);
 function span(seconds) {
   const s = Math.max(0, Math.round(seconds));
   if (s < 60) return s + " s";
-  if (s < 3600) return Math.floor(s / 60) + " min " + (s < 600 ? (s % 60) + " s" : "");
+  if (s < 3600) return Math.floor(s / 60) + " min" + (s < 600 ? " " + (s % 60) + " s" : "");
   return Math.floor(s / 3600) + " h " + Math.floor((s % 3600) / 60) + " min";
 }
 // The server's clock, so that a browser with another one tells the right ages.
@@ -80,7 +83,7 @@ function showStats(stats) {
   const refusedShare = minute.attempted ? minute.refused / minute.attempted : 0;
   const findings = [];
   const find = (level, text) => findings.push({level, text});
-  if (stats.open_critical_alerts) find("red", stats.open_critical_alerts + (stats.open_critical_alerts === 1 ? " critical alert is open" : " critical alerts are open"));
+  if (stats.open_critical_alerts) find("red", some(stats.open_critical_alerts, "critical alert is open", "critical alerts are open"));
   if (node && node.log_health === "failing") find("red", "the log cannot be written: new calls are refused");
   if (node && node.log_health === "slow") find("amber", "the log is slow: new calls are refused");
   if (node && node.draining) find("amber", "the node is draining: new calls are refused");
@@ -98,12 +101,13 @@ function showStats(stats) {
     tile("Calls per second", perSecond, number(minute.refused) + " refused in the last minute", refusedShare > 0.2 && minute.attempted >= 20 ? "amber" : ""),
     tile("Revenue, last minute", money(cash.revenue), view.currency || ""),
     ...(view.costs ? [tile("Margin, last minute", money(margin), cash.revenue > 0 ? Math.round((100 * margin) / cash.revenue) + " % of revenue" : "", margin < 0 ? "amber" : "")] : []),
-    tile("Open critical alerts", number(stats.open_critical_alerts), number(stats.active_blocks) + " active blocks", stats.open_critical_alerts ? "red" : ""),
+    tile("Open critical alerts", number(stats.open_critical_alerts), some(stats.active_blocks, "active block", "active blocks"), stats.open_critical_alerts ? "red" : ""),
     ...(node ? [tile("Node", node.draining ? "draining" : node.log_health === "good" ? "good" : "log " + node.log_health, "up " + span(node.uptime_s), node.log_health === "failing" ? "red" : node.draining || node.log_health !== "good" ? "amber" : "")] : []),
   );
   $("node").textContent = node ? node.node_id : "your calls";
   if (stats.last_second && view.step === "second") {
-    view.seconds.push({...stats.last_second, at: new Date(Math.floor(Date.parse(stats.at) / 1000 - 1) * 1000).toISOString()});
+    const at = Math.floor(Date.parse(stats.at) / 1000 - 1) * 1000, last = view.seconds[view.seconds.length - 1];
+    if (!last || Date.parse(last.at) < at) view.seconds.push({...stats.last_second, at: new Date(at).toISOString()});
     view.seconds = view.seconds.slice(-300);
   }
   plots();
@@ -140,7 +144,7 @@ async function loadSeries() {
 function done(alert) {
   if (!alert.block_id) return "Nothing was blocked.";
   const what = alert.block_state === "active" ? "Blocked" : alert.block_state ? "Was blocked (" + alert.block_state + ")" : "Blocked";
-  return what + ": " + number(alert.calls_ended) + " calls ended, " + number(alert.calls_refused) + " refused since.";
+  return what + ": " + some(alert.calls_ended, "call", "calls") + " ended, " + number(alert.calls_refused) + " refused since.";
 }
 
 function alertCard(alert) {
@@ -222,7 +226,7 @@ async function loadCalls() {
     {name: "Account", of: (c) => c.account}, {name: "From", of: (c) => c.a_number}, {name: "To", of: (c) => c.b_number},
     {name: "Destination", of: (c) => c.dest_group},
     ...(view.costs ? [{name: "Carrier", of: (c) => c.carrier + (c.attempt_no > 1 ? " (attempt " + c.attempt_no + ")" : "")}] : []),
-    {name: "Per minute", of: (c) => c.sell_rate, num: true}, {name: "Spent", of: (c) => money(c.spent, c.currency), num: true},
+    {name: "Per minute", of: (c) => c.sell_rate, num: true}, {name: "Spent", of: (c) => cell4(c.spent, c.currency), num: true},
     {name: "", of: (c) => (c.state === "ending" ? "" : el("button", {class: "act", onclick: () => endCall(c), "aria-label": "End call to " + c.b_number}, "End"))},
   ];
   const focused = document.activeElement && document.activeElement.closest("#calls-table");
@@ -274,8 +278,8 @@ async function loadCdrs(more) {
     {name: "Code", of: (c) => c.sip_final_code, num: true},
     {name: "Billed", of: (c) => c.billed_sec_sell + " s", num: true},
     ...(view.costs ? [{name: "Carrier", of: (c) => c.carrier}] : []),
-    {name: "Price", of: (c) => money(c.sell_amount, c.sell_currency), num: true},
-    ...(view.costs ? [{name: "Cost", of: (c) => money(c.cost_amount, c.cost_currency), num: true}, {name: "Margin", of: (c) => (c.margin_base === null ? null : money(c.margin_base)), num: true, mark: (c) => (Number(c.margin_base) < 0 ? "red" : "")}] : []),
+    {name: "Price", of: (c) => cell4(c.sell_amount, c.sell_currency), num: true},
+    ...(view.costs ? [{name: "Cost", of: (c) => cell4(c.cost_amount, c.cost_currency), num: true}, {name: "Margin", of: (c) => (c.margin_base === null ? null : cell4(c.margin_base)), num: true, mark: (c) => (Number(c.margin_base) < 0 ? "red" : "")}] : []),
   ], cdrRows, "No calls match.");
 }
 
@@ -292,7 +296,7 @@ async function loadTraffic() {
   const cash = (name, field) => ({name, of: (r) => (r[field] === undefined ? "" : money(r[field])), num: true, mark: (r) => (Number(r[field]) < 0 ? "red" : "")});
   const total = (r) => ({...r, [report.group_by[0]]: "All"});
   table("traffic-table", [
-    ...report.group_by.map((g) => ({name: g, of: (r) => (r[g] === undefined ? "" : g === "hour" ? r[g].slice(0, 16).replace("T", " ") : r[g] || "(none)")})),
+    ...report.group_by.map((g) => ({name: g[0].toUpperCase() + g.slice(1), of: (r) => (r[g] === undefined ? "" : g === "hour" ? r[g].slice(0, 16).replace("T", " ") : r[g] || "(none)")})),
     {name: "Calls", of: (r) => number(r.calls), num: true}, {name: "Refused", of: (r) => number(r.refused), num: true},
     part("ASR %", "asr"), part("NER %", "ner"), part("ACD s", "acd_s"),
     {name: "PDD p50/p95 ms", of: (r) => (r.pdd_ms_p50 === undefined ? "" : (r.pdd_ms_p50 ?? "–") + " / " + (r.pdd_ms_p95 ?? "–")), num: true},

@@ -1,9 +1,10 @@
 //! The commit thread, and what it shares with those who append and read.
 
 use std::{
+    collections::HashMap,
     path::Path,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -41,6 +42,8 @@ pub struct Shared {
     pub tail: Tail,
     pub watermark: Watermark,
     pub metrics: LogMetrics,
+    /// Moves after the events of the same group are shown: who sees progress sees the outputs made on the way there.
+    progress: RwLock<HashMap<Vec<u8>, u64>>,
     reserve_bytes: u64,
     failing: AtomicBool,
     low_space: AtomicBool,
@@ -55,6 +58,10 @@ impl Shared {
         } else {
             Health::Good
         }
+    }
+
+    pub fn progress(&self, key: &[u8]) -> Option<u64> {
+        self.progress.read().unwrap_or_else(PoisonError::into_inner).get(key).copied()
     }
 
     /// The reserve is kept for calls that are up.
@@ -112,6 +119,7 @@ struct Scratch {
 struct Encoded {
     writes: Writes,
     streams: Vec<(usize, Vec<Arc<Event>>, usize)>,
+    progress: Vec<(Vec<u8>, u64)>,
     events: usize,
     bytes: usize,
     last: Ticket,
@@ -130,6 +138,7 @@ pub fn open(dir: &Path, options: Options) -> Result<(Arc<Shared>, Writer, Identi
     };
     let shared = Shared {
         queue: Queue::new(&options),
+        progress: RwLock::new(storage.progress()?),
         tail: Tail::new(&writer.next, options.tail_bytes),
         streams,
         storage,
@@ -157,6 +166,9 @@ pub fn run(shared: &Shared, mut writer: Writer) {
                 }
                 for (stream, events, bytes) in encoded.streams {
                     shared.tail.publish(stream, events.into_iter(), bytes);
+                }
+                if !encoded.progress.is_empty() {
+                    shared.progress.write().unwrap_or_else(PoisonError::into_inner).extend(encoded.progress);
                 }
                 shared.queue.done();
                 shared.watermark.advance(encoded.last);
@@ -208,6 +220,7 @@ impl Writer {
     /// Gives offsets and encodes. The offsets are taken for good: a group is repeated, never given up.
     fn encode(&mut self, group: Group, streams: &Streams) -> Encoded {
         let mut writes = Writes::default();
+        let mut progress = Vec::new();
         let mut touched = Vec::new();
         let starts = (self.left == 0).then(|| self.next.clone());
         for call in group.calls {
@@ -225,13 +238,15 @@ impl Writer {
                 scratch.events.push(Arc::new(event));
             }
             for p in call.progress {
-                writes.state.insert(keys::progress(p.topic, p.partition, &p.consumer), UserValue::from(p.next.to_be_bytes()));
+                let key = keys::progress(p.topic, p.partition, &p.consumer);
+                writes.state.insert(key.clone(), UserValue::from(p.next.to_be_bytes()));
+                progress.push((key, p.next));
             }
             for s in call.snapshots {
                 writes.state.insert(keys::snapshot(s.partition, &s.consumer), UserValue::from(keys::snapshot_value(&s)));
             }
         }
-        let mut encoded = Encoded { writes, streams: Vec::with_capacity(touched.len()), events: 0, bytes: 0, last: group.last };
+        let mut encoded = Encoded { writes, streams: Vec::with_capacity(touched.len()), progress, events: 0, bytes: 0, last: group.last };
         if let (Some(starts), false) = (starts, touched.is_empty()) {
             encoded.writes.state.insert(keys::segment(self.segment).to_vec(), UserValue::from(keys::starts(&starts)));
             encoded.writes.segment = Some(Segment { number: self.segment, starts: starts.into() });

@@ -122,6 +122,8 @@ pub fn starts_of(value: &[u8], streams: usize) -> Box<[u64]> {
     offsets.into()
 }
 
+pub const PROGRESS: &[u8] = b"p";
+
 pub fn progress(topic: Topic, partition: u16, consumer: &str) -> Vec<u8> {
     let mut key = vec![b'p', topic as u8];
     key.extend(partition.to_be_bytes());

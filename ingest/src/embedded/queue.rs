@@ -74,11 +74,11 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The limit is looked at before a batch is taken, so it is passed by at most one batch for each caller.
-    pub fn push(&self, pending: Pending, urgency: Urgency, claim: Claim) -> Result<Ticket, LogError> {
+    /// Gives back what is not taken. The limit is looked at before a batch is taken, so it is passed by at most one batch for each caller.
+    pub fn push(&self, pending: Pending, urgency: Urgency, claim: Claim) -> Result<Ticket, (Pending, LogError)> {
         let mut state = self.lock();
         if state.closing {
-            return Err(LogError::Refused("the event log is closed".to_owned()));
+            return Err((pending, LogError::Refused("the event log is closed".to_owned())));
         }
         if pending.appends.is_empty() && pending.progress.is_empty() && pending.snapshots.is_empty() {
             // Durable when everything before it is.
@@ -90,7 +90,7 @@ impl Queue {
             Claim::Reserved => self.limit + self.reserved,
         };
         if waiting >= limit {
-            return Err(LogError::Backlog { pending: waiting });
+            return Err((pending, LogError::Backlog { pending: waiting }));
         }
         let first = state.calls.is_empty();
         let full = state.queued >= self.group_events;

@@ -5,7 +5,7 @@
 //! keys, so it makes no difference whether the first try had reached the disk.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -230,13 +230,18 @@ impl Storage {
         segments.get(after.checked_sub(1)?).map(|s| s.number)
     }
 
-    pub fn progress(&self, consumer: &str, topic: Topic, partition: u16) -> Result<Option<u64>, LogError> {
-        let value = self.with(|h| h.state.get(keys::progress(topic, partition, consumer)).map_err(storage))?;
-        let Some(value) = value else { return Ok(None) };
-        match value.as_ref().try_into() {
-            Ok(next) => Ok(Some(u64::from_be_bytes(next))),
-            Err(_) => Err(LogError::Storage(format!("progress of {consumer} has {} bytes instead of 8", value.len()))),
-        }
+    /// Where every consumer stands, by [`keys::progress`].
+    pub fn progress(&self) -> Result<HashMap<Vec<u8>, u64>, LogError> {
+        self.with(|h| {
+            let mut all = HashMap::new();
+            for row in h.state.prefix(keys::PROGRESS) {
+                let (key, value) = row.into_inner().map_err(storage)?;
+                let next = value.as_ref().try_into().map(u64::from_be_bytes);
+                let next = next.map_err(|_| LogError::Storage(format!("a consumer's progress has {} bytes instead of 8", value.len())))?;
+                all.insert(key.to_vec(), next);
+            }
+            Ok(all)
+        })
     }
 
     pub fn snapshot(&self, consumer: &str, partition: u16) -> Result<Option<Snapshot>, LogError> {

@@ -142,7 +142,7 @@ impl Instance {
             if !block {
                 let stage = &mut self.stage;
                 let kept = out.appends.len();
-                if let Err(poison) = guarded(|| stage.apply(record.offset, event, &mut out)) {
+                if let Err(poison) = guarded(|| stage.apply_shared(record.offset, &record.event, &mut out)) {
                     out.appends.truncate(kept);
                     self.quarantine(self.input, self.partition, record.offset, event, poison, &mut out);
                 }

@@ -48,10 +48,15 @@ enum Builder {
 }
 
 impl Builder {
-    fn new(ty: ColumnType, data_type: &DataType, rows: usize) -> Builder {
-        match ty {
+    /// `sample`: some of the rows, from which the room for texts is guessed: growing it would copy it several times.
+    fn new(column: &Column, data_type: &DataType, rows: usize, sample: &[Arc<Cdr>]) -> Builder {
+        let texts = || {
+            let len = |row: &Arc<Cdr>| if let Value::Str(s) = (column.get)(row) { s.len() } else { 0 };
+            sample.iter().map(len).sum::<usize>() * rows / sample.len().max(1)
+        };
+        match column.ty {
             ColumnType::Uuid => Builder::Uuid(FixedSizeBinaryBuilder::with_capacity(rows, 16)),
-            ColumnType::Str => Builder::Str(StringBuilder::with_capacity(rows, rows * 8)),
+            ColumnType::Str => Builder::Str(StringBuilder::with_capacity(rows, texts() * 9 / 8 + 64)),
             ColumnType::Bool => Builder::Bool(BooleanBuilder::with_capacity(rows)),
             ColumnType::U32 => Builder::U32(PrimitiveBuilder::with_capacity(rows)),
             ColumnType::U64 => Builder::U64(PrimitiveBuilder::with_capacity(rows)),
@@ -101,8 +106,9 @@ pub fn to_batch(rows: &[Arc<Cdr>]) -> Result<RecordBatch, ArrowError> {
     // Blocks of rows that fit the cache: a column's cells of one block are appended before the next column's.
     const BLOCK: usize = 32;
     let schema = schema();
+    let sample = &rows[..rows.len().min(BLOCK)];
     let mut builders: Vec<Builder> =
-        COLUMNS.iter().zip(schema.fields()).map(|(c, f)| Builder::new(c.ty, f.data_type(), rows.len())).collect();
+        COLUMNS.iter().zip(schema.fields()).map(|(c, f)| Builder::new(c, f.data_type(), rows.len(), sample)).collect();
     for block in rows.chunks(BLOCK) {
         for (column, builder) in COLUMNS.iter().zip(&mut builders) {
             for row in block {

@@ -2,10 +2,13 @@
 //! the tail into arrow chunks, so that a row is converted once, whoever asks first. A flush takes a whole generation
 //! of chunks away while new rows go to the next one.
 
-use std::sync::Arc;
+use std::{cmp::Reverse, sync::Arc};
 
 use arrow::{array::RecordBatch, compute::concat_batches};
-use tollgate_schemas::{id::Id, store::StoreError};
+use tollgate_schemas::{
+    id::Id,
+    store::{RowKey, StoreError},
+};
 
 use crate::{
     columns,
@@ -14,7 +17,7 @@ use crate::{
 };
 
 /// Chunks up to this many rows are joined with their neighbours, so that many small queries do not leave many chunks.
-const JOIN_ROWS: usize = 4_096;
+const JOIN_ROWS: usize = 1_024;
 
 /// Sealed rows of one kind.
 #[derive(Debug)]
@@ -70,16 +73,14 @@ impl Generation {
     }
 }
 
-/// Rows as chunks, one for each kind present.
+/// Rows as chunks, one for each kind present, newest first.
 pub fn seal(rows: &[Row]) -> Result<Vec<Chunk>, StoreError> {
     let mut chunks = Vec::with_capacity(2);
     for kind in Kind::ALL {
-        let cdrs: Vec<_> = rows.iter().filter(|r| r.kind == kind).map(|r| r.cdr.clone()).collect();
-        if cdrs.is_empty() {
-            continue;
-        }
-        let times = || cdrs.iter().map(|c| c.invite_ts);
-        let (min_us, max_us) = (times().min().unwrap_or(0), times().max().unwrap_or(0));
+        let mut cdrs: Vec<_> = rows.iter().filter(|r| r.kind == kind).map(|r| r.cdr.clone()).collect();
+        cdrs.sort_by_cached_key(|c| Reverse(RowKey::of(c)));
+        let (Some(newest), Some(oldest)) = (cdrs.first(), cdrs.last()) else { continue };
+        let (min_us, max_us) = (oldest.invite_ts, newest.invite_ts);
         chunks.push(Chunk { kind, batch: columns::to_batch(&cdrs).map_err(broken)?, min_us, max_us });
     }
     Ok(chunks)

@@ -1,6 +1,6 @@
 //! CDR Parquet files: written from batches, checked, joined, and read back by rows' identities. A file holds one kind
-//! of row, newest first by (`invite_ts`, `call_uuid`, `attempt_no`) within each run that was written at once; runs begin
-//! at row-group borders.
+//! of row, newest first by (`invite_ts`, `call_uuid`, `attempt_no`): up to `SORTED_ROWS` exactly, in a larger flush run
+//! by run, each run a batch sorted when it was made. No answer depends on the order; how much a query skips does.
 
 use std::{
     collections::HashMap,
@@ -51,7 +51,12 @@ const FILTERED: &[&str] = &[
 /// Columns that are looked up by one value: their row groups carry a Bloom filter.
 const LOOKED_UP: &[&str] = &["call_uuid", "sip_call_id_in", "a_number_e164", "b_number_e164"];
 /// Columns whose values hardly repeat, so that a dictionary of them is work for nothing.
-const UNIQUE: &[&str] = &["call_uuid", "sip_call_id_in", "sip_call_id_out", "from_tag", "to_tag", "attempts_summary"];
+const UNIQUE: &[&str] = &[
+    "call_uuid", "sip_call_id_in", "sip_call_id_out", "from_tag", "to_tag", "a_number_raw", "a_number_e164",
+    "a_presentation_number", "b_number_raw", "b_number_e164", "b_number_out", "attempts_summary",
+];
+/// Above this a flush does not gather its rows in order once more: that copies every cell.
+const SORTED_ROWS: usize = GROUP_ROWS;
 
 fn properties() -> Result<WriterProperties, ParquetError> {
     let mut p = WriterProperties::builder()
@@ -97,7 +102,7 @@ fn create(dir: &Path, name: &str, fill: impl FnOnce(&mut BufWriter<File>) -> Res
     })
 }
 
-/// Writes rows of one kind, sorted, as one file. Returns its entry and the sorted identities of its rows.
+/// Writes rows of one kind, newest first, as one file. Returns its entry and the sorted identities of its rows.
 pub fn write(dir: &Path, name: String, kind: Kind, batches: &[RecordBatch]) -> Result<(FileEntry, Vec<RowId>), StoreError> {
     struct Place {
         invite_us: i64,
@@ -121,24 +126,39 @@ pub fn write(dir: &Path, name: String, kind: Kind, batches: &[RecordBatch]) -> R
             row += 1;
         })?;
     }
-    places.sort_unstable_by_key(|p| std::cmp::Reverse((p.invite_us, p.call, p.attempt)));
     ids.sort_unstable();
-    let sources: Vec<&RecordBatch> = batches.iter().collect();
-    let order: Vec<(usize, usize)> = places.iter().map(|p| p.at).collect();
+    let times = || places.iter().map(|p| p.invite_us);
+    let (min_us, max_us) = (times().min().unwrap_or(0), times().max().unwrap_or(0));
+    let rows = places.len();
     let bytes = create(dir, &name, |out| {
         let mut writer = ArrowWriter::try_new(out, columns::schema(), Some(properties()?))?;
-        for run in order.chunks(8_192) {
-            writer.write(&interleave_record_batch(&sources, run)?)?;
+        if rows <= SORTED_ROWS {
+            places.sort_unstable_by_key(|p| std::cmp::Reverse((p.invite_us, p.call, p.attempt)));
+            let sources: Vec<&RecordBatch> = batches.iter().collect();
+            let order: Vec<(usize, usize)> = places.iter().map(|p| p.at).collect();
+            for run in order.chunks(8_192) {
+                writer.write(&interleave_record_batch(&sources, run)?)?;
+            }
+        } else {
+            let mut newest = vec![i64::MIN; batches.len()];
+            for place in &places {
+                newest[place.at.0] = newest[place.at.0].max(place.invite_us);
+            }
+            let mut order: Vec<usize> = (0..batches.len()).collect();
+            order.sort_unstable_by_key(|b| std::cmp::Reverse(newest[*b]));
+            for b in order {
+                writer.write(&batches[b])?;
+            }
         }
         writer.close().map(drop)
     })?;
     let entry = FileEntry {
         name,
         kind,
-        rows: places.len() as u64,
+        rows: rows as u64,
         bytes,
-        min_us: places.last().map_or(0, |p| p.invite_us),
-        max_us: places.first().map_or(0, |p| p.invite_us),
+        min_us,
+        max_us,
         revised,
     };
     Ok((entry, ids))

@@ -49,6 +49,7 @@ struct Place {
 impl Admission {
     /// Admits a call and reserves its place, or refuses it and reserves nothing. Emergency calls are admitted whatever
     /// the limits, blocks, money and the node say (P-50, fact 13).
+    #[expect(clippy::result_large_err, reason = "refusals are as frequent as calls in a flood: no allocation for them")]
     pub fn admit(&mut self, policy: &Policy, prices: &dyn Prices, attempt: &Attempt<'_>) -> Result<Admitted, Refused> {
         self.adopt(policy);
         let trunk = policy.trunk(attempt.trunk);

@@ -9,6 +9,8 @@ use super::classify::{CallerValidity, MAX_DIGITS, MIN_DIGITS, Tables};
 
 /// Longest dialled string that is read; a number has 15 digits and separators, the rest is abuse.
 const MAX_DIALLED: usize = 64;
+/// Digits kept of one reading.
+const MAX_READ: usize = 24;
 
 /// Names of the rules applied, in order.
 pub type Rules = ArrayVec<&'static str, 6>;
@@ -126,7 +128,8 @@ pub fn normalise(tables: &Tables, plan: &NumberPlan, dialled: &str) -> Result<No
 
 /// A reading of a dialled string: the number it would be.
 struct Reading {
-    digits: arrayvec::ArrayString<MAX_DIALLED>,
+    /// At most so many that it shows when they are too many.
+    digits: arrayvec::ArrayString<MAX_READ>,
     rule: &'static str,
     /// The number can exist.
     valid: bool,
@@ -179,12 +182,11 @@ pub fn resolve(tables: &Tables, plan: &NumberPlan, dialled: &Dialled) -> Result<
 fn readings(tables: &Tables, plan: &NumberPlan, text: &str, in_context: bool) -> ArrayVec<Reading, 5> {
     let mut out = ArrayVec::new();
     let mut add = |country: &str, rest: &str, rule, explicit| {
-        let mut digits = arrayvec::ArrayString::new();
-        // What does not fit is longer than any number; as much as fits shows that.
-        for c in country.chars().chain(rest.chars()) {
-            if digits.try_push(c).is_err() {
-                break;
-            }
+        let mut digits = arrayvec::ArrayString::<MAX_READ>::new();
+        for part in [country, rest] {
+            // ASCII digits: any cut is between characters. What does not fit is longer than any number.
+            let fits = part.len().min(MAX_READ - digits.len());
+            digits.push_str(&part[..fits]);
         }
         let valid = can_exist(tables, plan, &digits);
         out.push(Reading { digits, rule, valid, explicit });

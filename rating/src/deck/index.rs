@@ -1,4 +1,4 @@
-//! Prefix → first row, by hashing. A prefix is one `u64`: its digits as a number, times 16, plus their count. A number
+//! Prefix → position, by hashing. A prefix is one `u64`: its digits as a number, times 16, plus their count. A number
 //! is looked up by hashing its prefixes of every length some prefix of the deck has, longest first; the probes do not
 //! depend on each other, so their cache misses overlap, which a walk down a trie cannot do.
 
@@ -35,9 +35,8 @@ fn hash(key: u64) -> u64 {
     (wide as u64) ^ (wide >> 64) as u64
 }
 
-/// The prefixes of one number, hashed once for all the decks it is looked up in.
-#[derive(Clone)]
-pub struct PrefixKeys {
+/// The prefixes of one number, hashed.
+pub(super) struct PrefixKeys {
     len: usize,
     /// By count of digits less one.
     keys: [u64; MAX_DIGITS],
@@ -46,7 +45,7 @@ pub struct PrefixKeys {
 
 impl PrefixKeys {
     /// Of the leading digits of `number` (a `+` before them is skipped), at most 15.
-    pub fn of(number: &str) -> PrefixKeys {
+    pub(super) fn of(number: &str) -> PrefixKeys {
         let mut out = PrefixKeys { len: 0, keys: [0; MAX_DIGITS], hashes: [0; MAX_DIGITS] };
         let mut value = 0u64;
         let body = number.strip_prefix('+').unwrap_or(number);
@@ -58,14 +57,9 @@ impl PrefixKeys {
         }
         out
     }
-
-    /// Of the prefix of `len` digits.
-    pub(super) fn key(&self, len: usize) -> u64 {
-        self.keys[len - 1]
-    }
 }
 
-/// Open addressing; a slot holds 32 bits of hash and a row number plus one, 0 is empty. At most 3/4 full.
+/// Open addressing; a slot holds 32 bits of hash and a position plus one, 0 is empty. At most 3/4 full.
 pub(super) struct PrefixIndex {
     slots: Box<[u64]>,
     /// Bit n: the deck has prefixes of n digits.
@@ -73,20 +67,19 @@ pub(super) struct PrefixIndex {
 }
 
 impl PrefixIndex {
-    /// Of rows sorted so that equal prefixes are neighbours.
-    pub(super) fn build(rows: &[Row]) -> PrefixIndex {
-        let firsts = || rows.iter().enumerate().filter(|(at, row)| *at == 0 || rows[at - 1].prefix != row.prefix);
-        let capacity = (firsts().count() * 4 / 3 + 1).next_power_of_two();
+    /// Of `count` different prefixes and what they lead to.
+    pub(super) fn build(count: usize, entries: impl Iterator<Item = (u64, u32)>) -> PrefixIndex {
+        let capacity = (count * 4 / 3 + 1).next_power_of_two();
         let mut slots = vec![0u64; capacity].into_boxed_slice();
         let mut lengths = 0;
-        for (at, row) in firsts() {
-            lengths |= 1 << key_len(row.prefix);
-            let hash = hash(row.prefix);
+        for (prefix, to) in entries {
+            lengths |= 1 << key_len(prefix);
+            let hash = hash(prefix);
             let mut slot = hash as usize & (capacity - 1);
             while slots[slot] != 0 {
                 slot = (slot + 1) & (capacity - 1);
             }
-            slots[slot] = (hash >> 32) << 32 | (at as u64 + 1);
+            slots[slot] = (hash >> 32) << 32 | (u64::from(to) + 1);
         }
         PrefixIndex { slots, lengths }
     }
@@ -100,9 +93,9 @@ impl PrefixIndex {
         self.lengths & ((1u32 << (keys.len + 1)) - 1) as u16
     }
 
-    /// First row of the number's prefix of `len` digits.
+    /// Where the number's prefix of `len` digits leads; `prefix_of` says which prefix an entry really is of.
     #[inline]
-    pub(super) fn first_row(&self, keys: &PrefixKeys, len: usize, rows: &[Row]) -> Option<u32> {
+    pub(super) fn find(&self, keys: &PrefixKeys, len: usize, prefix_of: impl Fn(u32) -> u64) -> Option<u32> {
         let (key, hash) = (keys.keys[len - 1], keys.hashes[len - 1]);
         let mask = self.slots.len() - 1;
         let mut slot = hash as usize & mask;
@@ -111,13 +104,19 @@ impl PrefixIndex {
             if entry == 0 {
                 return None;
             }
-            let row = (entry as u32).wrapping_sub(1);
-            if entry >> 32 == hash >> 32 && rows[row as usize].prefix == key {
-                return Some(row);
+            let to = (entry as u32).wrapping_sub(1);
+            if entry >> 32 == hash >> 32 && prefix_of(to) == key {
+                return Some(to);
             }
             slot += 1;
         }
     }
+}
+
+/// Each prefix of rows sorted by prefix, with its first row.
+pub(super) fn firsts(rows: &[Row]) -> impl Iterator<Item = (u64, u32)> {
+    let is_first = |at: &u32| *at == 0 || rows[*at as usize - 1].prefix != rows[*at as usize].prefix;
+    (0..rows.len() as u32).filter(is_first).map(|at| (rows[at as usize].prefix, at))
 }
 
 /// Takes the longest length out of the bits.

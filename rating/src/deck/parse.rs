@@ -187,9 +187,9 @@ impl Sheet {
                 }
             }
         }
-        for column in 0..REQUIRED {
-            if self.places[column].is_none() {
-                self.problems.add(line, COLUMNS[column], "the column is missing");
+        for (column, place) in COLUMNS.iter().zip(&self.places).take(REQUIRED) {
+            if place.is_none() {
+                self.problems.add(line, column, "the column is missing");
             }
         }
         before == self.problems.total()
@@ -379,6 +379,8 @@ impl Sheet {
                 rate_places: row.rate_places,
             })
             .collect();
+        let firsts = || index::firsts(&rows[..indexed]);
+        let index = PrefixIndex::build(firsts().count(), firsts());
         let jurisdictions = self.rows.iter().map(|row| row.jurisdiction).zip(0u32..);
         Deck {
             name: name.to_owned(),
@@ -386,7 +388,7 @@ impl Sheet {
             currency: self.currency.map_or_else(|| options.currency.clone(), |(code, _)| code),
             places: options.places,
             rounding: options.rounding,
-            index: PrefixIndex::build(&rows[..indexed]),
+            index,
             indexed,
             windows: by_id(windows),
             plans: by_id(plans),

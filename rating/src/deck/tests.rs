@@ -362,6 +362,19 @@ proptest! {
     }
 
     #[test]
+    fn r_16_a_set_finds_what_each_deck_finds(
+        sheets in proptest::collection::vec(sheet(), 1..6),
+        calls in proptest::collection::vec(("[1-4][0-4]{0,14}", 0i64..1100), 50),
+    ) {
+        let decks: Vec<_> = sheets.iter().map(|rows| std::sync::Arc::new(deck(&csv_of(rows)))).collect();
+        let set = DeckSet::new(decks.clone());
+        for (number, second) in calls {
+            let alone: Vec<_> = decks.iter().map(|deck| deck.lookup(&number, second * 1_000_000)).collect();
+            prop_assert_eq!(set.lookup(&number, second * 1_000_000), alone, "{} at {}", number, second);
+        }
+    }
+
+    #[test]
     fn any_bytes_are_a_deck_or_told_problems(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let sheet = [HEADER.as_bytes(), b"\n", &bytes].concat();
         for bytes in [bytes, sheet] {

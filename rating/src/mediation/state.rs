@@ -10,22 +10,23 @@ use tollgate_schemas::{
     v1::{CallAttemptEnded, CallEnded, Event, LedgerEntry, Terms},
 };
 
-/// Where and when a fact was born and at which offset it lies: what an output caused by it needs.
+/// Where and when a fact was born and at which offset it lies: what an output caused by it needs. Fixed widths, because
+/// each closed call is saved.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub(super) struct Stamp {
     #[prost(fixed64, tag = "1")]
     pub id_high: u64,
     #[prost(fixed64, tag = "2")]
     pub id_low: u64,
-    #[prost(uint64, tag = "3")]
+    #[prost(fixed64, tag = "3")]
     pub offset: u64,
-    #[prost(sint64, tag = "4")]
+    #[prost(sfixed64, tag = "4")]
     pub occurred_us: i64,
     #[prost(fixed64, tag = "5")]
     pub boot_id: u64,
-    #[prost(uint64, tag = "6")]
+    #[prost(fixed64, tag = "6")]
     pub mono_ns: u64,
-    #[prost(uint64, tag = "7")]
+    #[prost(fixed64, tag = "7")]
     pub control_position: u64,
 }
 

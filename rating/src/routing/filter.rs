@@ -1,33 +1,42 @@
 //! The decision: filter, price, order, cap.
 
-use std::{cmp::Ordering, sync::Arc};
+use std::sync::Arc;
 
 use tollgate_schemas::{
     terms::{billed_seconds, rated_seconds},
     v1::Terms,
 };
 
-use super::{CarrierRoutes, Candidate, DEFAULT_EXPECTED_MS, LeftOut, Reason, RouteDecision, RouteQuery, SHORTEST_PRICED_EMERGENCY};
-use crate::deck::{Lookup, PrefixKeys, RowRef};
+use super::{
+    Candidate, CarrierRoutes, DEFAULT_EXPECTED_MS, LeftOut, Reason, RouteDecision, RouteQuery, Routes, SHORTEST_PRICED_EMERGENCY,
+};
+use crate::deck::{Lookup, RowRef};
 
 /// A carrier that has been priced.
 struct Priced<'t> {
     carrier: u16,
     row: Option<RowRef<'t>>,
+    /// What goes before the cost: emergency carriers without a price come last, and the currency of the sale before
+    /// the others, by their order.
+    group: (bool, bool, u16),
     /// Summed over the weighted durations, in 1e-12 / 60 of the currency's unit.
     cost: i128,
 }
 
-pub(super) fn decide(carriers: &Arc<[CarrierRoutes]>, query: &RouteQuery<'_>) -> RouteDecision {
+pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecision {
     let expected = Expected::of(query.durations);
-    let keys = PrefixKeys::of(query.number);
+    let carriers = &table.carriers;
+    let lookups = table.decks.lookup(query.number, query.at_us);
     let guard = Guard::of(query, &expected);
+    // The place of the sale's currency: text is compared once, not once a carrier.
+    let home = query.sell.and_then(|sell| table.currencies.iter().position(|c| *c == sell.currency));
     let mut priced: Vec<Priced<'_>> = Vec::with_capacity(carriers.len());
     let mut left_out: Vec<LeftOut> = Vec::with_capacity(carriers.len());
     // The longest prefix any asked carrier lists for this number (R-16's flag).
     let mut longest = 0;
-    for (carrier, routes) in (0u16..).zip(carriers.iter()) {
-        let found = match admitted(routes, query).and_then(|()| find(routes, &keys, query)) {
+    for (carrier, routes) in (0u16..).zip(carriers) {
+        let lookup = lookups[usize::from(table.deck_of[usize::from(carrier)])];
+        let found = match admitted(routes, query).and_then(|()| find(routes, lookup, query)) {
             Ok(row) => row,
             Err((reason, row)) => {
                 longest = longest.max(row.map_or(0, |r| r.prefix_len()));
@@ -37,17 +46,22 @@ pub(super) fn decide(carriers: &Arc<[CarrierRoutes]>, query: &RouteQuery<'_>) ->
         };
         longest = longest.max(found.map_or(0, |r| r.prefix_len()));
         let cost = found.map_or(0, |row| expected.cost(&row));
-        match guard.refuses(routes, cost) {
+        let currency = table.currency_of[usize::from(carrier)];
+        let abroad = query.sell.is_some() && home != Some(usize::from(currency));
+        match guard.refuses(abroad, cost) {
             Some(reason) => left_out.push(LeftOut {
                 row: found.map(|r| r.number()),
                 expected_cost_e8: Some(expected.e8(cost)),
                 ..out(carrier, reason)
             }),
-            None => priced.push(Priced { carrier, row: found, cost }),
+            None => {
+                let group = (found.is_none(), abroad, currency);
+                priced.push(Priced { carrier, row: found, group, cost });
+            }
         }
     }
-    let home = query.sell.map_or("", |sell| sell.currency.as_str());
-    priced.sort_unstable_by(|a, b| compare(carriers, home, a, b));
+    // Carriers are in the order of their names, which settles a tie.
+    priced.sort_unstable_by_key(|one| (one.group, one.cost, one.carrier));
     let cap = if query.emergency || query.max_attempts == 0 { usize::MAX } else { query.max_attempts };
     let mut order = Vec::with_capacity(priced.len().min(cap));
     for (at, one) in priced.iter().enumerate() {
@@ -67,7 +81,7 @@ pub(super) fn decide(carriers: &Arc<[CarrierRoutes]>, query: &RouteQuery<'_>) ->
         one.covered_by_parent_prefix = row.is_some_and(|r| r.prefix_len() < longest);
     }
     left_out.sort_unstable_by_key(|l| l.carrier);
-    RouteDecision { order, left_out, carriers: carriers.clone() }
+    RouteDecision { order, left_out, routes: table.clone() }
 }
 
 fn out(carrier: u16, reason: Reason) -> LeftOut {
@@ -78,7 +92,7 @@ fn out(carrier: u16, reason: Reason) -> LeftOut {
 type Out<'t> = (Reason, Option<RowRef<'t>>);
 
 /// The filters that do not look at prices.
-fn admitted<'t>(routes: &'t CarrierRoutes, query: &RouteQuery<'_>) -> Result<(), Out<'t>> {
+fn admitted<'t>(routes: &CarrierRoutes, query: &RouteQuery<'_>) -> Result<(), Out<'t>> {
     if routes.suspended {
         return Err((Reason::Suspended, None));
     }
@@ -95,15 +109,15 @@ fn admitted<'t>(routes: &'t CarrierRoutes, query: &RouteQuery<'_>) -> Result<(),
 }
 
 /// The row that prices the call, if it may go this way.
-fn find<'t>(routes: &'t CarrierRoutes, keys: &PrefixKeys, query: &RouteQuery<'_>) -> Result<Option<RowRef<'t>>, Out<'t>> {
+fn find<'t>(routes: &CarrierRoutes, lookup: Lookup<'t>, query: &RouteQuery<'_>) -> Result<Option<RowRef<'t>>, Out<'t>> {
     if query.emergency {
         let priced = query.number.trim_start_matches('+').len() >= SHORTEST_PRICED_EMERGENCY;
-        return Ok(match routes.deck.lookup_keys(keys, query.at_us) {
+        return Ok(match lookup {
             Lookup::Row(row) if priced => Some(row),
             _ => None,
         });
     }
-    let row = match routes.deck.lookup_keys(keys, query.at_us) {
+    let row = match lookup {
         Lookup::Row(row) => row,
         Lookup::Blocked(row) => return Err((Reason::Blocked, Some(row))),
         Lookup::NotEffective => return Err((Reason::NotEffective, None)),
@@ -115,19 +129,6 @@ fn find<'t>(routes: &'t CarrierRoutes, keys: &PrefixKeys, query: &RouteQuery<'_>
         return Err((Reason::RouteClass, Some(row)));
     }
     Ok(Some(row))
-}
-
-/// Same currency as the sale first, then by currency; then by cost; emergency carriers without a price last; then by
-/// name, which is the carriers' order.
-fn compare(carriers: &[CarrierRoutes], home: &str, a: &Priced<'_>, b: &Priced<'_>) -> Ordering {
-    let currency = |one: &Priced<'_>| carriers[usize::from(one.carrier)].deck.currency();
-    let (of_a, of_b) = (currency(a), currency(b));
-    a.row.is_none()
-        .cmp(&b.row.is_none())
-        .then_with(|| (of_a != home).cmp(&(of_b != home)))
-        .then_with(|| of_a.cmp(of_b))
-        .then_with(|| a.cost.cmp(&b.cost))
-        .then_with(|| a.carrier.cmp(&b.carrier))
 }
 
 /// The duration a call is expected to have.
@@ -176,30 +177,32 @@ impl<'q> Expected<'q> {
 }
 
 /// expected revenue against expected cost, both exact.
-enum Guard<'q> {
+enum Guard {
     Off,
     NoPrice,
-    On { currency: &'q str, most: i128 },
+    /// A cost above this is refused.
+    On { most: i128 },
 }
 
-impl<'q> Guard<'q> {
-    fn of(query: &RouteQuery<'q>, expected: &Expected<'_>) -> Guard<'q> {
+impl Guard {
+    fn of(query: &RouteQuery<'_>, expected: &Expected<'_>) -> Guard {
         match query.sell {
             _ if !query.margin_guard || query.emergency => Guard::Off,
             None => Guard::NoPrice,
             Some(sell) => {
                 let margin = i128::from(query.min_margin_e8) * expected.weight * 600_000;
-                Guard::On { currency: &sell.currency, most: expected.revenue(sell).saturating_sub(margin) }
+                Guard::On { most: expected.revenue(sell).saturating_sub(margin) }
             }
         }
     }
 
-    fn refuses(&self, routes: &CarrierRoutes, cost: i128) -> Option<Reason> {
+    /// `abroad`: the carrier's currency is not that of the sale.
+    fn refuses(&self, abroad: bool, cost: i128) -> Option<Reason> {
         match self {
             Guard::Off => None,
             Guard::NoPrice => Some(Reason::NoSellPrice),
-            Guard::On { currency, .. } if *currency != routes.deck.currency() => Some(Reason::CurrencyMismatch),
-            Guard::On { most, .. } => (cost > *most).then_some(Reason::NegativeMargin),
+            Guard::On { .. } if abroad => Some(Reason::CurrencyMismatch),
+            Guard::On { most } => (cost > *most).then_some(Reason::NegativeMargin),
         }
     }
 }

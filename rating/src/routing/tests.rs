@@ -236,6 +236,20 @@ fn tables_are_by_name_without_doubles() {
 }
 
 #[test]
+fn a_change_of_carriers_keeps_the_index_while_the_decks_stay() {
+    let before = table(vec![carrier("a", "1 1 1/1 0"), carrier("b", "1 2 1/1 0")]);
+    let mut carriers = before.carriers().to_vec();
+    carriers[0].suspended = true;
+    let after = before.with(carriers.clone()).unwrap_or_else(|e| panic!("{e}"));
+    assert!(Arc::ptr_eq(&before.0.decks, &after.0.decks));
+    assert_eq!(names(&after.candidates(&query("1202"))), ["b"]);
+    assert_eq!(names(&before.candidates(&query("1202"))), ["a", "b"], "the old table is as it was");
+    carriers[1].deck = carriers[0].deck.clone();
+    let shared = before.with(carriers).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(shared.candidates(&query("1202")).order[0].expected_cost_e8, 300_000_000, "b now has a's price");
+}
+
+#[test]
 fn explanations_have_a_line_for_every_carrier() {
     let b = CarrierRoutes { suspended: true, ..carrier("b", "1 1 1/1 0") };
     let table = table(vec![carrier("acme", "1 0.0100 6/6 0.001"), carrier("c", "1202 0.02 60/60 0"), b]);

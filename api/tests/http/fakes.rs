@@ -1,0 +1,293 @@
+//! Simple parts behind the API's ports, for tests and for looking at the portal: provisioning in a map, live calls in a
+//! list, blocks that go straight into the views, a CDR store that is a sorted list.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use futures::{FutureExt, future::BoxFuture};
+use serde_json::Value;
+use tollgate_api::{
+    ApiState, CountFrom, KeyConfig, Keys, Limits, Metrics, Parts, Views,
+    ports::{
+        Blocks, CallFilter, Calls, Command, Control, Decision, Document, EndResult, Fault, Kind, LiftResult, LiveCall, NewBlock,
+        NodeStats, Problem, Readiness,
+    },
+};
+use tollgate_schemas::{
+    cdr::Cdr,
+    event::{Body, Event, Origin},
+    id::{Id, Mint},
+    log::Topic,
+    store::{Answer, CdrFilter, CdrQuery, CdrStore, GroupBy, Positions, RowKey, StoreError, TrafficQuery, TrafficRow},
+    time::{Now, format_rfc3339},
+    v1::{BlockLifted, BlockPlaced},
+};
+
+pub const ADMIN_KEY: &str = "admin-key-of-the-tests";
+
+pub fn now_us() -> i64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_micros() as i64)
+}
+
+pub struct Fakes {
+    pub documents: Mutex<BTreeMap<(Kind, String), Value>>,
+    pub live: Mutex<Vec<LiveCall>>,
+    /// What was ordered, in words.
+    pub orders: Mutex<Vec<String>>,
+    pub rows: Mutex<Vec<Arc<Cdr>>>,
+    pub views: Arc<Views>,
+    mint: Mint,
+    offset: AtomicU64,
+}
+
+impl Fakes {
+    pub fn new() -> Arc<Fakes> {
+        Arc::new(Fakes {
+            documents: Mutex::default(),
+            live: Mutex::default(),
+            orders: Mutex::default(),
+            rows: Mutex::default(),
+            views: Arc::new(Views::new(CountFrom::Calls)),
+            mint: Mint::new(0x0a0b_0c0d_0e0f, 1),
+            offset: AtomicU64::new(0),
+        })
+    }
+
+    pub fn state(self: &Arc<Fakes>, keys: Vec<KeyConfig>, limits: Limits) -> ApiState {
+        ApiState::new(Parts {
+            control: self.clone(),
+            calls: self.clone(),
+            blocks: self.clone(),
+            cdrs: self.clone(),
+            views: self.views.clone(),
+            keys: Keys::new(ADMIN_KEY, keys).expect("keys"),
+            render_metrics: Arc::new(|| "# EOF\n".to_owned()),
+            ready: Arc::new(|| Readiness { ready: true, waiting_for: Vec::new() }),
+            metrics: Metrics::default(),
+            limits,
+            clock: Arc::new(now_us),
+        })
+    }
+
+    pub fn id(&self) -> Id {
+        self.mint.mint()
+    }
+
+    /// Writes a fact of `at_us` and lets the views see it.
+    pub fn tell(&self, topic: Topic, key: &str, at_us: i64, body: Body) -> Event {
+        let origin = Origin { mint: &self.mint, boot_id: 1, now: Now { utc_us: at_us, mono_ns: 0 }, control_position: 0 };
+        let event = Event::born(origin, key, body);
+        self.views.apply(topic, 0, self.offset.fetch_add(1, Ordering::Relaxed), &event);
+        event
+    }
+
+    /// Stores a row and lets the views see it.
+    pub fn store(&self, cdr: Cdr) {
+        let cdr = Arc::new(cdr);
+        self.views.apply_cdr(0, self.offset.fetch_add(1, Ordering::Relaxed), &cdr);
+        self.rows.lock().expect("rows").push(cdr);
+    }
+
+    fn root_of(&self, account: &str) -> String {
+        let documents = self.documents.lock().expect("documents");
+        let mut name = account.to_owned();
+        while let Some(parent) = documents.get(&(Kind::Account, name.clone())).and_then(|d| d["parent"].as_str()) {
+            name = parent.to_owned();
+        }
+        name
+    }
+
+    fn order(&self, order: String) {
+        self.orders.lock().expect("orders").push(order);
+    }
+}
+
+impl Control for Fakes {
+    fn submit(&self, command: Command) -> BoxFuture<'_, Result<Decision, Fault>> {
+        let Command { kind, name, spec, actor, reason, dry_run } = command;
+        let mut documents = self.documents.lock().expect("documents");
+        let position = documents.len() as u64;
+        let bad = kind == Kind::Trunk && spec.as_ref().is_some_and(|s| s["account"].is_null());
+        let decision = if bad {
+            Decision::Refused { problems: vec![Problem { path: "account".to_owned(), message: "is missing".to_owned() }] }
+        } else {
+            if !dry_run {
+                self.order(format!("{actor} sets {} {name}: {reason}", kind.name()));
+                match spec {
+                    Some(spec) => documents.insert((kind, name), spec),
+                    None => documents.remove(&(kind, name)),
+                };
+            }
+            Decision::Accepted { position: position + u64::from(!dry_run) }
+        };
+        async move { Ok(decision) }.boxed()
+    }
+
+    fn get(&self, kind: Kind, name: &str) -> Option<Document> {
+        let spec = self.documents.lock().expect("documents").get(&(kind, name.to_owned())).cloned()?;
+        Some(Document { kind, name: name.to_owned(), spec })
+    }
+
+    fn list(&self, kind: Kind) -> Vec<Document> {
+        let documents = self.documents.lock().expect("documents");
+        let own = documents.iter().filter(|((k, _), _)| *k == kind);
+        own.map(|((_, name), spec)| Document { kind, name: name.clone(), spec: spec.clone() }).collect()
+    }
+}
+
+impl Calls for Fakes {
+    fn live(&self, filter: &CallFilter) -> Vec<LiveCall> {
+        self.live.lock().expect("live").iter().filter(|c| filter.admits(c)).cloned().collect()
+    }
+
+    fn end(&self, call: Id, actor: &str, reason: &str) -> BoxFuture<'_, Result<EndResult, Fault>> {
+        let mut live = self.live.lock().expect("live");
+        let found = live.iter_mut().find(|c| c.call_uuid == call);
+        let result = if let Some(found) = found {
+            found.state = "ending";
+            self.order(format!("{actor} ends {call}: {reason}"));
+            EndResult::Ending
+        } else {
+            EndResult::Unknown
+        };
+        async move { Ok(result) }.boxed()
+    }
+
+    fn stats(&self) -> NodeStats {
+        let live = self.live.lock().expect("live");
+        NodeStats {
+            node_id: self.mint.node_name(),
+            uptime_s: 8_040,
+            calls_up: live.len() as u64,
+            calls_answered: live.iter().filter(|c| c.answer_us.is_some()).count() as u64,
+            cps_1s: 41,
+            cps_10s_tenths: 398,
+            draining: false,
+            log_health: "good".to_owned(),
+        }
+    }
+}
+
+impl Blocks for Fakes {
+    fn place(&self, block: NewBlock) -> BoxFuture<'_, Result<Id, Fault>> {
+        let (id, now) = (self.id(), now_us());
+        self.order(format!("{} blocks: {}", block.actor, block.reason));
+        let key = if block.scope.account.is_empty() { String::new() } else { self.root_of(&block.scope.account) };
+        let body = BlockPlaced {
+            block_id: id.to_vec(),
+            scope: Some(block.scope),
+            actor: block.actor,
+            reason: block.reason,
+            expires_us: block.expires_s.map_or(0, |s| now + s as i64 * 1_000_000),
+            sip_code: block.sip_code.into(),
+            teardown: block.teardown,
+            ..BlockPlaced::default()
+        };
+        self.tell(Topic::Blocks, &key, now, Body::BlockPlaced(body));
+        async move { Ok(id) }.boxed()
+    }
+
+    fn lift(&self, block: Id, actor: &str, reason: &str) -> BoxFuture<'_, Result<LiftResult, Fault>> {
+        let known = block != Id::NIL && self.orders.lock().expect("orders").iter().any(|o| o.contains(" blocks: "));
+        let result = if known {
+            self.order(format!("{actor} lifts {block}: {reason}"));
+            let body = BlockLifted { block_id: block.to_vec(), actor: actor.to_owned(), reason: reason.to_owned() };
+            self.tell(Topic::Blocks, "", now_us(), Body::BlockLifted(body));
+            LiftResult::Lifted
+        } else {
+            LiftResult::Unknown
+        };
+        async move { Ok(result) }.boxed()
+    }
+}
+
+fn admits(filter: &CdrFilter, c: &Cdr) -> bool {
+    let is = |want: &Option<String>, have: &str| want.as_deref().is_none_or(|w| w == have);
+    is(&filter.tenant, &c.root_account)
+        && c.record_type == filter.record_type
+        && filter.since_us.is_none_or(|t| c.invite_ts >= t)
+        && filter.until_us.is_none_or(|t| c.invite_ts < t)
+        && is(&filter.account, &c.account)
+        && is(&filter.trunk, &c.trunk)
+        && is(&filter.carrier, &c.carrier)
+        && is(&filter.disposition, &c.disposition)
+        && filter.call_uuid.is_none_or(|id| id == Id::of(&c.call_uuid))
+        && is(&filter.sip_call_id_in, &c.sip_call_id_in)
+        && is(&filter.a_number, &c.a_number_e164)
+        && is(&filter.b_number, &c.b_number_e164)
+}
+
+impl Fakes {
+    fn matching(&self, filter: &CdrFilter) -> Vec<Arc<Cdr>> {
+        let mut rows: Vec<_> = self.rows.lock().expect("rows").iter().filter(|c| admits(filter, c)).cloned().collect();
+        rows.sort_by_key(|c| std::cmp::Reverse(RowKey::of(c)));
+        rows
+    }
+
+    fn report(&self, query: &TrafficQuery) -> Vec<TrafficRow> {
+        let mut groups: BTreeMap<Vec<String>, TrafficRow> = BTreeMap::new();
+        for c in self.matching(&query.filter) {
+            let of = |g: &GroupBy| match g {
+                GroupBy::Account => c.account.clone(),
+                GroupBy::Trunk => c.trunk.clone(),
+                GroupBy::Carrier => c.carrier.clone(),
+                GroupBy::Destination => c.b_dest_group.clone(),
+                GroupBy::Country => c.b_country.clone(),
+                GroupBy::Hour => format_rfc3339(c.invite_ts - c.invite_ts.rem_euclid(3_600_000_000)),
+                GroupBy::Day => format_rfc3339(c.invite_ts - c.invite_ts.rem_euclid(86_400_000_000)),
+            };
+            let group: Vec<String> = query.group_by.iter().map(of).collect();
+            let r = groups.entry(group.clone()).or_insert_with(|| TrafficRow { group, currency: c.sell_currency.clone(), ..TrafficRow::default() });
+            let (refused, answered) = (c.disposition == "blocked", c.disposition == "answered");
+            r.bids += 1;
+            r.refused += u64::from(refused);
+            r.seizures += u64::from(!refused);
+            r.answered += u64::from(answered);
+            r.network_effective += u64::from(answered || c.disposition == "busy");
+            r.duration_ms += c.duration_ms;
+            r.billed_sell_s += c.billed_sec_sell;
+            r.billed_cost_s += c.billed_sec_cost;
+            if let Some(pdd) = c.pdd_ms {
+                r.pdd_ms_sum += pdd;
+                r.pdd_count += 1;
+                r.pdd_ms_p50 = r.pdd_ms_p50.max(Some(pdd));
+                r.pdd_ms_p95 = r.pdd_ms_p95.max(Some(pdd));
+            }
+            r.sell_e8 += c.sell_amount;
+            r.cost_e8 += c.cost_amount;
+            r.margin_e8 += c.sell_amount - c.cost_amount;
+        }
+        groups.into_values().collect()
+    }
+}
+
+impl CdrStore for Fakes {
+    fn write(&self, _: u16, rows: Vec<Arc<Cdr>>, _: u64) -> Result<(), StoreError> {
+        self.rows.lock().expect("rows").extend(rows);
+        Ok(())
+    }
+
+    fn positions(&self) -> Positions {
+        Vec::new()
+    }
+
+    fn flush(&self) -> Answer<'_, ()> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn cdrs(&self, query: CdrQuery) -> Answer<'_, Vec<Arc<Cdr>>> {
+        let rows = self.matching(&query.filter).into_iter();
+        let page = rows.filter(|c| query.after.is_none_or(|a| RowKey::of(c) < a)).take(query.limit).collect();
+        async move { Ok(page) }.boxed()
+    }
+
+    fn traffic(&self, query: TrafficQuery) -> Answer<'_, Vec<TrafficRow>> {
+        let rows = self.report(&query);
+        async move { Ok(rows) }.boxed()
+    }
+}

@@ -1,0 +1,14 @@
+//! The API over real HTTP on loopback, with simple parts behind its ports.
+
+mod client;
+mod fakes;
+
+mod auth;
+mod blocks;
+mod cdrs;
+mod openapi;
+mod provisioning;
+mod reports;
+mod sessions;
+mod shape;
+mod stream;

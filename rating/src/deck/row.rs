@@ -1,0 +1,141 @@
+//! A row as others see it.
+
+use std::fmt;
+
+use tollgate_schemas::{
+    money::{RATE_PLACES, format_scaled},
+    v1::Terms,
+};
+
+use super::{Deck, JurisdictionRates, Plan, Row, Window, index};
+
+/// A row of a deck. Cheap to copy; text is read from the deck.
+#[derive(Clone, Copy)]
+pub struct RowRef<'d> {
+    pub(super) deck: &'d Deck,
+    pub(super) row: u32,
+}
+
+impl<'d> RowRef<'d> {
+    fn row(&self) -> &'d Row {
+        &self.deck.rows[self.row as usize]
+    }
+
+    fn plan(&self) -> &'d Plan {
+        &self.deck.plans[self.row().plan as usize]
+    }
+
+    fn window(&self) -> &'d Window {
+        &self.deck.windows[self.row().window as usize]
+    }
+
+    pub fn deck(&self) -> &'d Deck {
+        self.deck
+    }
+
+    /// Which row of the deck this is, for [`Deck::row`].
+    pub fn number(&self) -> u32 {
+        self.row
+    }
+
+    /// Digits.
+    pub fn prefix(&self) -> String {
+        index::digits(self.row().prefix)
+    }
+
+    pub fn prefix_len(&self) -> usize {
+        index::key_len(self.row().prefix)
+    }
+
+    pub fn destination(&self) -> &'d str {
+        self.deck.text(self.row().destination)
+    }
+
+    /// Per minute.
+    pub fn rate_e12(&self) -> i64 {
+        self.row().rate_e12
+    }
+
+    /// The rate with as many decimal places as the sheet wrote.
+    pub fn rate_text(&self) -> String {
+        format_scaled(self.row().rate_e12, RATE_PLACES, self.row().rate_places.into())
+    }
+
+    pub fn connect_fee_e12(&self) -> i64 {
+        self.plan().connect_fee_e12
+    }
+
+    pub fn initial_s(&self) -> u32 {
+        self.plan().initial_s
+    }
+
+    pub fn increment_s(&self) -> u32 {
+        self.plan().increment_s
+    }
+
+    /// `""` when the sheet names none.
+    pub fn route_class(&self) -> &'d str {
+        self.deck.text(self.plan().route_class)
+    }
+
+    pub fn blocked(&self) -> bool {
+        self.plan().blocked
+    }
+
+    /// First microsecond in force; `None` = since ever.
+    pub fn effective_from_us(&self) -> Option<i64> {
+        Some(self.window().from).filter(|t| *t != i64::MIN)
+    }
+
+    /// First microsecond no longer in force; `None` = until further notice.
+    pub fn effective_to_us(&self) -> Option<i64> {
+        Some(self.window().to).filter(|t| *t != i64::MAX)
+    }
+
+    /// R-25's rates, where the sheet has any.
+    pub fn jurisdiction_rates(&self) -> Option<JurisdictionRates> {
+        let all = &self.deck.jurisdictions;
+        all.binary_search_by_key(&self.row, |(row, _)| *row).ok().map(|at| all[at].1)
+    }
+
+    /// The row by value, as events carry it. `effective_from_us` is 0 for a row in force since ever.
+    pub fn terms(&self) -> Terms {
+        Terms {
+            deck: self.deck.name.clone(),
+            deck_version: self.deck.version.clone(),
+            prefix: self.prefix(),
+            destination: self.destination().to_owned(),
+            currency: self.deck.currency.clone(),
+            effective_from_us: self.effective_from_us().unwrap_or(0),
+            route_class: self.route_class().to_owned(),
+            ..self.price()
+        }
+    }
+
+    /// The terms without their text: enough for [`Terms::charge`], and nothing is allocated.
+    pub fn price(&self) -> Terms {
+        let plan = self.plan();
+        Terms {
+            rate_e12: self.rate_e12(),
+            connect_fee_e12: plan.connect_fee_e12,
+            initial_s: plan.initial_s,
+            increment_s: plan.increment_s,
+            places: self.deck.places,
+            rounding: self.deck.rounding.into(),
+            blocked: plan.blocked,
+            ..Terms::default()
+        }
+    }
+}
+
+impl PartialEq for RowRef<'_> {
+    fn eq(&self, other: &RowRef<'_>) -> bool {
+        std::ptr::eq(self.deck, other.deck) && self.row == other.row
+    }
+}
+
+impl fmt::Debug for RowRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{} at {}", self.deck.name, self.prefix(), self.rate_text())
+    }
+}

@@ -1,0 +1,70 @@
+//! `tollgate log replay`: a stage's whole input again, its outputs compared with the log (design §2).
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use tollgate_fraud::Guard;
+use tollgate_ingest::{RunnerOptions, inspect};
+use tollgate_rating::mediation::Rater;
+use tollgate_schemas::{control::FraudPolicy, log::Topic};
+
+use super::{Done, Place, open, out};
+use crate::node::RATING_VERSION;
+
+/// Feeds the calls of the log to a fresh stage and compares what it makes with what the log has
+///
+/// Exit code 1 when anything differs. The input goes up to where the stage had come when the node stopped.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    place: Place,
+    /// rating makes CDRs and ledger entries, fraud makes alerts
+    #[arg(long, value_enum, default_value = "rating")]
+    stage: Which,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Which {
+    Rating,
+    Fraud,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<Done> {
+    let log = open(&args.place)?;
+    let report = match args.stage {
+        Which::Rating => {
+            let options = RunnerOptions::default();
+            inspect::replay(&log, "rater", |p| Box::new(Rater::new(p, RATING_VERSION)), &options, &[Topic::Cdrs, Topic::Ledger])
+        }
+        Which::Fraud => {
+            let options = RunnerOptions { follow_control: true, ..RunnerOptions::default() };
+            // Made once here, so that what cannot be is known before the replay.
+            Guard::new(0, FraudPolicy::default()).map_err(|e| anyhow::anyhow!("the default fraud policy: {e}"))?;
+            let make = |p| -> Box<dyn tollgate_schemas::stage::Stage> {
+                match Guard::new(p, FraudPolicy::default()) {
+                    Ok(guard) => Box::new(guard),
+                    Err(e) => unreachable!("the default policy compiled before: {e}"),
+                }
+            };
+            inspect::replay(&log, "fraud", make, &options, &[Topic::Alerts])
+        }
+    };
+    let report = report.context("the log cannot be read")?;
+    if args.json {
+        let difference = |d: &inspect::Difference| json!({ "topic": d.topic.name(), "partition": d.partition, "id": d.id, "what": d.what });
+        let differences: Vec<Value> = report.differences.iter().map(difference).collect();
+        out::json(&json!({ "equal": report.equal(), "inputs": report.inputs, "outputs": report.outputs, "differences": differences }))?;
+    } else {
+        for d in &report.differences {
+            eprintln!("{} partition {} {}: {}", d.topic.name(), d.partition, d.id, d.what);
+        }
+        let found = match report.differences.len() {
+            0 => "equal to the log".to_owned(),
+            n => format!("{n} differences"),
+        };
+        out::line(&format!("{} events fed, {} outputs made: {found}", report.inputs, report.outputs))?;
+    }
+    Ok(Done::when(report.equal()))
+}

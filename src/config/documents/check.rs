@@ -1,0 +1,107 @@
+//! Whether a document is right by itself: its schema, its type, what its part of the house says of it, its sheet.
+
+use std::{
+    path::Path,
+    sync::{Arc, LazyLock},
+};
+
+use serde_json::Value;
+use tollgate_rating::deck::{BadOption, Deck, DeckOptions, DeckProblems};
+use tollgate_schemas::control::{self, Kind};
+
+use super::{ConfigProblem, Document, beside, locate::{self, Step, Target}, schema, validate};
+
+static SCHEMA: LazyLock<Value> = LazyLock::new(schema::schema);
+
+/// Takes in the sheet of a deck, too.
+pub fn check(document: &mut Document, problems: &mut Vec<ConfigProblem>) {
+    let mistakes = validate::validate(&SCHEMA, document.kind.name(), &document.spec);
+    if !mistakes.is_empty() {
+        problems.extend(mistakes.into_iter().map(|m| place(document, m)));
+        return;
+    }
+    let spec = document.spec.clone();
+    let wrong = match document.kind {
+        Kind::Deck => return deck(document, problems),
+        Kind::FraudPolicy => match serde_json::from_value::<control::FraudPolicy>(spec) {
+            Ok(policy) => return fraud_policy(document, &policy, problems),
+            Err(e) => Some(e),
+        },
+        Kind::Carrier => serde_json::from_value::<control::Carrier>(spec).err(),
+        Kind::Account => serde_json::from_value::<control::Account>(spec).err(),
+        Kind::Trunk => serde_json::from_value::<control::Trunk>(spec).err(),
+    };
+    problems.extend(wrong.map(|e| document.problem("", e.to_string())));
+}
+
+fn place(document: &Document, mistake: validate::Mistake) -> ConfigProblem {
+    if !mistake.key {
+        return document.problem(&mistake.path, mistake.message);
+    }
+    let mut path = vec![Step::Key("spec".to_owned())];
+    path.extend(locate::steps(&mistake.path));
+    let message = format!("{} '{}': {}: {}", document.kind.name(), document.name, mistake.path, mistake.message);
+    document.source.problem(document.index, &path, Target::Key, message)
+}
+
+fn fraud_policy(document: &Document, policy: &control::FraudPolicy, problems: &mut Vec<ConfigProblem>) {
+    for wrong in tollgate_fraud::Policy::compile(policy).err().into_iter().flat_map(|bad| bad.0) {
+        let text = wrong.to_string();
+        // Each names its field first.
+        let (field, what) = text.split_once(": ").unwrap_or(("", &text));
+        problems.push(document.problem(field, what));
+    }
+}
+
+fn deck(document: &mut Document, problems: &mut Vec<ConfigProblem>) {
+    let spec: control::Deck = match serde_json::from_value(document.spec.clone()) {
+        Ok(spec) => spec,
+        Err(e) => return problems.push(document.problem("", e.to_string())),
+    };
+    let options = match DeckOptions::from_spec(&spec) {
+        Ok(options) => options,
+        Err(e) => {
+            let field = match e {
+                BadOption::Currency(_) => "currency",
+                BadOption::Timezone(_) => "timezone",
+                BadOption::Places(_) => "places",
+                BadOption::Rounding(_) => "rounding",
+            };
+            return problems.push(document.problem(field, e.to_string()));
+        }
+    };
+    let sheet = spec.file.map(|file| beside(&document.file, &file));
+    let csv = match (&sheet, spec.csv) {
+        (Some(path), _) => match std::fs::read(path).map(String::from_utf8) {
+            Ok(Ok(text)) => text,
+            Ok(Err(e)) => {
+                let at = e.utf8_error().valid_up_to();
+                return problems.push(ConfigProblem::at_byte(path, &String::from_utf8_lossy(&e.as_bytes()[..at]), at, "is no UTF-8 text from here on"));
+            }
+            Err(e) => return problems.push(document.problem("file", format!("{} cannot be read: {e}", path.display()))),
+        },
+        (None, csv) => csv.unwrap_or_default(),
+    };
+    match Deck::compile(&document.name, csv.as_bytes(), &options) {
+        Ok(deck) => document.deck = Some(Arc::new(deck)),
+        Err(bad) => sheet_problems(document, sheet.as_deref(), &bad, problems),
+    }
+    if let Value::Object(fields) = &mut document.spec {
+        fields.remove("file");
+        fields.insert("csv".to_owned(), csv.into());
+    }
+}
+
+fn sheet_problems(document: &Document, sheet: Option<&Path>, bad: &DeckProblems, problems: &mut Vec<ConfigProblem>) {
+    for problem in &bad.problems {
+        let column = if problem.column.is_empty() { String::new() } else { format!("{}: ", problem.column) };
+        let message = format!("{column}{}", problem.problem);
+        problems.push(match sheet {
+            Some(path) => ConfigProblem { file: path.to_owned(), line: problem.line, column: 0, message },
+            None => document.problem("csv", format!("line {} of the sheet: {message}", problem.line)),
+        });
+    }
+    if bad.more > 0 {
+        problems.push(document.problem("", format!("its sheet has {} more problems", bad.more)));
+    }
+}

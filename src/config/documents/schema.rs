@@ -1,0 +1,249 @@
+//! The published schema of provisioning documents, JSON Schema 2020-12: what `tollgate apply --schema` prints and what
+//! documents are checked by. Defaults are taken from the types themselves.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use tollgate_schemas::control::{self, Kind};
+
+/// A name of one of ours.
+fn name(about: &str) -> Value {
+    json!({ "type": "string", "format": "tollgate-name", "pattern": "^[a-z0-9._-]{1,64}$", "description": about })
+}
+
+/// Money and thresholds are text, so that no reader makes them binary fractions.
+fn decimal(about: &str) -> Value {
+    json!({ "type": "string", "format": "decimal", "pattern": "^[0-9]*\\.?[0-9]*$", "description": format!("{about} (decimal in quotes)") })
+}
+
+fn text(about: &str) -> Value {
+    json!({ "type": "string", "description": about })
+}
+
+fn formatted(format: &str, about: &str) -> Value {
+    json!({ "type": "string", "format": format, "description": about })
+}
+
+fn one_of(words: &[&str], about: &str) -> Value {
+    json!({ "type": "string", "enum": words, "description": about })
+}
+
+fn flag(about: &str) -> Value {
+    json!({ "type": "boolean", "description": about })
+}
+
+fn whole(from: u64, to: u64, about: &str) -> Value {
+    json!({ "type": "integer", "minimum": from, "maximum": to, "description": about })
+}
+
+fn list(of: Value, about: &str) -> Value {
+    json!({ "type": "array", "items": of, "description": about })
+}
+
+fn or_null(mut schema: Value) -> Value {
+    schema["type"] = json!([schema["type"], "null"]);
+    schema
+}
+
+fn part(name: &str, about: &str) -> Value {
+    json!({ "$ref": format!("#/$defs/{name}"), "description": about })
+}
+
+/// An object with these properties and no others. `defaults` is one with nothing given, as its type has it.
+fn object(about: &str, required: &[&str], mut properties: Value, defaults: impl Serialize) -> Value {
+    let defaults = serde_json::to_value(defaults).unwrap_or(Value::Null);
+    for (key, property) in properties.as_object_mut().into_iter().flatten() {
+        if !required.contains(&key.as_str()) && property.get("$ref").is_none() {
+            let default = defaults.get(key).cloned().unwrap_or(Value::Null);
+            if default.is_null() && property["type"].is_string() {
+                *property = or_null(property.take());
+            }
+            property["default"] = default;
+        }
+    }
+    json!({ "type": "object", "description": about, "required": required, "properties": properties, "additionalProperties": false })
+}
+
+const LARGE: u64 = u32::MAX as u64;
+const DAY_MS: u64 = 86_400_000;
+const YEAR_S: u64 = 366 * 86_400;
+
+fn account() -> Value {
+    let defaults: Option<control::Account> = serde_json::from_value(json!({ "sell_deck": "" })).ok();
+    let properties = json!({
+        "parent": name("Account above this one; its events have the key of the topmost"),
+        "sell_deck": name("Deck the account buys from; calls without a sell price are refused"),
+        "credit_limit": decimal("Most the account may owe, in its deck's currency; none = no limit"),
+        "fraud_policy": name("Fraud policy; none = default"),
+        "carriers": list(name("A carrier"), "Carriers its calls may go to; empty = all"),
+        "max_attempts": whole(1, 255, "Carriers tried for one call (R-35)"),
+        "margin_guard": flag("Refuse routes that are expected to lose money (R-41)"),
+        "test": flag("Left out of KPIs and billing (C-107)"),
+    });
+    object("Who pays", &["sell_deck"], properties, defaults)
+}
+
+fn trunk() -> Value {
+    let defaults: Option<control::Trunk> = serde_json::from_value(json!({ "account": "", "sources": [] })).ok();
+    let mut sources = list(formatted("source", "A source"), "CIDR, IP or IP:PORT; the most specific party of an address wins");
+    sources["minItems"] = 1.into();
+    let properties = json!({
+        "account": name("Who pays for its calls"),
+        "sources": sources,
+        "channels": whole(1, LARGE, "Calls at once"),
+        "cps": whole(1, LARGE, "New calls a second"),
+        "burst": whole(0, LARGE, "Calls beyond cps that one moment may bring"),
+        "numbers": part("number_plan", "How the trunk writes numbers"),
+        "dial": part("dial_policy", "What the trunk may dial"),
+        "emergency": list(formatted("dialled", "A dialled string"), "Whole dialled strings that are emergency calls, beside urn:service:sos"),
+        "require_cli": flag("Refuse callers without a valid number (R-03)"),
+        "relay_503": flag("Relay a carrier's lone 503 as it is (P-10)"),
+    });
+    object("Where an account's calls come in", &["account", "sources"], properties, defaults)
+}
+
+fn number_plan() -> Value {
+    let properties = json!({
+        "country_code": text("Own country calling code; empty = numbers come in international form only"),
+        "international_prefixes": list(text("Dialled before an international number"), "Longest first wins"),
+        "national_prefix": text("Dialled before a national number; empty = none"),
+        "national_min": whole(0, 255, "Least digits of a national number"),
+        "national_max": whole(0, 255, "Most digits of a national number"),
+        "bare_is_e164": flag("Numbers without plus or prefix already are E.164"),
+        "refuse_invalid": flag("Refuse numbers the plan says cannot exist, rather than record it"),
+    });
+    object("How the trunk writes numbers (R-01, S1-05)", &[], properties, control::NumberPlan::default())
+}
+
+fn dial_policy() -> Value {
+    let prefixes = |about| list(formatted("number-prefix", "1 to 15 digits, a leading + is dropped"), about);
+    let properties = json!({
+        "international": flag("International numbers"),
+        "premium": flag("Premium numbers"),
+        "high_risk": flag("Satellite and the risk list"),
+        "max_rate": decimal("Most a minute may cost the customer, in the deck's currency; null = no limit"),
+        "daily_spend": decimal("Most the trunk may spend in a UTC day; null = no limit"),
+        "allow": prefixes("Number prefixes that pass whatever the switches say"),
+        "deny": prefixes("Number prefixes that never pass"),
+        "group_channels": whole(1, LARGE, "Calls at once to one destination group; none = the trunk's channels"),
+        "hot_spot_channels": whole(0, LARGE, "Calls at once to each high-risk group"),
+        "hot_spot_calls_12h": whole(0, LARGE, "Calls in 12 h to each high-risk group"),
+    });
+    let mut schema = object("What the trunk may dial; the defaults are the safe ones", &[], properties, control::DialPolicy::default());
+    for limit in ["max_rate", "daily_spend"] {
+        let property = schema["properties"][limit].take();
+        schema["properties"][limit] = or_null(property);
+    }
+    schema
+}
+
+fn carrier() -> Value {
+    let defaults: Option<control::Carrier> = serde_json::from_value(json!({ "addresses": [], "deck": "" })).ok();
+    let statuses = |about| list(whole(300, 699, "A final response"), about);
+    let mut addresses = list(formatted("ip-port", "IP:PORT"), "Calls go to the first; the others are siblings that may send in-dialog requests");
+    addresses["minItems"] = 1.into();
+    let properties = json!({
+        "addresses": addresses,
+        "sources": list(formatted("source", "A source"), "Further CIDR, IP or IP:PORT that are this carrier"),
+        "deck": name("What the carrier charges"),
+        "prefix": formatted("dial-prefix", "Put before the E.164 digits in the Request-URI: +, a tech prefix, or nothing"),
+        "channels": whole(1, LARGE, "Calls at once; none = no limit"),
+        "cps": whole(1, LARGE, "New calls a second; none = no limit"),
+        "route_class": text("Class of the rows of its deck that name none"),
+        "emergency": flag("Takes emergency calls"),
+        "suspended": flag("Gets no calls"),
+        "timers": part("carrier_timers", "P-46 for this carrier"),
+        "advance_on": statuses("Final responses that move on to the next carrier, over the defaults of P-47"),
+        "stop_on": statuses("Final responses that stop, over the defaults of P-47"),
+    });
+    object("Where calls go", &["addresses", "deck"], properties, defaults)
+}
+
+fn carrier_timers() -> Value {
+    let ms = |about| whole(1, DAY_MS, about);
+    let properties = json!({
+        "first_response_ms": ms("Nothing at all: move on; none = the node's"),
+        "pdd_ms": ms("No 18x: move on; none = the node's"),
+        "no_answer_ms": ms("Ringing without an answer: stop; none = the node's"),
+    });
+    object("P-46, per carrier", &[], properties, control::CarrierTimers::default())
+}
+
+fn deck() -> Value {
+    let defaults: Option<control::Deck> = serde_json::from_value(json!({})).ok();
+    let properties = json!({
+        "file": text("The sheet as a CSV file, relative to the document; it is read where apply runs"),
+        "csv": text("The sheet itself, instead of a file"),
+        "version": text("Set when the document is accepted: first 16 hex digits of the sheet's SHA-256"),
+        "currency": formatted("currency", "ISO 4217; the sheet's own column goes before it"),
+        "timezone": formatted("timezone", "IANA zone of dates without a time"),
+        "places": whole(0, 8, "Decimal places of an amount (R-08)"),
+        "rounding": one_of(&["half_up", "up", "half_even", "down"], "How an amount is rounded (R-08)"),
+    });
+    let mut schema = object("A rate sheet: file or csv, one of them", &[], properties, defaults);
+    schema["oneOf"] = json!([{ "required": ["file"] }, { "required": ["csv"] }]);
+    schema
+}
+
+fn fraud_policy() -> Value {
+    let properties = json!({
+        "rules": { "type": "array", "items": part("fraud_rule", "A rule"), "maxItems": 16, "description": "Judged per account and destination group" },
+        "block_s": whole(0, YEAR_S, "How long a block made by a critical verdict stands; 0 = alerts only"),
+        "block_scope": one_of(&["dest_group", "high_risk", "international"], "What a critical verdict blocks, of the account"),
+        "sip_code": whole(400, 699, "What blocked calls are refused with"),
+        "teardown": flag("End the calls that are up, too"),
+        "cool_down_s": whole(0, YEAR_S, "Do not raise the same verdict for the same key again within this time"),
+        "high_risk_prefixes": list(formatted("number-prefix", "1 to 15 digits, a leading + is dropped"), "High risk, over the built-in list"),
+        "allow_groups": list(text("A destination group"), "Destination groups that are never judged"),
+    });
+    object("What the fraud stage judges, for accounts that name this policy", &[], properties, control::FraudPolicy::default())
+}
+
+fn fraud_rule() -> Value {
+    let defaults: Option<control::FraudRule> = serde_json::from_value(json!({ "feature": "" })).ok();
+    let properties = json!({
+        "feature": one_of(&["concurrent_calls", "calls_per_minute", "spend", "call_duration"], "What is measured"),
+        "watch": one_of(&["all", "international", "high_risk"], "Which destinations the rule watches"),
+        "window_s": whole(1, 7 * 86_400, "Window of spend; calls_per_minute always has 60"),
+        "warning": decimal("Calls, money or seconds; reached means hit; none = off"),
+        "critical": decimal("Calls, money or seconds; reached means hit; none = off"),
+    });
+    object("One threshold pair", &["feature"], properties, defaults)
+}
+
+fn spec(kind: Kind) -> Value {
+    match kind {
+        Kind::Deck => deck(),
+        Kind::FraudPolicy => fraud_policy(),
+        Kind::Carrier => carrier(),
+        Kind::Account => account(),
+        Kind::Trunk => trunk(),
+    }
+}
+
+/// The whole schema.
+pub fn schema() -> Value {
+    let mut parts = Map::new();
+    let mut documents = Vec::new();
+    for kind in Kind::ALL {
+        parts.insert(kind.name().to_owned(), spec(kind));
+        documents.push(json!({
+            "type": "object",
+            "required": ["kind", "name", "spec"],
+            "properties": {
+                "kind": { "const": kind.name() },
+                "name": name("What others call it by; one of its kind has it"),
+                "spec": { "$ref": format!("#/$defs/{}", kind.name()) },
+            },
+            "additionalProperties": false,
+        }));
+    }
+    for (name, part) in [("number_plan", number_plan()), ("dial_policy", dial_policy()), ("carrier_timers", carrier_timers()), ("fraud_rule", fraud_rule())] {
+        parts.insert(name.to_owned(), part);
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Tollgate provisioning document",
+        "oneOf": documents,
+        "$defs": parts,
+    })
+}

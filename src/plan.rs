@@ -1,0 +1,209 @@
+//! Provisioning documents in force, and what they compile to: the plan that the proxy decides by. Here rating's decks
+//! and routes meet the proxy's policy.
+
+use std::{collections::{BTreeMap, HashMap}, sync::Arc};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tollgate_proxy::{
+    admission::{CarrierIx, Documents, Policy, Prices, Sell},
+    routing::{Plan, Route, RouteQuery, Routes, Routing},
+};
+use tollgate_rating::{
+    deck::{Deck, DeckOptions, Lookup},
+    routing::{CarrierRoutes, RouteTable},
+};
+use tollgate_schemas::{
+    control::{self, Kind},
+    number::E164,
+    v1::Terms,
+};
+
+/// One mistake in a document: which, where in its spec, and what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanProblem {
+    pub kind: Kind,
+    pub name: String,
+    pub path: String,
+    pub message: String,
+}
+
+impl std::fmt::Display for PlanProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} '{}'", self.kind.name(), self.name)?;
+        if !self.path.is_empty() {
+            write!(f, ", {}", self.path)?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// Documents in force by kind and name, with decks compiled once each.
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    pub documents: BTreeMap<(Kind, String), Value>,
+    pub decks: BTreeMap<String, Arc<Deck>>,
+}
+
+/// Reads a spec into its type; the message says which field.
+pub fn read<T: DeserializeOwned>(kind: Kind, name: &str, spec: &Value) -> Result<T, PlanProblem> {
+    serde_json::from_value(spec.clone()).map_err(|e| PlanProblem {
+        kind,
+        name: name.to_owned(),
+        path: String::new(),
+        message: e.to_string(),
+    })
+}
+
+/// Compiles a rate sheet as its document wants it, or says everything that is wrong with it.
+pub fn compile_deck(name: &str, spec: &control::Deck, bytes: &[u8]) -> Result<Arc<Deck>, Vec<PlanProblem>> {
+    let problem = |path: String, message: String| PlanProblem { kind: Kind::Deck, name: name.to_owned(), path, message };
+    let options = DeckOptions::from_spec(spec).map_err(|e| vec![problem(String::new(), e.to_string())])?;
+    match Deck::compile(name, bytes, &options) {
+        Ok(deck) => Ok(Arc::new(deck)),
+        Err(problems) => {
+            let mut all: Vec<_> = problems.problems.iter().map(|p| problem(format!("csv, line {}, column {}", p.line, p.column), p.problem.clone())).collect();
+            let more = problems.total().saturating_sub(all.len() as u64);
+            if more > 0 {
+                all.push(problem(String::new(), format!("and {more} more problems")));
+            }
+            Err(all)
+        }
+    }
+}
+
+impl Registry {
+    fn of<T: DeserializeOwned>(&self, kind: Kind, problems: &mut Vec<PlanProblem>) -> BTreeMap<String, T> {
+        let mut all = BTreeMap::new();
+        for ((k, name), spec) in &self.documents {
+            if *k == kind {
+                match read(kind, name, spec) {
+                    Ok(document) => drop(all.insert(name.clone(), document)),
+                    Err(problem) => problems.push(problem),
+                }
+            }
+        }
+        all
+    }
+
+    /// Everything together, or every mistake at once. `control_position`: how many control events lie behind it.
+    pub fn compile(&self, control_position: u64) -> Result<Plan, Vec<PlanProblem>> {
+        let mut problems = Vec::new();
+        let documents = Documents {
+            accounts: self.of(Kind::Account, &mut problems),
+            trunks: self.of(Kind::Trunk, &mut problems),
+            carriers: self.of(Kind::Carrier, &mut problems),
+            fraud_policies: self.of(Kind::FraudPolicy, &mut problems),
+        };
+        let mut need = |kind: Kind, name: &str, path: &str, deck: &str| {
+            let found = self.decks.get(deck).cloned();
+            if found.is_none() {
+                problems.push(PlanProblem { kind, name: name.to_owned(), path: path.to_owned(), message: format!("there is no deck '{deck}'") });
+            }
+            found
+        };
+        let mut sellers = HashMap::new();
+        for (name, account) in &documents.accounts {
+            if let Some(deck) = need(Kind::Account, name, "sell_deck", &account.sell_deck) {
+                sellers.insert(name.clone(), deck);
+            }
+        }
+        let mut carriers = Vec::new();
+        for (name, carrier) in &documents.carriers {
+            if let Some(deck) = need(Kind::Carrier, name, "deck", &carrier.deck) {
+                carriers.push(CarrierRoutes {
+                    route_class: carrier.route_class.clone(),
+                    emergency: carrier.emergency,
+                    suspended: carrier.suspended,
+                    ..CarrierRoutes::new(name, deck)
+                });
+            }
+        }
+        for (name, policy) in &documents.fraud_policies {
+            if let Err(e) = tollgate_fraud::policy::Policy::compile(policy) {
+                problems.extend(e.0.iter().map(|p| PlanProblem { kind: Kind::FraudPolicy, name: name.clone(), path: String::new(), message: p.to_string() }));
+            }
+        }
+        let policy = Policy::compile(&documents, control_position);
+        let policy = match policy {
+            Ok(policy) if problems.is_empty() => policy,
+            Ok(_) => return Err(problems),
+            Err(more) => {
+                problems.extend(more.into_iter().map(|p| PlanProblem { kind: p.kind, name: p.name, path: p.field, message: p.message }));
+                return Err(problems);
+            }
+        };
+        let table = RouteTable::new(carriers)
+            .map_err(|e| vec![PlanProblem { kind: Kind::Carrier, name: String::new(), path: String::new(), message: e.to_string() }])?;
+        let by_position = table.carriers().iter().filter_map(|c| policy.carrier_named(&c.name)).collect();
+        let accounts = documents
+            .accounts
+            .into_iter()
+            .map(|(name, a)| (name, AccountRoutes { carriers: a.carriers, max_attempts: a.max_attempts.into(), margin_guard: a.margin_guard }))
+            .collect();
+        let routing = DeckRouting { table, by_position, sellers, accounts };
+        Ok(Plan { policy, routing: Box::new(routing), control_position })
+    }
+}
+
+struct AccountRoutes {
+    carriers: Vec<String>,
+    max_attempts: usize,
+    margin_guard: bool,
+}
+
+/// Rating's decks and routes behind the proxy's port.
+struct DeckRouting {
+    table: RouteTable,
+    /// The proxy's index of each carrier of the table.
+    by_position: Vec<CarrierIx>,
+    sellers: HashMap<String, Arc<Deck>>,
+    accounts: HashMap<String, AccountRoutes>,
+}
+
+impl Prices for DeckRouting {
+    fn sell(&self, account: &str, number: &E164, at_us: i64) -> Sell {
+        match self.sellers.get(account).map(|deck| deck.lookup(number.digits(), at_us)) {
+            Some(Lookup::Row(row)) => Sell::Terms(row.terms()),
+            Some(Lookup::Blocked(row)) => Sell::Blocked(row.terms()),
+            _ => Sell::None,
+        }
+    }
+}
+
+impl Routing for DeckRouting {
+    fn routes(&self, query: &RouteQuery<'_>) -> Routes {
+        let account = self.accounts.get(query.account);
+        let ask = tollgate_rating::routing::RouteQuery {
+            allowed: account.map_or(&[], |a| a.carriers.as_slice()),
+            sell: query.sell,
+            max_attempts: account.map_or(4, |a| a.max_attempts),
+            margin_guard: account.is_some_and(|a| a.margin_guard),
+            emergency: query.emergency,
+            ..tollgate_rating::routing::RouteQuery::new(query.number, query.at_us)
+        };
+        let decision = self.table.candidates(&ask);
+        let routes = decision
+            .order
+            .iter()
+            .filter_map(|c| Some(Route { carrier: *self.by_position.get(usize::from(c.carrier))?, cost: Some(decision.terms(c)), rank: c.rank }))
+            .collect();
+        Routes { routes, choices: decision.choices(), policy: if query.emergency { "emergency" } else { "lcr" } }
+    }
+
+    fn cost(&self, carrier: CarrierIx, number: &str, at_us: i64) -> Option<Terms> {
+        let position = self.by_position.iter().position(|ix| *ix == carrier)?;
+        let mut terms = self.table.cost_terms(position as u16, number, at_us)?;
+        if terms.route_class.is_empty() {
+            terms.route_class.clone_from(&self.table.carriers()[position].route_class);
+        }
+        Some(terms)
+    }
+
+    fn sell_at(&self, account: &str, number: &E164, at_us: i64) -> Option<Terms> {
+        match self.sell(account, number, at_us) {
+            Sell::Terms(terms) => Some(terms),
+            Sell::Blocked(_) | Sell::None => None,
+        }
+    }
+}
