@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use tollgate_proxy::{
-    admission::{Prices as _, Sell, TrunkIx},
+    admission::{Sell, TrunkIx},
     routing::RouteQuery,
 };
 use tollgate_rating::deck::{Lookup, RowRef};
@@ -146,9 +146,9 @@ fn print_text(compiled: &Compiled, args: &Args, at: i64, found: &Explanation) ->
             vec![
                 if c.rank == 0 { "-".to_owned() } else { c.rank.to_string() },
                 c.carrier.clone(),
-                of(RowRef::prefix),
+                of(|r| r.prefix()),
                 of(|r| r.destination().to_owned()),
-                of(RowRef::rate_text),
+                of(|r| r.rate_text()),
                 of(|r| format!("{}/{}", r.initial_s(), r.increment_s())),
                 of(|r| r.deck().currency().to_owned()),
                 cost,

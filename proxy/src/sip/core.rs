@@ -81,6 +81,8 @@ pub struct Core {
     server_keys: HashMap<u128, Ref, RandomState>,
     clients: Table<ClientTx>,
     calls: Table<Box<Call>>,
+    /// Calls whose last event is not written.
+    up: usize,
     by_id: HashMap<Id, Ref, RandomState>,
     /// INVITEs in progress by Call-ID, From tag and CSeq, to tell merged ones (P-20).
     merges: HashMap<u128, Ref, RandomState>,
@@ -111,6 +113,7 @@ impl Core {
             servers: Table::new(ctx.generation),
             clients: Table::new(ctx.generation),
             calls: Table::new(ctx.generation),
+            up: 0,
             server_keys: HashMap::default(),
             by_id: HashMap::default(),
             merges: HashMap::default(),
@@ -189,9 +192,9 @@ impl Core {
         self.durable_batch
     }
 
-    /// Calls that are not over.
+    /// Calls whose last event is not written.
     pub fn calls_up(&self) -> usize {
-        self.calls.iter().filter(|(_, c)| c.phase != super::call::Phase::Over).count()
+        self.up
     }
 
     /// When [`Core::handle_timeouts`] wants to be called next, in shard milliseconds.

@@ -3,7 +3,11 @@
 
 use std::{io::Write, net::SocketAddr};
 
-use tollgate_schemas::{refusal::Refusal, time::Now, v1::SipLeg};
+use tollgate_schemas::{
+    refusal::Refusal,
+    time::Now,
+    v1::{CallFacts, SipLeg},
+};
 
 use super::{
     super::{
@@ -91,7 +95,14 @@ impl Core {
         while let Some(route) = call.routes.get(call.next_route).cloned() {
             call.next_route += 1;
             let plan = call.plan.clone();
-            let reserved = self.gate().admission.reserve_carrier(&plan.policy, route.carrier, call.facts.emergency, now);
+            let reserved = {
+                let mut gate = self.gate();
+                let view = CallView::of(&call.facts, &call.a_number, &call.dialled, Some(call.source.ip()));
+                if gate.admission.carrier_blocked(&plan.policy.carrier(route.carrier).name, &view, now).is_some() {
+                    continue;
+                }
+                gate.admission.reserve_carrier(&plan.policy, route.carrier, call.facts.emergency, now)
+            };
             let slot = match reserved {
                 Ok(slot) => slot,
                 Err(full) => {
@@ -369,6 +380,16 @@ impl Core {
         call.best = None;
         call.challenges = Vec::new();
         call.vias = Vec::new();
+        call.sell = None;
+        call.a_number = String::new();
+        call.dialled = String::new();
+        for attempt in &mut call.attempts {
+            attempt.route.cost = None;
+        }
+        // What tells its own party from others is all that is still asked of its facts.
+        let trunk = std::mem::take(&mut call.facts.trunk);
+        call.facts = CallFacts { trunk, emergency: call.facts.emergency, ..CallFacts::default() };
+        self.up -= 1;
     }
 
     /// What a block says of this call now, if one does.

@@ -84,7 +84,7 @@ impl Core {
         let mut personal = self.caller_facts(msg, from, &a_raw, &dialled, call_id, from_tag, cseq);
 
         let mut node = self.node;
-        if node == NodeState::Open && self.calls.len() >= self.ctx.settings.max_calls {
+        if node == NodeState::Open && self.up >= self.ctx.settings.max_calls {
             node = NodeState::Overloaded;
         }
         let plan = self.plan.clone();
@@ -188,6 +188,7 @@ impl Core {
         self.learn(from);
         self.emit_attempted(&mut call, personal, admitted.hold_e8, routes.choices, routes.policy, now);
         self.by_id.insert(call.id, at);
+        self.up += 1;
         self.try_next(at, &mut call, Some((msg, from)), now);
         let inserted = self.calls.insert(call);
         debug_assert_eq!(inserted, at);
@@ -290,7 +291,11 @@ impl Core {
 
     /// Writes what was counted instead of written one by one. Call about once a second, and with `last` when stopping.
     pub fn flush_counted(&mut self, now: Now, last: bool) {
-        let counted = self.gate().meter.poll(now, last);
+        let counted = {
+            let mut gate = self.gate();
+            gate.admission.expire_blocks(now);
+            gate.meter.poll(now, last)
+        };
         for refusal in counted {
             self.emit_refused(&refusal.key, partition_of(&refusal.key, self.ctx.partitions), refusal.body, None, now);
         }

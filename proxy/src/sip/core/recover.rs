@@ -138,6 +138,7 @@ impl Core {
             alarm: Alarm::default(),
         });
         self.by_id.insert(call.id, at);
+        self.up += 1;
         self.learn(source);
         for i in 0..call.dialogs.len() {
             // Whether the ACK passed is not recorded; where it did not, the callee repeats its 2xx and this relays it.

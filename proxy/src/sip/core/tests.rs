@@ -1,0 +1,372 @@
+//! The core on a fake clock: the defaults of P-13 and P-46, and what a datagram test cannot time.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tollgate_schemas::{
+    control::{Account, Carrier, CarrierTimers, DialPolicy, NumberPlan, Trunk},
+    event::Body,
+    id::Mint,
+    number::E164,
+    time::Now,
+    v1::Terms,
+};
+
+use super::{Context, Core, Gate};
+use crate::{
+    admission::{CarrierIx, Documents, Policy, Prices, Sell},
+    routing::{Plan, Route, RouteQuery, Routes, Routing},
+    sip::{
+        call::Verdict,
+        msg::{Header, Msg},
+        settings::Settings,
+        token::Keyring,
+    },
+};
+
+const CALLER: &str = "10.0.0.9:5060";
+const CARRIERS: [&str; 3] = ["10.0.1.1:5060", "10.0.1.2:5060", "10.0.1.3:5060"];
+
+struct Flat;
+
+fn terms() -> Terms {
+    Terms { deck: "d".into(), rate_e12: 10_000_000_000, initial_s: 1, increment_s: 1, currency: "USD".into(), places: 6, destination: "x".into(), ..Terms::default() }
+}
+
+impl Prices for Flat {
+    fn sell(&self, _: &str, _: &E164, _: i64) -> Sell {
+        Sell::Terms(terms())
+    }
+}
+
+impl Routing for Flat {
+    fn routes(&self, _: &RouteQuery<'_>) -> Routes {
+        let routes = (0..3).map(|i| Route { carrier: CarrierIx(i), cost: Some(terms()), rank: i + 1 }).collect();
+        Routes { routes, choices: Vec::new(), policy: "lcr" }
+    }
+    fn cost(&self, _: CarrierIx, _: &str, _: i64) -> Option<Terms> {
+        Some(terms())
+    }
+    fn sell_at(&self, _: &str, _: &E164, _: i64) -> Option<Terms> {
+        Some(terms())
+    }
+}
+
+fn plan() -> Arc<Plan> {
+    let mut documents = Documents::default();
+    documents.accounts.insert(
+        "acme".into(),
+        Account { parent: None, sell_deck: "d".into(), credit_limit: None, fraud_policy: None, carriers: vec![], max_attempts: 4, margin_guard: false, test: false },
+    );
+    documents.trunks.insert(
+        "t".into(),
+        Trunk {
+            account: "acme".into(),
+            sources: vec!["10.0.0.9".into()],
+            channels: 100,
+            cps: 100,
+            burst: 100,
+            numbers: NumberPlan { country_code: "1".into(), ..NumberPlan::default() },
+            dial: DialPolicy { international: true, daily_spend: None, ..DialPolicy::default() },
+            emergency: vec!["911".into()],
+            require_cli: false,
+            relay_503: false,
+        },
+    );
+    for (i, addr) in CARRIERS.iter().enumerate() {
+        documents.carriers.insert(
+            format!("c{i}"),
+            Carrier {
+                addresses: vec![(*addr).into()],
+                sources: vec![],
+                deck: "d".into(),
+                prefix: String::new(),
+                channels: None,
+                cps: None,
+                route_class: "standard".into(),
+                emergency: true,
+                suspended: false,
+                timers: CarrierTimers::default(),
+                advance_on: vec![],
+                stop_on: vec![],
+            },
+        );
+    }
+    let policy = Policy::compile(&documents, 1).expect("policy");
+    Arc::new(Plan { policy, routing: Box::new(Flat), control_position: 1 })
+}
+
+/// A core whose log is durable at once, and its peers.
+struct World {
+    core: Core,
+    now_ms: u64,
+    sent: Vec<(SocketAddr, Vec<u8>)>,
+    events: Vec<(u64, Body)>,
+    /// Whether batches become durable as they are made.
+    durable: bool,
+}
+
+impl World {
+    fn new() -> World {
+        let ctx = Context {
+            local: "10.0.0.1:5060".parse().expect("address"),
+            settings: Settings::default(),
+            keys: Keyring::new([3; 32], 1),
+            mint: Arc::new(Mint::new(1, 1)),
+            boot_id: 1,
+            generation: 7,
+            partitions: 16,
+            gate: Arc::new(std::sync::Mutex::new(Gate::default())),
+        };
+        let now_ms = 1_000_000;
+        let core = Core::new(ctx, plan(), now(now_ms));
+        World { core, now_ms, sent: Vec::new(), events: Vec::new(), durable: true }
+    }
+
+    fn settle(&mut self) {
+        for append in std::mem::take(&mut self.core.out.events) {
+            if let Some(body) = append.event.body {
+                self.events.push((self.now_ms, body));
+            }
+        }
+        let batch = self.core.batch();
+        self.core.next_batch();
+        if self.durable {
+            self.core.set_durable(batch);
+        }
+        let reached = self.core.durable_batch();
+        for send in self.core.out.sends.clone() {
+            if send.after <= reached {
+                self.sent.push((send.to, self.core.out.bytes(&send).to_vec()));
+            }
+        }
+        self.core.out.clear_sends();
+    }
+
+    fn from(&mut self, addr: &str, text: &str) {
+        let bytes = text.replace('\n', "\r\n");
+        self.core.handle(bytes.as_bytes(), addr.parse().expect("address"), now(self.now_ms));
+        self.settle();
+    }
+
+    /// Lets time pass, millisecond timers and all.
+    fn pass(&mut self, ms: u64) {
+        let end = self.now_ms + ms;
+        while let Some(at) = self.core.next_timeout_ms().filter(|at| *at <= end) {
+            self.now_ms = self.now_ms.max(at) + u64::from(at <= self.now_ms);
+            self.core.handle_timeouts(now(self.now_ms));
+            self.settle();
+            if self.now_ms >= end {
+                break;
+            }
+        }
+        self.now_ms = end;
+        self.core.handle_timeouts(now(self.now_ms));
+        self.settle();
+    }
+
+    fn invite(&mut self) {
+        self.from(
+            CALLER,
+            "INVITE sip:12125550100@10.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bKa1\nFrom: <sip:12125550199@10.0.0.9>;tag=f1\nTo: <sip:12125550100@10.0.0.1>\nCall-ID: call-1\nCSeq: 1 INVITE\nContact: <sip:u@10.0.0.9:5060>\nMax-Forwards: 70\nContent-Length: 0\n\n",
+        );
+    }
+
+    /// What was sent to an address since the last look, by first line.
+    fn take(&mut self, to: &str) -> Vec<String> {
+        let to: SocketAddr = to.parse().expect("address");
+        let (mine, rest) = std::mem::take(&mut self.sent).into_iter().partition(|(addr, _)| *addr == to);
+        self.sent = rest;
+        let mine: Vec<(SocketAddr, Vec<u8>)> = mine;
+        mine.into_iter().map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned()).collect()
+    }
+
+    /// Answers a request as a carrier would.
+    fn answer(&mut self, carrier: &str, request: &str, status: &str, tag: &str) {
+        let msg = Msg::parse(request.as_bytes()).expect("request");
+        let mut text = format!("SIP/2.0 {status}\n");
+        for header in [Header::Via, Header::RecordRoute] {
+            let name = if header == Header::Via { "Via" } else { "Record-Route" };
+            for value in msg.values(header) {
+                text += &format!("{name}: {}\n", String::from_utf8_lossy(value.bytes));
+            }
+        }
+        let of = |h| String::from_utf8_lossy(msg.header(h).expect("header")).into_owned();
+        let to = if status.starts_with("100") { of(Header::To) } else { format!("{};tag={tag}", of(Header::To)) };
+        text += &format!("From: {}\nTo: {to}\nCall-ID: {}\nCSeq: {}\nContact: <sip:c@{carrier}>\nContent-Length: 0\n\n", of(Header::From), of(Header::CallId), of(Header::CSeq));
+        self.from(carrier, &text);
+    }
+
+    fn first_lines(&mut self, to: &str) -> Vec<String> {
+        self.take(to).iter().map(|m| m.lines().next().unwrap_or_default().to_owned()).collect()
+    }
+
+    fn names(&self) -> Vec<&'static str> {
+        self.events
+            .iter()
+            .map(|(_, b)| tollgate_schemas::v1::Event { body: Some(b.clone()), ..Default::default() }.name())
+            .collect()
+    }
+}
+
+fn now(ms: u64) -> Now {
+    Now { utc_us: 1_700_000_000_000_000 + ms as i64 * 1000, mono_ns: ms * 1_000_000 }
+}
+
+fn methods(lines: &[String]) -> Vec<&str> {
+    lines.iter().map(|l| l.split(' ').next().unwrap_or_default()).collect()
+}
+
+#[test]
+fn p_46_a_silent_carrier_is_given_up_after_3_5_s_and_three_repetitions() {
+    let mut w = World::new();
+    w.invite();
+    w.pass(3_480);
+    assert_eq!(methods(&w.first_lines(CARRIERS[0])), ["INVITE"; 3], "sent at 0, 0.5 and 1.5 s");
+    assert!(w.first_lines(CARRIERS[1]).is_empty());
+    w.pass(40);
+    assert_eq!(methods(&w.first_lines(CARRIERS[1])), ["INVITE"]);
+    w.pass(3_000);
+    assert!(w.first_lines(CARRIERS[0]).iter().all(|l| !l.starts_with("INVITE")), "an abandoned branch is not repeated");
+}
+
+#[test]
+fn p_46_pdd_limits_are_6_s_at_home_and_no_18x_means_the_next_carrier() {
+    let mut w = World::new();
+    w.invite();
+    let invite = w.take(CARRIERS[0]).remove(0);
+    w.answer(CARRIERS[0], &invite, "100 Trying", "");
+    w.pass(5_980);
+    assert!(w.first_lines(CARRIERS[1]).is_empty());
+    w.pass(40);
+    assert_eq!(methods(&w.first_lines(CARRIERS[0])), ["CANCEL"]);
+    assert_eq!(methods(&w.first_lines(CARRIERS[1])), ["INVITE"]);
+}
+
+#[test]
+fn p_46_no_answer_after_90_s_of_ringing_stops_the_hunt() {
+    let mut w = World::new();
+    w.invite();
+    let invite = w.take(CARRIERS[0]).remove(0);
+    w.answer(CARRIERS[0], &invite, "180 Ringing", "k");
+    w.take(CALLER);
+    w.pass(89_980);
+    assert!(w.take(CALLER).is_empty());
+    w.pass(40);
+    assert_eq!(methods(&w.first_lines(CARRIERS[0])), ["CANCEL"]);
+    assert_eq!(w.first_lines(CALLER), ["SIP/2.0 480 Temporarily Unavailable"]);
+    assert!(w.first_lines(CARRIERS[1]).is_empty());
+    assert_eq!(w.names(), ["call.attempted", "call.route_tried", "call.ringing", "call.attempt_ended", "call.ended"]);
+}
+
+#[test]
+fn p_46_no_attempt_starts_after_20_s_of_hunting() {
+    let mut w = World::new();
+    w.core.ctx.settings.pdd_ms = 15_000;
+    w.invite();
+    for carrier in CARRIERS {
+        if let Some(invite) = w.take(carrier).first().cloned() {
+            w.answer(carrier, &invite, "100 Trying", "");
+            w.pass(15_020);
+        }
+    }
+    let tried = w.events.iter().filter(|(_, b)| matches!(b, Body::CallRouteTried(_))).count();
+    assert_eq!(tried, 2, "the third would have begun after 30 s");
+    assert_eq!(w.first_lines(CALLER).last().map(String::as_str), Some("SIP/2.0 408 Request Timeout"));
+}
+
+#[test]
+fn an_abandoned_branch_gets_cancel_on_a_late_18x_and_ack_and_bye_on_a_late_200() {
+    let mut w = World::new();
+    w.invite();
+    let invite = w.take(CARRIERS[0]).remove(0);
+    w.pass(3_520);
+    assert_eq!(methods(&w.first_lines(CARRIERS[1])), ["INVITE"]);
+    w.take(CARRIERS[0]);
+    w.answer(CARRIERS[0], &invite, "180 Ringing", "k");
+    assert_eq!(methods(&w.first_lines(CARRIERS[0])), ["CANCEL"]);
+    w.take(CALLER);
+    w.answer(CARRIERS[0], &invite, "200 OK", "k");
+    assert_eq!(methods(&w.first_lines(CARRIERS[0])), ["ACK", "BYE"]);
+    assert!(w.take(CALLER).is_empty(), "nothing of an abandoned branch goes upstream");
+    let late = w.events.iter().filter(|(_, b)| matches!(b, Body::CallAttemptEnded(e) if e.late_answer && e.attempt_no == 1)).count();
+    assert_eq!(late, 1);
+    w.answer(CARRIERS[0], &invite, "200 OK", "k");
+    assert_eq!(methods(&w.first_lines(CARRIERS[0])), ["ACK"], "a repeated late 200 is acknowledged, not ended again");
+}
+
+#[test]
+fn p_17_an_answer_without_ack_ends_after_64_t1() {
+    let mut w = World::new();
+    w.invite();
+    let invite = w.take(CARRIERS[0]).remove(0);
+    w.answer(CARRIERS[0], &invite, "200 OK", "k");
+    w.take(CARRIERS[0]);
+    w.take(CALLER);
+    w.pass(31_900);
+    assert!(w.take(CARRIERS[0]).is_empty());
+    w.pass(800);
+    let to_carrier = w.first_lines(CARRIERS[0]);
+    assert!(to_carrier.iter().any(|l| l.starts_with("BYE")), "{to_carrier:?}");
+    assert!(w.first_lines(CALLER).iter().any(|l| l.starts_with("BYE")));
+    let Some((_, Body::CallEnded(ended))) = w.events.last() else { panic!("ended") };
+    assert_eq!((ended.end_reason.as_str(), ended.disposition.as_str()), ("no_ack", "answered"));
+    assert!((32_000..=32_700).contains(&ended.duration_ms), "{}", ended.duration_ms);
+}
+
+#[test]
+fn what_must_be_durable_is_not_sent_before() {
+    let mut w = World::new();
+    w.durable = false;
+    w.invite();
+    assert_eq!(w.first_lines(CALLER), ["SIP/2.0 100 Trying"]);
+    assert!(w.sent.is_empty(), "no INVITE leaves before call.attempted is durable");
+    w.pass(5_000);
+    assert!(w.first_lines(CARRIERS[0]).is_empty(), "not by a timer either");
+}
+
+#[test]
+fn p_61_an_ended_call_says_goodbye_on_both_legs_and_crossed_byes_are_content() {
+    let mut w = World::new();
+    w.invite();
+    let invite = w.take(CARRIERS[0]).remove(0);
+    w.answer(CARRIERS[0], &invite, "200 OK", "k");
+    let ok = w.take(CALLER).pop().expect("200");
+    let record_route = ok.lines().find(|l| l.starts_with("Record-Route")).expect("record-route").replace("Record-Route", "Route");
+    let in_dialog = |method: &str, seq: u32, branch: &str| {
+        format!("{method} sip:c@{} SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bK{branch}\n{record_route}\nFrom: <sip:12125550199@10.0.0.9>;tag=f1\nTo: <sip:12125550100@10.0.0.1>;tag=k\nCall-ID: call-1\nCSeq: {seq} {method}\nMax-Forwards: 70\nContent-Length: 0\n\n", CARRIERS[0])
+    };
+    w.from(CALLER, &in_dialog("ACK", 1, "ack"));
+    assert_eq!(methods(&w.first_lines(CARRIERS[0])), ["ACK"]);
+    let id = w.events.iter().find_map(|(_, b)| match b {
+        Body::CallAnswered(a) => Some(tollgate_schemas::id::Id::of(&a.call_id)),
+        _ => None,
+    });
+    let at = now(w.now_ms);
+    w.core.end_call(id.expect("answered"), Verdict::system("command", 16), at);
+    w.settle();
+    let to_carrier = w.take(CARRIERS[0]).remove(0);
+    assert!(to_carrier.starts_with("BYE sip:c@10.0.1.1:5060 SIP/2.0") && to_carrier.contains("CSeq: 2 BYE"), "{to_carrier}");
+    let to_caller = w.take(CALLER).remove(0);
+    assert!(to_caller.starts_with("BYE sip:u@10.0.0.9:5060 SIP/2.0") && to_caller.contains("From: <sip:12125550100@10.0.0.1>;tag=k"), "{to_caller}");
+    w.from(CALLER, &in_dialog("BYE", 2, "bye"));
+    assert_eq!(w.first_lines(CALLER), ["SIP/2.0 200 OK"]);
+    w.from(CALLER, &in_dialog("INFO", 3, "info"));
+    assert_eq!(w.first_lines(CALLER), ["SIP/2.0 481 Call/Transaction Does Not Exist"]);
+    assert_eq!(w.events.iter().filter(|(_, b)| matches!(b, Body::CallEnded(_))).count(), 1);
+    // An unanswered BYE of ours is repeated up to 64·T1.
+    w.pass(40_000);
+    assert_eq!(methods(&w.first_lines(CARRIERS[0])).iter().filter(|m| **m == "BYE").count(), 10);
+}
+
+#[test]
+fn nothing_is_left_of_calls_that_are_over() {
+    let mut w = World::new();
+    w.invite();
+    let invite = w.take(CARRIERS[0]).remove(0);
+    w.answer(CARRIERS[0], &invite, "486 Busy Here", "k");
+    assert_eq!(w.first_lines(CALLER), ["SIP/2.0 100 Trying", "SIP/2.0 486 Busy Here"]);
+    w.pass(200_000);
+    assert!(w.core.calls.is_empty() && w.core.clients.is_empty() && w.core.servers.is_empty());
+    assert!(w.core.server_keys.is_empty() && w.core.by_id.is_empty() && w.core.merges.is_empty() && w.core.learned.is_empty());
+    assert_eq!(w.core.gate().admission.gauges().calls, 0);
+}
