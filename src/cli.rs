@@ -23,7 +23,10 @@ use std::{io::IsTerminal, process::ExitCode};
 use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
-use crate::config::ConfigProblem;
+use crate::{
+    config::ConfigProblem,
+    demo::{self, DemoOptions},
+};
 
 /// A voice carrier's engine: SIP proxy, rating, fraud, CDRs and API in one binary.
 #[derive(Parser)]
@@ -38,6 +41,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(DemoOptions),
     Run(run::Args),
     CheckConfig(check_config::Args),
     Doctor(doctor::Args),
@@ -97,6 +101,7 @@ pub fn main() -> ExitCode {
     let level = cli.level.unwrap_or(if matches!(cli.command, Command::Run(_)) { LevelFilter::INFO } else { LevelFilter::WARN });
     tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
     let done = match cli.command {
+        Command::Demo(options) => demo::run(options).map(Done::when),
         Command::Run(args) => run::run(args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -144,14 +144,20 @@ impl Stage {
 impl Config {
     /// Reads and checks a file, or gives every mistake in it, in the order of the file.
     pub fn load(path: &Path) -> Result<Config, Vec<ConfigProblem>> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
+        let (config, problems) = Config::examine(path);
+        config.filter(|_| problems.is_empty()).ok_or(problems)
+    }
+
+    /// As [`Config::load`], with defaults in the place of what is wrong, so that the files it names can be looked at, too;
+    /// none when it cannot be read.
+    pub fn examine(path: &Path) -> (Option<Config>, Vec<ConfigProblem>) {
+        match std::fs::read_to_string(path) {
+            Ok(text) => resolve::resolve(path, &text),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(vec![ConfigProblem::of_file(path, "there is no such file; name a configuration with -c FILE")]);
+                (None, vec![ConfigProblem::of_file(path, "there is no such file; name a configuration with -c FILE")])
             }
-            Err(e) => return Err(vec![ConfigProblem::of_file(path, format!("cannot be read: {e}"))]),
-        };
-        resolve::resolve(path, &text)
+            Err(e) => (None, vec![ConfigProblem::of_file(path, format!("cannot be read: {e}"))]),
+        }
     }
 
     /// All defaults, with the data in `dir` and any free ports of the loopback: for the demo and tests.

@@ -1,8 +1,9 @@
 //! `tollgate`, the one binary: wiring only. The command line is in `cli`, the configuration in `config`, a running node
-//! in `node`, what documents compile to in `plan`.
+//! in `node`, what documents compile to in `plan`, the play around a node in `demo`.
 
 mod cli;
 mod config;
+mod demo;
 mod node;
 mod plan;
 

@@ -1,6 +1,6 @@
 //! `tollgate check-config`: every mistake of the configuration and of what it provisions, at once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -24,27 +24,36 @@ pub struct Args {
     json: bool,
 }
 
-/// What a configuration provisions, and what is wrong with either.
-pub fn problems(config: &Config, stages: &[Stage]) -> (Vec<Document>, Vec<ConfigProblem>) {
-    let mut problems: Vec<ConfigProblem> = config.check_stages(stages).err().into_iter().collect();
+/// Documents that are right, and every mistake.
+type Examined = (Vec<Document>, Vec<ConfigProblem>);
+
+/// The configuration, where it is right as a whole; what it provisions, and what is wrong with any of it.
+pub fn examine(file: &Path, stages: &[Stage]) -> (Option<Config>, Examined) {
+    let (config, mut problems) = Config::examine(file);
+    let right = problems.is_empty();
+    let Some(config) = config else { return (None, (Vec::new(), problems)) };
+    problems.extend(config.check_stages(stages).err());
     if let Some(problem) = std::env::var("TOLLGATE_ADMIN_KEY").ok().and_then(|key| admin_key_problem(&key)) {
         problems.push(ConfigProblem::of_file("environment".as_ref(), problem));
     }
-    let documents = read_documents(&config.provision).unwrap_or_else(|more| {
-        problems.extend(more);
-        Vec::new()
-    });
-    if let Err(more) = check_together(&documents) {
-        problems.extend(more);
-    }
-    (documents, problems)
+    let documents = match read_documents(&config.provision) {
+        Ok(documents) => {
+            // Documents of a file that is not there would be missed by the others.
+            if let (true, Err(more)) = (right, check_together(&documents)) {
+                problems.extend(more);
+            }
+            documents
+        }
+        Err(more) => {
+            problems.extend(more);
+            Vec::new()
+        }
+    };
+    (right.then_some(config), (documents, problems))
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Done> {
-    let (documents, problems) = match Config::load(&args.config) {
-        Ok(config) => problems(&config, &args.stages),
-        Err(problems) => (Vec::new(), problems),
-    };
+    let (documents, problems) = examine(&args.config, &args.stages).1;
     let ok = problems.is_empty();
     if args.json {
         out::json(&json!({ "ok": ok, "documents": documents.len(), "problems": problems }))?;

@@ -52,23 +52,15 @@ pub struct Finding {
 
 pub fn run(args: &Args) -> anyhow::Result<Done> {
     let mut findings = Vec::new();
-    let mut config = match Config::load(&args.config) {
-        Ok(config) => {
-            let (documents, problems) = super::check_config::problems(&config, &[]);
-            let found = match problems.as_slice() {
-                [] => format!("{} is right, with {} documents", args.config.display(), documents.len()),
-                some => format!("{}{}", some[0], if some.len() > 1 { format!(" and {} more: see tollgate check-config", some.len() - 1) } else { String::new() }),
-            };
-            findings.push(Finding { check: "configuration", state: if problems.is_empty() { State::Ok } else { State::Bad }, found });
-            config
-        }
-        Err(problems) => {
-            let found = format!("{}{}", problems[0], if problems.len() > 1 { format!(" and {} more: see tollgate check-config", problems.len() - 1) } else { String::new() });
-            findings.push(Finding { check: "configuration", state: State::Bad, found });
-            // The rest is looked at with the defaults.
-            Config::default_in("data".as_ref())
-        }
+    let (config, (documents, problems)) = super::check_config::examine(&args.config, &[]);
+    let (state, found) = match problems.as_slice() {
+        [] => (State::Ok, format!("{} is right, with {} documents", args.config.display(), documents.len())),
+        [one] => (State::Bad, one.to_string()),
+        [first, more @ ..] => (State::Bad, format!("{first} and {} more: see tollgate check-config", more.len())),
     };
+    findings.push(Finding { check: "configuration", state, found });
+    // Where it is wrong the rest is looked at with the defaults.
+    let mut config = config.unwrap_or_else(|| Config::default_in("data".as_ref()));
     if let Some(data) = &args.data {
         config.data_dir.clone_from(data);
     }

@@ -166,8 +166,8 @@ struct Malformed<'a> {
 
 impl Malformed<'_> {
     fn tell(&mut self, row: u64, column: &str, problem: &str) {
-        let column = if column.is_empty() { String::new() } else { format!("{column}: ") };
-        self.bar.suspend(|| eprintln!("{}:{row}: {column}{problem}", self.file.display()));
+        let column = if column.is_empty() { String::new() } else { format!(":{column}") };
+        self.bar.suspend(|| eprintln!("{}:{row}{column}: {problem}", self.file.display()));
     }
 }
 

@@ -39,10 +39,6 @@ impl<'a> Reader<'a> {
         problems.into_iter().map(|(_, problem)| problem).collect()
     }
 
-    pub fn has_problems(&self) -> bool {
-        !self.problems.borrow().is_empty()
-    }
-
     pub fn root<'s>(&'s self, table: &'s DeTable<'s>) -> Section<'s> {
         Section { reader: self, name: String::new(), at: 0, table: Some(table), known: Cell::default() }
     }

@@ -14,19 +14,17 @@ use super::{
 
 const DAY_MS: u64 = 86_400_000;
 
-pub fn resolve(path: &Path, text: &str) -> Result<Config, Vec<ConfigProblem>> {
+/// The configuration, with defaults where the file is wrong, and every mistake; none when the file is no TOML.
+pub fn resolve(path: &Path, text: &str) -> (Option<Config>, Vec<ConfigProblem>) {
     let reader = Reader::new(path, text);
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let at = error.span().map_or(0, |s| s.start);
         reader.wrong(at, error.message().replace('\n', "; "));
     }
-    if !errors.is_empty() {
-        // What is left of a file that is no TOML would only make mistakes that are none.
-        return Err(reader.into_problems());
-    }
-    let config = read(path, reader.root(table.get_ref()));
-    if reader.has_problems() { Err(reader.into_problems()) } else { Ok(config) }
+    // What is left of a file that is no TOML would only make mistakes that are none.
+    let config = errors.is_empty().then(|| read(path, reader.root(table.get_ref())));
+    (config, reader.into_problems())
 }
 
 fn read(path: &Path, top: Section<'_>) -> Config {
@@ -41,10 +39,11 @@ fn read(path: &Path, top: Section<'_>) -> Config {
     let mut provision = Vec::new();
     for text in top.texts("provision", "file names") {
         let file = folder.join(text.value);
-        if !file.is_file() {
+        if file.is_file() {
+            provision.push(file);
+        } else {
             top.wrong(text.at, format!("provision names '{}', and there is no such file ({})", text.value, file.display()));
         }
-        provision.push(file);
     }
     let config = Config {
         file: Some(path.to_owned()),

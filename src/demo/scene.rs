@@ -214,7 +214,7 @@ pub fn documents(callers: &[SocketAddr], carrier_addrs: &[SocketAddr], cps: u32)
         "demo",
         json!({
             "rules": [rule("concurrent_calls", 600, "3", "6"), rule("calls_per_minute", 60, "5", "20"), rule("spend", 900, "5", "25")],
-            "block_s": 3600, "block_scope": "high_risk", "sip_code": 403, "teardown": true, "cool_down_s": 60,
+            "block_s": 3600, "block_scope": "high_risk", "sip_code": 403, "teardown": true, "cool_down_s": 15,
         }),
     ));
     for (customer, addr) in CUSTOMERS.iter().zip(callers) {

@@ -1,18 +1,16 @@
 //! A customer's equipment: places the calls its scripts ask for, hangs up or gives up as people do, and keeps its own
 //! record of how every call went (RFC 3261 §13.2, §15, §17.1 as a user agent client).
 
+mod script;
+
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::Sender,
-    },
+    sync::{Arc, atomic::Ordering, mpsc::Sender},
     time::{Duration, Instant},
 };
 
-use tollgate_proxy::sip::msg::{Kind as Line, Method, Msg};
+use tollgate_proxy::sip::msg::{Header, Kind as Line, Method, Msg};
 
 use super::{
     Agent, Out,
@@ -21,70 +19,7 @@ use super::{
 };
 use crate::demo::prng::Prng;
 
-/// What a call is in the play.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Legit,
-    Fraud,
-    Emergency,
-}
-
-/// A call to place.
-#[derive(Debug, Clone)]
-pub struct Dial {
-    pub kind: Kind,
-    /// Digits (or `+` and digits) as the customer writes them.
-    pub to: String,
-    pub from: String,
-    /// When the caller gives up waiting for an answer.
-    pub patience: Duration,
-    /// When the caller hangs up, counted from the answer.
-    pub hold: Duration,
-}
-
-/// Decides when to call whom. `live`: calls of this script's kind that are up or being set up.
-pub trait Script: Send {
-    fn kind(&self) -> Kind;
-    fn due(&self) -> Option<Instant>;
-    fn next(&mut self, now: Instant, live: usize) -> Option<Dial>;
-}
-
-/// How a call went, as the caller saw it.
-#[derive(Debug, Clone)]
-pub struct CallRecord {
-    pub customer: &'static str,
-    pub kind: Kind,
-    pub call_id: String,
-    pub started: Instant,
-    pub answered: Option<Instant>,
-    /// None: the call hangs, which must not be.
-    pub ended: Option<Instant>,
-    /// Final status; 0 without one.
-    pub code: u16,
-    /// The other side or the network in between said BYE.
-    pub ended_by_far_side: bool,
-}
-
-/// What is told as it happens, of calls that are not everyday's.
-#[derive(Debug, Clone, Copy)]
-pub enum Notice {
-    Answered(Kind, Instant),
-    Failed(Kind, u16, Instant),
-    /// An answered call was ended by the far side.
-    CutOff(Kind, Instant),
-}
-
-/// Shared with whoever conducts the play.
-#[derive(Debug, Default)]
-pub struct Stage {
-    /// Place no more calls.
-    pub quiet: AtomicBool,
-    /// End what is up.
-    pub curtain: AtomicBool,
-    pub placed: AtomicU64,
-    pub answered: AtomicU64,
-    pub done: AtomicU64,
-}
+pub use script::{CallRecord, Dial, Kind, Notice, Script, Stage};
 
 enum State {
     /// INVITE sent, nothing heard.
@@ -371,7 +306,7 @@ impl Caller {
         }
         if call.ack.is_empty() {
             // The ACK to a failure belongs to the INVITE's transaction (RFC 3261 §17.1.1.3).
-            let to = msg.header(tollgate_proxy::sip::msg::Header::To).map(|v| String::from_utf8_lossy(v).into_owned());
+            let to = msg.header(Header::To).map(|v| String::from_utf8_lossy(v).into_owned());
             call.ack = Request {
                 method: "ACK",
                 uri: &call.uri,

@@ -1,0 +1,140 @@
+//! A verdict from live traffic: from the first fraudulent answer to the first refused INVITE and to the end of the live
+//! calls, with a policy of low thresholds and with the proxy's own guard against one burst.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::{
+    harness::{Setup, World, check, ms, wait_for},
+    ua::{Leg, Msg, established, invite},
+};
+
+const UK: &str = "442079460100";
+const USA: &str = "12125550100";
+
+fn watched(rules: serde_json::Value) -> Setup {
+    let mut setup = Setup::new(1).timer("no_answer_ms", 8_000);
+    setup.doc("fraud_policy", "strict", json!({ "rules": rules, "block_s": 600, "block_scope": "dest_group", "sip_code": 403, "teardown": true }));
+    setup.spec("account", "acme")["fraud_policy"] = "strict".into();
+    setup
+}
+
+/// Answers whatever comes at the carrier, acknowledges at the caller, until a call is refused: its leg and when.
+fn until_refused(world: &World, number: &str) -> (Vec<Leg>, Leg, Instant, Option<Instant>) {
+    let (mut up, mut first_answer) = (Vec::new(), None);
+    for _ in 0..60 {
+        let leg = invite(&world.caller, world.node.sip, number);
+        let own = |m: &Msg| m.call_id() == leg.call_id;
+        let refusal = wait_for("an answer", ms(5_000), || {
+            if let Some(no) = world.caller.within(ms(1), &|m: &Msg| own(m) && m.status().is_some_and(|s| s >= 300)) {
+                return Some(Some(no));
+            }
+            world.alpha().within(ms(1), &|m: &Msg| own(m) && m.method() == Some("INVITE")).map(|got| {
+                world.alpha().reply(&got, 200, "OK", "t");
+                first_answer.get_or_insert_with(Instant::now);
+                None
+            })
+        });
+        if let Some(no) = refusal {
+            assert_eq!(no.status(), Some(403), "{}", no.text);
+            world.caller.send(world.node.sip, &leg.ack_failure(&no));
+            return (up, leg, Instant::now(), first_answer);
+        }
+        let ok = world.caller.expect("200 or a refusal", |m| own(m) && m.status().is_some_and(|s| s >= 200));
+        if ok.status() != Some(200) {
+            world.caller.send(world.node.sip, &leg.ack_failure(&ok));
+            return (up, leg, Instant::now(), first_answer);
+        }
+        let leg = leg.confirmed(&ok);
+        world.caller.send(world.node.sip, &leg.ack());
+        up.push(leg);
+        std::thread::sleep(ms(20));
+    }
+    panic!("sixty calls and none was refused");
+}
+
+#[test]
+fn f_01_a_verdict_refuses_the_next_invite_and_ends_the_live_calls() {
+    let world = World::of(watched(json!([
+        { "feature": "concurrent_calls", "watch": "all", "warning": "2", "critical": "4" },
+    ])));
+    let node = world.node.sip;
+    // What nobody complains about stays up.
+    let (good, _) = established(&world.caller, world.alpha(), node, USA);
+    let (up, refused, at, first_answer) = until_refused(&world, UK);
+    let first_answer = first_answer.expect("calls were answered");
+    assert!((4..=30).contains(&up.len()), "{} calls before the verdict", up.len());
+    for leg in &up {
+        for side in [&world.caller, world.alpha()] {
+            let bye = side.expect("BYE", |m| m.method() == Some("BYE") && m.call_id() == leg.call_id);
+            side.reply(&bye, 200, "OK", "");
+        }
+    }
+    let ended = Instant::now();
+    println!(
+        "first fraudulent answer to first refused INVITE {:?}, to the end of all {} live calls {:?}",
+        at - first_answer, up.len(), ended - first_answer
+    );
+    assert!(ended - first_answer < ms(5_000));
+    let alerts = wait_for("the alerts", ms(5_000), || {
+        let alerts = world.node.api.items("/v1/alerts");
+        alerts.iter().any(|a| a["severity"] == "critical").then_some(alerts)
+    });
+    let critical = alerts.iter().find(|a| a["severity"] == "critical").expect("just seen");
+    assert_eq!((&critical["account"], &critical["dest_group"]), (&json!("acme"), &json!("uk")));
+    assert!(alerts.iter().any(|a| a["severity"] == "warning"), "a warning came first: {alerts:?}");
+    let block = critical["block_id"].as_str().expect("it blocks");
+    let shown = world.node.api.get(&format!("/v1/blocks/{block}"));
+    assert_eq!((&shown["state"], &shown["scope"]["dest_group"]), (&json!("active"), &json!("uk")));
+    let (call, _) = world.node.cdrs(&refused.call_id, at);
+    check(&call, &json!({ "fraud_action": "refused", "block_id": block }));
+    for leg in &up {
+        let (call, attempts) = world.node.cdrs_at_once(&leg.call_id, ended);
+        check(&call, &json!({ "disposition": "answered", "hangup_party": "system", "end_reason": "fraud_teardown", "fraud_action": "teardown", "block_id": block }));
+        assert_eq!(attempts.len(), 1);
+    }
+    let live = world.node.api.items("/v1/calls");
+    assert_eq!(live.len(), 1, "the good call is up: {live:?}");
+    world.alpha().never(ms(1), "BYE of the good call", |m| m.method() == Some("BYE") && m.call_id() == good.call_id);
+}
+
+#[test]
+fn f_01_spend_is_seen_while_calls_are_up() {
+    // One call of 0.12 a minute owes 0.002 each second; ticks see it grow.
+    let mut setup = watched(json!([{ "feature": "spend", "watch": "all", "window_s": 600, "warning": "0.002", "critical": "0.006" }]));
+    setup.more = "[fraud]\ntick_ms = 200\n".to_owned();
+    let world = World::of(setup);
+    let (leg, _) = established(&world.caller, world.alpha(), world.node.sip, UK);
+    let answered = Instant::now();
+    for side in [&world.caller, world.alpha()] {
+        let bye = side.expect("BYE", |m| m.method() == Some("BYE"));
+        side.reply(&bye, 200, "OK", "");
+    }
+    println!("a call that owes 0.006 after 2 to 3 s was ended {:?} after its answer", answered.elapsed());
+    assert!(answered.elapsed() > ms(1_500) && answered.elapsed() < ms(6_000));
+    let (call, _) = world.node.cdrs(&leg.call_id, Instant::now());
+    check(&call, &json!({ "end_reason": "fraud_teardown", "fraud_action": "teardown" }));
+}
+
+#[test]
+fn f_16_two_hundred_invites_in_one_burst_do_not_outrun_the_guard() {
+    let mut setup = Setup::new(1).timer("no_answer_ms", 8_000);
+    setup.trunk()["dial"]["group_channels"] = 10.into();
+    let world = World::of(setup);
+    let legs: Vec<_> = (0..200).map(|_| invite(&world.caller, world.node.sip, UK)).collect();
+    let mut refused = 0;
+    wait_for("190 refusals", ms(10_000), || {
+        while world.caller.within(ms(5), &|m: &Msg| m.status() == Some(403)).is_some() {
+            refused += 1;
+        }
+        // The carrier keeps its calls ringing, or they would move on.
+        while let Some(got) = world.alpha().within(ms(1), &|m: &Msg| m.method() == Some("INVITE")) {
+            world.alpha().reply(&got, 180, "Ringing", "t");
+        }
+        (refused >= 190).then_some(())
+    });
+    assert_eq!(refused, 190);
+    assert_eq!(world.node.api.items("/v1/calls?limit=1000").len(), 10);
+    drop(legs);
+}

@@ -1,0 +1,75 @@
+//! The node's HTTP interface.
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde_json::Value;
+
+use super::KEY;
+
+#[derive(Clone)]
+pub struct Api {
+    pub addr: SocketAddr,
+    agent: ureq::Agent,
+}
+
+impl Api {
+    pub fn new(addr: SocketAddr) -> Api {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(10))).build();
+        Api { addr, agent: config.into() }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr)
+    }
+
+    /// The status alone; 0 when nobody answers.
+    pub fn status(&self, path: &str) -> u16 {
+        self.agent.get(self.url(path)).header("Authorization", format!("Bearer {KEY}")).call().map_or(0, |r| r.status().as_u16())
+    }
+
+    pub fn text(&self, path: &str) -> String {
+        let mut answer = self.agent.get(self.url(path)).header("Authorization", format!("Bearer {KEY}")).call().expect("API answers");
+        let text = answer.body_mut().with_config().limit(256 << 20).read_to_string().expect("body");
+        assert_eq!(answer.status().as_u16(), 200, "GET {path}: {text}");
+        text
+    }
+
+    /// GET that must succeed.
+    pub fn get(&self, path: &str) -> Value {
+        serde_json::from_str(&self.text(path)).expect("JSON")
+    }
+
+    /// `items` of a list.
+    pub fn items(&self, path: &str) -> Vec<Value> {
+        match self.get(path)["items"].take() {
+            Value::Array(items) => items,
+            other => panic!("GET {path} has no items: {other}"),
+        }
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let answer = self.agent.post(self.url(path)).header("Authorization", format!("Bearer {KEY}")).send_json(body);
+        let mut answer = answer.expect("API answers");
+        (answer.status().as_u16(), answer.body_mut().read_json().unwrap_or(Value::Null))
+    }
+
+    pub fn put(&self, path: &str, body: &Value) -> (u16, Value) {
+        let answer = self.agent.put(self.url(path)).header("Authorization", format!("Bearer {KEY}")).send_json(body);
+        let mut answer = answer.expect("API answers");
+        (answer.status().as_u16(), answer.body_mut().read_json().unwrap_or(Value::Null))
+    }
+
+    pub fn delete(&self, path: &str) -> u16 {
+        self.agent.delete(self.url(path)).header("Authorization", format!("Bearer {KEY}")).call().expect("API answers").status().as_u16()
+    }
+
+    /// A figure of `/metrics`, summed over its labels; 0 when it is not there.
+    pub fn metric(&self, name: &str) -> f64 {
+        let figure = |line: &str| {
+            let (left, value) = line.rsplit_once(' ')?;
+            let bare = left.split('{').next()?;
+            (bare == name || bare.strip_suffix("_total") == Some(name)).then(|| value.parse::<f64>().ok())?
+        };
+        self.text("/metrics").lines().filter(|l| !l.starts_with('#')).filter_map(figure).sum()
+    }
+}

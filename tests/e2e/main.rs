@@ -1,0 +1,23 @@
+//! The whole program from outside: real SIP over the loopback into the real binary, and what its API, its files and its
+//! exit codes then say. Each case has a node, a data folder and addresses of its own, so cases run side by side.
+//!
+//! Timers are short by configuration (the defaults are proved on fake clocks in `proxy`). Latencies are printed
+//! (`--nocapture`) and asserted only far above their goals.
+
+//mod bad_input;
+mod blocks;
+mod calls;
+mod cancel;
+//mod crash;
+mod dialogs;
+//mod disk;
+mod fraud;
+mod harness;
+mod hunt;
+//mod kill;
+mod limits;
+mod requests;
+mod sources;
+//mod stop;
+mod teardown;
+mod ua;
