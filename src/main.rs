@@ -12,5 +12,9 @@ mod plan;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
+    // The allocator asks for huge pages and gives memory back quickly; together the kernel would zero two megabytes at a
+    // time, over and over: a fifth of all CPU under load.
+    // SAFETY: sets a flag of this process.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
     cli::main()
 }

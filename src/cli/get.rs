@@ -9,9 +9,9 @@ use super::{
     out,
 };
 
-/// Prints provisioning documents of a running node, as YAML that apply takes again
+/// Prints provisioning documents of a running node, as YAML
 ///
-/// A deck's sheet is not printed, only its version.
+/// What is printed can be applied again, but for decks: their sheets are not printed, only their versions.
 #[derive(clap::Args)]
 pub struct Args {
     /// deck, fraud_policy, carrier, account or trunk

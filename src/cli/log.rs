@@ -92,7 +92,7 @@ pub fn open(place: &Place) -> anyhow::Result<EmbeddedLog> {
         None => Err(e),
     });
     opened.map_err(|e| match &e {
-        LogError::Storage(what) if what.to_ascii_lowercase().contains("lock") => anyhow::anyhow!(
+        LogError::Refused(what) if what.ends_with("in use by another process") => anyhow::anyhow!(
             "{}: the log is held by a running node: stop it first, or ask its API (tollgate get, block list, /v1/cdrs)", folder.display()
         ),
         _ => anyhow::anyhow!("{}: {e}", folder.display()),

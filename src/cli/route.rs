@@ -114,12 +114,12 @@ fn why_not(found: &Explanation) -> &'static str {
     }
 }
 
-/// A carrier's row for the number, for what a choice does not carry.
+/// The row a choice was made by, for what the choice does not carry; none where no row had a say.
 fn row<'c>(compiled: &'c Compiled, choice: &RouteChoice, number: &str, at_us: i64) -> Option<RowRef<'c>> {
     let spec = compiled.registry.documents.get(&(Kind::Carrier, choice.carrier.clone()))?;
     let carrier: Carrier = serde_json::from_value(spec.clone()).ok()?;
     match compiled.registry.decks.get(&carrier.deck)?.lookup(number, at_us) {
-        Lookup::Row(row) | Lookup::Blocked(row) => Some(row),
+        Lookup::Row(row) | Lookup::Blocked(row) => Some(row).filter(|r| r.prefix() == choice.prefix),
         Lookup::NotEffective | Lookup::NoPrefix => None,
     }
 }

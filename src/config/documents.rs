@@ -167,11 +167,13 @@ fn read_one(source: &Arc<Source>, index: usize, value: Value, documents: &mut Ve
             None
         }
     };
+    let mut written = String::new();
     let called = match fields.get("name") {
         Some(Value::String(text)) => match name::check(text) {
             Ok(name) => Some(name.to_owned()),
             Err(e) => {
                 problems.push(source.problem(index, &key("name"), Target::Value, e.to_string()));
+                written.clone_from(text);
                 None
             }
         },
@@ -193,7 +195,7 @@ fn read_one(source: &Arc<Source>, index: usize, value: Value, documents: &mut Ve
     let line = locate::find(&source.text, index, &[], Target::Value).map_or(1, |(line, _)| line);
     let (file, source) = (source.path.clone(), source.clone());
     let named = called.is_some();
-    let mut document = Document { kind, name: called.unwrap_or_default(), spec, file, line, source, index, deck: None };
+    let mut document = Document { kind, name: called.unwrap_or(written), spec, file, line, source, index, deck: None };
     check::check(&mut document, problems);
     if named && problems.len() == count {
         documents.push(document);

@@ -45,11 +45,11 @@ impl fmt::Display for ConfigProblem {
     }
 }
 
-/// The known word a misspelt one most likely means: at most a third of its letters are wrong.
+/// The known word a misspelt one most likely means: about a third of its letters may be wrong.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let close = |k: &'a str| (distance(&word.to_lowercase(), k), k);
     let (off, best) = known.into_iter().map(close).min()?;
-    (off <= (best.len().max(word.len()) / 3).max(1)).then_some(best)
+    (off <= best.len().max(word.len()).div_ceil(3)).then_some(best)
 }
 
 /// Edits from one word to the other: insert, delete, replace, swap of neighbours.

@@ -77,6 +77,11 @@ impl Row {
     fn answered(&self) -> bool {
         self.disposition == "answered"
     }
+
+    /// Call-ID at the carrier; one the proxy passed on unchanged need not be written twice.
+    fn call_id_at_carrier(&self) -> &str {
+        if self.call_id_out.is_empty() { &self.call_id_in } else { &self.call_id_out }
+    }
 }
 
 /// What was compared and what did not fit. All `*_wrong` fields 0: every call is accounted for.
@@ -219,7 +224,7 @@ fn customers(calls: &[CallRecord], finals: &[Row], found: &mut Findings) {
 fn vendors(legs: &[LegRecord], attempts: &[Row], found: &mut Findings) {
     let mut rows: HashMap<(&str, &str), Vec<&Row>> = HashMap::new();
     for row in attempts {
-        rows.entry((&row.carrier, &row.call_id_out)).or_default().push(row);
+        rows.entry((&row.carrier, row.call_id_at_carrier())).or_default().push(row);
     }
     for leg in legs {
         let ours = rows.remove(&(leg.carrier, leg.call_id.as_str())).unwrap_or_default();
@@ -232,7 +237,9 @@ fn vendors(legs: &[LegRecord], attempts: &[Row], found: &mut Findings) {
             found.leg_twice_wrong += 1;
             found.sample(|| format!("INVITE of call {} to {} has {} attempt CDRs: {}", leg.call_id, leg.carrier, ours.len(), uuids(&ours)));
         }
-        if leg.code != row.vendor_code {
+        // Of an attempt it took back itself the node need not wait for the 487 (RFC 3261 §9.1).
+        let taken_back = leg.code == 487 && row.vendor_code == 0;
+        if leg.code != row.vendor_code && !taken_back {
             found.leg_code_wrong += 1;
             found.sample(|| format!("call {}: {} sent {}, its attempt CDR has {} ({} {})", leg.call_id, leg.carrier, leg.code, row.vendor_code, row.disposition, row.code));
         }
@@ -247,7 +254,7 @@ fn vendors(legs: &[LegRecord], attempts: &[Row], found: &mut Findings) {
     }
     found.leg_stranger_wrong += rows.values().map(|r| r.len() as u64).sum::<u64>();
     for row in rows.values().flatten() {
-        found.sample(|| format!("attempt CDR of {}: {} never got an INVITE of call '{}'", row.call_uuid, row.carrier, row.call_id_out));
+        found.sample(|| format!("attempt CDR of {}: {} never got an INVITE of call '{}'", row.call_uuid, row.carrier, row.call_id_at_carrier()));
     }
 }
 
@@ -323,6 +330,8 @@ mod tests {
         assert_eq!(wrong(&[good.clone(), row("z", 486, 0)]).leg_stranger_wrong, 1);
         assert_eq!(wrong(&[Row { vendor_code: 503, ..good.clone() }]).leg_code_wrong, 1);
         assert_eq!(wrong(&[row("a", 200, 0)]).leg_duration_wrong, 1);
+        let taken_back = |code, seen| compare(&[call("a", 403, None)], &[leg("a", code, None)], &[row("a", 403, 0)], &[row("a", seen, 0)]);
+        assert!(taken_back(487, 0).accounted_for() && !taken_back(486, 0).accounted_for() && !taken_back(487, 486).accounted_for());
         let hanging = [CallRecord { ended: None, ..call("a", 0, None) }];
         let found = compare(&hanging, &legs, std::slice::from_ref(&good), std::slice::from_ref(&good));
         assert!(found.hanging_wrong == 1 && !found.accounted_for() && found.problems().len() == 1 && found.samples.len() == 1);

@@ -111,8 +111,13 @@ fn traffic(title: &str, key: &str, report: &Value) -> String {
     let sums = report["totals"].as_array().into_iter().flatten().map(|r| ("all", r));
     let rows = report["items"].as_array().into_iter().flatten().map(|r| (r[key].as_str().unwrap_or_default(), r));
     for (name, row) in rows.chain(sums) {
-        let name = if name.is_empty() { "(none)" } else { name };
-        table.push(std::iter::once(name.to_owned()).chain(COLUMNS.iter().map(|c| cell(row, c.1))).collect());
+        // Money of two currencies never adds up, so a name may have several rows; emergency calls have no price at all.
+        let name = match row["currency"].as_str().unwrap_or_default() {
+            "USD" => name.to_owned(),
+            "" => format!("{name} (no price)"),
+            other => format!("{name} ({other})"),
+        };
+        table.push(std::iter::once(name).chain(COLUMNS.iter().map(|c| cell(row, c.1))).collect());
     }
     let width = |i: usize| table.iter().map(|r| r[i].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..=COLUMNS.len()).map(width).collect();
@@ -133,7 +138,7 @@ mod tests {
 
     #[test]
     fn tables_have_a_row_each_and_their_sums() {
-        let row = json!({"account": "office", "bids": 12, "answered": 7, "refused": 0, "asr": "58.33", "pdd_ms_p50": null, "minutes": "1.20",
+        let row = json!({"account": "office", "currency": "USD", "bids": 12, "answered": 7, "refused": 0, "asr": "58.33", "pdd_ms_p50": null, "minutes": "1.20",
             "revenue": "1.234500", "cost": "0.500000", "margin": "0.734500"});
         let text = traffic("customer", "account", &json!({"items": [row], "totals": [row]}));
         let lines: Vec<&str> = text.lines().collect();

@@ -131,7 +131,7 @@ fn words(name: &str, data: &Value) -> String {
                 .flatten()
                 .map(|(k, v)| v.as_str().map_or_else(|| k.replace('_', " "), |v| format!("{k} {v}")))
                 .collect();
-            format!("BLOCK {} until {}", scope.join(", "), text("expires_ts").get(11..19).unwrap_or("further notice"))
+            format!("BLOCK {} until {} UTC", scope.join(", "), text("expires_ts").get(11..19).unwrap_or("?"))
         }
         _ => format!("UNBLOCK {}", text("lift_reason")),
     }
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn blocks_and_alerts_are_told_in_words() {
         let block = json!({"scope": {"account": "office", "high_risk": true}, "expires_ts": "2026-11-22T01:02:03.000000Z"});
-        assert_eq!(super::words("block", &block), "BLOCK account office, high risk until 01:02:03");
+        assert_eq!(super::words("block", &block), "BLOCK account office, high risk until 01:02:03 UTC");
         let alert = json!({"severity": "critical", "explanation": "office to Somalia: 6 calls at once"});
         assert_eq!(super::words("alert", &alert), "ALERT critical: office to Somalia: 6 calls at once");
     }

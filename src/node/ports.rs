@@ -241,10 +241,24 @@ impl Blocks for BlocksPort {
         let shared = self.0.clone();
         let body = Body::BlockLifted(BlockLifted { block_id: block.to_vec(), actor: format!("operator:{actor}"), reason: reason.to_owned() });
         Box::pin(off(move || {
+            if !is_in_force(&shared, block) {
+                return Ok(LiftResult::Unknown);
+            }
             append(&shared, "", body)?;
             Ok(LiftResult::Lifted)
         }))
     }
+}
+
+/// Whether a block is in force; one that was placed a moment ago is waited for.
+fn is_in_force(shared: &Shared, block: Id) -> bool {
+    for _ in 0..10 {
+        if shared.gate().admission.blocks().any(|b| b.id == block) {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
 }
 
 /// Counters of all shards, summed by name.

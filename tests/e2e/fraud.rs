@@ -20,35 +20,46 @@ fn watched(rules: serde_json::Value) -> Setup {
     setup
 }
 
-/// Answers whatever comes at the carrier, acknowledges at the caller, until a call is refused: its leg and when.
-fn until_refused(world: &World, number: &str) -> (Vec<Leg>, Leg, Instant, Option<Instant>) {
-    let (mut up, mut first_answer) = (Vec::new(), None);
+/// What the calls of an attack came to.
+struct Attack {
+    /// Calls that were up.
+    up: Vec<Leg>,
+    /// Calls the verdict fell on before they were answered.
+    swept: Vec<Leg>,
+    /// The first call that no carrier saw, and when it was refused.
+    refused: Leg,
+    refused_at: Instant,
+    first_answer: Instant,
+}
+
+/// Calls a number again and again; the carrier answers whatever comes to it; until a call is refused at its INVITE.
+fn attack(world: &World, number: &str) -> Attack {
+    let (mut up, mut swept, mut first_answer) = (Vec::new(), Vec::new(), None);
     for _ in 0..60 {
         let leg = invite(&world.caller, world.node.sip, number);
         let own = |m: &Msg| m.call_id() == leg.call_id;
-        let refusal = wait_for("an answer", ms(5_000), || {
-            if let Some(no) = world.caller.within(ms(1), &|m: &Msg| own(m) && m.status().is_some_and(|s| s >= 300)) {
-                return Some(Some(no));
-            }
-            world.alpha().within(ms(1), &|m: &Msg| own(m) && m.method() == Some("INVITE")).map(|got| {
+        let mut at_carrier = false;
+        let end = wait_for("an answer", ms(5_000), || {
+            if let Some(got) = world.alpha().within(ms(1), &|m: &Msg| own(m) && m.method() == Some("INVITE")) {
+                at_carrier = true;
                 world.alpha().reply(&got, 200, "OK", "t");
                 first_answer.get_or_insert_with(Instant::now);
-                None
-            })
+            }
+            world.caller.within(ms(1), &|m: &Msg| own(m) && m.status().is_some_and(|s| s >= 200))
         });
-        if let Some(no) = refusal {
-            assert_eq!(no.status(), Some(403), "{}", no.text);
-            world.caller.send(world.node.sip, &leg.ack_failure(&no));
-            return (up, leg, Instant::now(), first_answer);
+        if end.status() == Some(200) {
+            let leg = leg.confirmed(&end);
+            world.caller.send(world.node.sip, &leg.ack());
+            up.push(leg);
+        } else {
+            assert_eq!(end.status(), Some(403), "{}", end.text);
+            world.caller.send(world.node.sip, &leg.ack_failure(&end));
+            if !at_carrier {
+                let first_answer = first_answer.expect("calls were answered");
+                return Attack { up, swept, refused: leg, refused_at: Instant::now(), first_answer };
+            }
+            swept.push(leg);
         }
-        let ok = world.caller.expect("200 or a refusal", |m| own(m) && m.status().is_some_and(|s| s >= 200));
-        if ok.status() != Some(200) {
-            world.caller.send(world.node.sip, &leg.ack_failure(&ok));
-            return (up, leg, Instant::now(), first_answer);
-        }
-        let leg = leg.confirmed(&ok);
-        world.caller.send(world.node.sip, &leg.ack());
-        up.push(leg);
         std::thread::sleep(ms(20));
     }
     panic!("sixty calls and none was refused");
@@ -62,9 +73,8 @@ fn f_01_a_verdict_refuses_the_next_invite_and_ends_the_live_calls() {
     let node = world.node.sip;
     // What nobody complains about stays up.
     let (good, _) = established(&world.caller, world.alpha(), node, USA);
-    let (up, refused, at, first_answer) = until_refused(&world, UK);
-    let first_answer = first_answer.expect("calls were answered");
-    assert!((4..=30).contains(&up.len()), "{} calls before the verdict", up.len());
+    let Attack { up, swept, refused, refused_at: at, first_answer } = attack(&world, UK);
+    assert!((3..=30).contains(&up.len()), "{} calls before the verdict", up.len());
     for leg in &up {
         for side in [&world.caller, world.alpha()] {
             let bye = side.expect("BYE", |m| m.method() == Some("BYE") && m.call_id() == leg.call_id);
@@ -73,8 +83,8 @@ fn f_01_a_verdict_refuses_the_next_invite_and_ends_the_live_calls() {
     }
     let ended = Instant::now();
     println!(
-        "first fraudulent answer to first refused INVITE {:?}, to the end of all {} live calls {:?}",
-        at - first_answer, up.len(), ended - first_answer
+        "first fraudulent answer to first refused INVITE {:?}, to the end of all {} live calls {:?}; {} were swept unanswered",
+        at - first_answer, up.len(), ended - first_answer, swept.len()
     );
     assert!(ended - first_answer < ms(5_000));
     let alerts = wait_for("the alerts", ms(5_000), || {
@@ -88,7 +98,12 @@ fn f_01_a_verdict_refuses_the_next_invite_and_ends_the_live_calls() {
     let shown = world.node.api.get(&format!("/v1/blocks/{block}"));
     assert_eq!((&shown["state"], &shown["scope"]["dest_group"]), (&json!("active"), &json!("uk")));
     let (call, _) = world.node.cdrs(&refused.call_id, at);
-    check(&call, &json!({ "fraud_action": "refused", "block_id": block }));
+    check(&call, &json!({ "disposition": "blocked", "fraud_action": "refused", "block_id": block, "attempts_total": 0 }));
+    for leg in &swept {
+        let (call, attempts) = world.node.cdrs_at_once(&leg.call_id, ended);
+        check(&call, &json!({ "end_reason": "fraud_teardown", "hangup_party": "system", "answer_ts": null, "sell_amount": "0.000000" }));
+        assert_eq!(attempts.len(), 1);
+    }
     for leg in &up {
         let (call, attempts) = world.node.cdrs_at_once(&leg.call_id, ended);
         check(&call, &json!({ "disposition": "answered", "hangup_party": "system", "end_reason": "fraud_teardown", "fraud_action": "teardown", "block_id": block }));

@@ -51,6 +51,7 @@ fn blocked(world: &World, reason: &str, count: usize) -> Vec<Value> {
 fn s1_17_thirty_simultaneous_invites_pass_twenty() {
     let mut setup = Setup::new(1).timer("no_answer_ms", 8_000);
     (setup.trunk()["cps"], setup.trunk()["burst"]) = (10.into(), 20.into());
+    setup.carrier("alpha")["emergency"] = true.into();
     let world = World::of(setup);
     let (refused, passed) = burst(&world, 30);
     // Tokens come back at 10 a second while the thirty are read.

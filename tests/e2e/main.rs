@@ -8,7 +8,7 @@
 mod blocks;
 mod calls;
 mod cancel;
-//mod crash;
+mod crash;
 mod dialogs;
 //mod disk;
 mod fraud;
@@ -18,6 +18,6 @@ mod hunt;
 mod limits;
 mod requests;
 mod sources;
-//mod stop;
+mod stop;
 mod teardown;
 mod ua;

@@ -94,6 +94,8 @@ pub struct Attempt {
     pub first_18x_us: i64,
     pub first_18x_ms: u64,
     pub first_18x_code: u16,
+    /// A 18x with a body went upstream: the caller hears this carrier.
+    pub early_media: bool,
     pub slot: Option<CarrierSlot>,
     /// When CANCEL was wanted.
     pub cancel_ms: u64,

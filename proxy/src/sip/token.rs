@@ -88,7 +88,7 @@ impl Keyring {
             return None;
         }
         let head = read_hex(&text[..12])?;
-        if head >> 32 != 1 << 8 | u128::from(self.key_id) {
+        if head >> 32 != 1 << 8 | u128::from(self.key_id) || head & 0xff != 0 {
             return None;
         }
         let token = RouteToken {

@@ -91,3 +91,42 @@ fn count(counts: &mut Counts, reason: Reason, without_deck: Option<&str>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tollgate_rating::deck::{Deck, DeckOptions};
+
+    use super::*;
+
+    #[test]
+    fn parquet_calls_are_rated_and_what_is_no_call_is_left_out() {
+        let folder = std::env::temp_dir().join(format!("tollgate-rate-parquet-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("folder");
+        let (calls, out) = (folder.join("calls.parquet"), folder.join("rated.parquet"));
+        let call = |id: &str, to: &str, answer_us| CallRow {
+            call_id: id.to_owned(),
+            account: "acme".to_owned(),
+            to: to.to_owned(),
+            setup_us: 1_000_000,
+            answer_us,
+            end_us: 49_000_000,
+            ..CallRow::default()
+        };
+        // A rated file has every column of calls, and more that are not read.
+        let mut writer = RatedWriter::create(&calls, &[]).expect("writer");
+        for call in [call("a", "12025550100", Some(2_000_000)), call("b", "12025550100", None), call("c", "bogus", None), call("d", "4420", None)] {
+            writer.write(RatedRow { call, ..RatedRow::default() }).expect("row");
+        }
+        writer.finish().expect("file");
+
+        let sheet = b"prefix,destination,rate,connect_fee,initial,increment,effective_from\n1,US,0.0100,0,6,6,\n";
+        let deck = Deck::compile("d", sheet, &DeckOptions::default()).expect("deck");
+        let counts = rate(&Decks::all(Arc::new(deck)), &calls, &out).expect("rated");
+        assert_eq!((counts.read, counts.rated, counts.unanswered, counts.no_prefix, counts.malformed), (4, 1, 1, 1, 1));
+        let rows: Vec<CallRow> = CallsReader::open(&out).expect("rated").flat_map(|b| b.expect("batch")).map(|r| r.expect("row")).collect();
+        assert_eq!(rows.iter().map(|r| r.call_id.as_str()).collect::<Vec<_>>(), ["a", "b", "d"]);
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
+}

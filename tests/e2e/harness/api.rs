@@ -48,15 +48,18 @@ impl Api {
     }
 
     pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        let answer = self.agent.post(self.url(path)).header("Authorization", format!("Bearer {KEY}")).send_json(body);
-        let mut answer = answer.expect("API answers");
-        (answer.status().as_u16(), answer.body_mut().read_json().unwrap_or(Value::Null))
+        self.send(self.agent.post(self.url(path)), body)
     }
 
     pub fn put(&self, path: &str, body: &Value) -> (u16, Value) {
-        let answer = self.agent.put(self.url(path)).header("Authorization", format!("Bearer {KEY}")).send_json(body);
-        let mut answer = answer.expect("API answers");
-        (answer.status().as_u16(), answer.body_mut().read_json().unwrap_or(Value::Null))
+        self.send(self.agent.put(self.url(path)), body)
+    }
+
+    fn send(&self, request: ureq::RequestBuilder<ureq::typestate::WithBody>, body: &Value) -> (u16, Value) {
+        let request = request.header("Authorization", format!("Bearer {KEY}")).header("Content-Type", "application/json");
+        let mut answer = request.send(body.to_string()).expect("API answers");
+        let text = answer.body_mut().read_to_string().unwrap_or_default();
+        (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
     pub fn delete(&self, path: &str) -> u16 {

@@ -32,10 +32,6 @@ impl Msg {
         self.start.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()
     }
 
-    pub fn phrase(&self) -> &str {
-        self.start.strip_prefix("SIP/2.0 ").and_then(|s| s.get(4..)).unwrap_or_default()
-    }
-
     /// Every value of a header, as its lines have them.
     pub fn all(&self, name: &str) -> Vec<&str> {
         self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect()

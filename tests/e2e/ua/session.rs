@@ -21,13 +21,14 @@ pub struct Leg {
 }
 
 impl Leg {
-    /// A caller's leg before its INVITE.
+    /// A caller's leg before its INVITE; without a number it is to the node itself.
     pub fn new(ua: &Ua, node: SocketAddr, number: &str) -> Leg {
+        let target = if number.is_empty() { format!("sip:{node}") } else { format!("sip:{number}@{node}") };
         Leg {
             call_id: unique("call-"),
             local: format!("<sip:12125550199@{}>;tag={}", ua.addr, unique("from")),
-            remote: format!("<sip:{number}@{node}>"),
-            target: format!("sip:{number}@{node}"),
+            remote: format!("<{target}>"),
+            target,
             routes: Vec::new(),
             cseq: 1,
             branch: unique("z9hG4bK-"),

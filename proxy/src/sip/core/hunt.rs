@@ -37,11 +37,13 @@ pub struct Outcome {
     pub bytes: Vec<u8>,
     /// A 18x was seen on this attempt.
     pub rang: bool,
+    /// The caller heard this carrier already.
+    pub early_media: bool,
 }
 
 /// P-47: does this answer send the hunt on to the next carrier?
 pub fn advances(carrier: &CarrierView, o: &Outcome) -> bool {
-    if carrier.stop_on.contains(&o.status) {
+    if carrier.stop_on.contains(&o.status) || o.early_media {
         return false;
     }
     if carrier.advance_on.contains(&o.status) {
@@ -128,6 +130,7 @@ impl Core {
                 first_18x_us: 0,
                 first_18x_ms: 0,
                 first_18x_code: 0,
+                early_media: false,
                 slot: Some(slot),
                 closed: false,
                 late_tag: None,
@@ -191,7 +194,7 @@ impl Core {
         let mut request = Vec::with_capacity(msg.bytes().len() + 256);
         self.edits.apply(msg, &mut request);
 
-        let leg = SipLeg { branch, request_uri, cseq: call.cseq, ..SipLeg::default() };
+        let leg = SipLeg { call_id: call.call_id.clone(), branch, request_uri, cseq: call.cseq, ..SipLeg::default() };
         self.emit_route_tried(call, n, &b_out, leg, now);
         let mut tx = ClientTx::new(true, Role::Attempt(n as u8), Some(at), dest, self.batch, ms(now), &self.ctx.settings);
         self.out.send(dest, self.batch, &request);

@@ -187,6 +187,7 @@ impl Core {
                 first_18x_us: ringing.map_or(0, |(us, _)| us),
                 first_18x_ms: 0,
                 first_18x_code: ringing.map_or(0, |(_, r)| r.code as u16),
+                early_media: false,
                 closed,
                 late_tag: None,
                 late_ms: 0,

@@ -110,6 +110,7 @@ impl Core {
         if first || attempt.first_18x_code < 180 && status == 180 {
             self.emit_ringing(call, n, status, !msg.body().is_empty(), now);
         }
+        call.attempts[n].early_media |= !msg.body().is_empty();
         self.note_dialog(call, msg, from);
         if let Some(server) = call.server {
             let mut bytes = Vec::with_capacity(msg.bytes().len());
@@ -308,8 +309,8 @@ impl Core {
             super::super::msg::Kind::Response { reason, .. } => String::from_utf8_lossy(reason).into_owned(),
             super::super::msg::Kind::Request { .. } => String::new(),
         };
-        let rang = call.attempts[n].first_18x_us != 0;
-        let outcome = Outcome { received: status, status, phrase: reason, q850: cause::of_message(msg), local_cause: "", bytes, rang };
+        let (rang, early_media) = (call.attempts[n].first_18x_us != 0, call.attempts[n].early_media);
+        let outcome = Outcome { received: status, status, phrase: reason, q850: cause::of_message(msg), local_cause: "", bytes, rang, early_media };
         self.attempt_failed(at, call, n, outcome, now);
     }
 

@@ -25,7 +25,7 @@ impl Core {
         // The end was seen as it happened; over two boots the clocks may disagree.
         let confidence = if call.other_boot { "forced" } else { "exact" };
         if let Some(n) = call.attempts.iter().position(|a| a.no == call.answered_attempt && !a.closed) {
-            let end = AttemptEnd { sip_code: 200, phrase: "OK".to_owned(), q850, local_cause: "", late_answer: false, duration_ms: call.answered_for_ms(now) };
+            let end = AttemptEnd { sip_code: 200, phrase: "OK".to_owned(), q850: 0, local_cause: "", late_answer: false, duration_ms: call.answered_for_ms(now) };
             self.emit_attempt_ended(call, n, end, now);
         }
         let end = CallEnd {
@@ -58,7 +58,7 @@ impl Core {
     fn tear_down_early(&mut self, at: Ref, call: &mut Call, verdict: &Verdict, now: Now) {
         if let Some(n) = call.active_attempt() {
             let rang = call.attempts[n].first_18x_us != 0;
-            let outcome = Outcome { received: 0, status: verdict.sip_code, phrase: String::new(), q850: verdict.q850, local_cause: verdict.end_reason, bytes: Vec::new(), rang };
+            let outcome = Outcome { received: 0, status: verdict.sip_code, phrase: String::new(), q850: verdict.q850, local_cause: verdict.end_reason, bytes: Vec::new(), rang, early_media: false };
             // Over first, so that giving up the branch does not send the hunt on.
             let phase = std::mem::replace(&mut call.phase, Phase::Over);
             self.abandon(at, call, n, outcome, now);

@@ -273,5 +273,5 @@ fn ms_of(call: &Call) -> u64 {
 }
 
 fn timeout(local_cause: &'static str, rang: bool) -> Outcome {
-    Outcome { received: 0, status: 408, phrase: phrase_of(408).to_owned(), q850: 102, local_cause, bytes: Vec::new(), rang }
+    Outcome { received: 0, status: 408, phrase: phrase_of(408).to_owned(), q850: 102, local_cause, bytes: Vec::new(), rang, early_media: false }
 }

@@ -58,12 +58,16 @@ impl<'a> Msg<'a> {
         }
     }
 
-    /// What can be read of a request that [`Msg::parse`] refused with a status: enough of its headers to answer it.
-    /// The body is empty. None when there is nothing to answer (drop, ACK).
+    /// What can be read of a request that [`Msg::parse`] refused with a status, or that is refused unread: enough of its
+    /// headers to answer it.
+    /// The body is empty. None when there is nothing to answer (drop, response, ACK).
     pub fn for_refusal(buf: &'a [u8]) -> Option<Msg<'a>> {
         let mut msg = Msg::unread(buf);
-        msg.read()?.status?;
-        if msg.method() == Some(Method::Ack) {
+        // One that is only too long for the settings has no fault of its own.
+        if let Some(fault) = msg.read() {
+            fault.status?;
+        }
+        if msg.method().is_none_or(|m| m == Method::Ack) {
             return None;
         }
         msg.buf = &msg.buf[..msg.body as usize];
