@@ -46,9 +46,9 @@ use report::Report;
 use ua::caller::Stage;
 use watch::{Teller, Watch};
 
-/// How long calls may take to end by themselves, then to be ended.
+/// How long calls may take to end by themselves, then to be ended: a call whose carrier is silent hangs up to 64·T1.
 const FADE: Duration = Duration::from_secs(8);
-const CURTAIN: Duration = Duration::from_secs(12);
+const CURTAIN: Duration = Duration::from_secs(30);
 /// How long the last CDRs may take to be there.
 const SETTLE: Duration = Duration::from_secs(10);
 const LINGER: Duration = Duration::from_millis(700);

@@ -93,6 +93,8 @@ pub struct Node {
     sip_addr: SocketAddr,
     admin_key: Option<String>,
     drain: Duration,
+    /// Two round trips of SIP's own estimate.
+    round_trips: Duration,
 }
 
 /// The stages' threads, with their names.
@@ -194,7 +196,7 @@ impl Node {
             })?),
         ];
         let workers = Arc::new(workers);
-        let mut node = Node { shared, embedded, store, live, workers, shard_threads, api: None, sip_addr, admin_key: secrets.shown.clone(), drain: Duration::from_secs(config.drain_s) };
+        let mut node = Node { shared, embedded, store, live, workers, shard_threads, api: None, sip_addr, admin_key: secrets.shown.clone(), drain: Duration::from_secs(config.drain_s), round_trips: Duration::from_millis(2 * config.sip.timers.t1_ms) };
         node.api = Some(node.serve(&config, cdrs, views, secrets.keys(config.api.keys.clone())?)?);
         Ok(node)
     }
@@ -274,8 +276,14 @@ impl Node {
         self.shared.draining.store(true, Ordering::Relaxed);
         self.shared.tell(|| Command::Drain);
         let until = Instant::now() + self.drain;
+        let mut drained = false;
         while Instant::now() < until && self.calls_up() > 0 {
             thread::sleep(Duration::from_millis(50));
+            drained = self.calls_up() == 0;
+        }
+        if drained {
+            // The answer to the last BYE is still on its way through us.
+            thread::sleep(self.round_trips);
         }
         self.shared.tell(|| Command::Stop);
         for thread in self.shard_threads.drain(..) {

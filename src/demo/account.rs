@@ -188,7 +188,8 @@ fn customers(calls: &[CallRecord], finals: &[Row], found: &mut Findings) {
         let ours = rows.remove(call.call_id.as_str()).unwrap_or_default();
         let Some(ended) = call.ended else {
             found.hanging_wrong += 1;
-            found.sample(|| format!("call {} of {} has no end", call.call_id, call.customer));
+            let outcome = ours.first().map_or("no CDR".to_owned(), |r| format!("CDR {} has {} {}", r.call_uuid, r.disposition, r.code));
+            found.sample(|| format!("call {} of {} has no end; {outcome}", call.call_id, call.customer));
             continue;
         };
         let Some(row) = ours.first() else {

@@ -9,6 +9,7 @@ use std::{
     cell::RefCell,
     collections::{HashSet, VecDeque},
     net::{Ipv4Addr, SocketAddr, UdpSocket},
+    os::fd::AsRawFd,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -30,6 +31,16 @@ pub struct Ua {
     trace: RefCell<Vec<String>>,
 }
 
+/// Room for a burst of some thousand messages while the test looks elsewhere.
+fn hold_bursts(socket: &UdpSocket) {
+    let bytes: libc::c_int = 8 << 20;
+    let size = size_of_val(&bytes) as libc::socklen_t;
+    for option in [libc::SO_RCVBUF, libc::SO_RCVBUFFORCE] {
+        // SAFETY: an open socket, and an option's value of its own size. Only root may force, then it is enough.
+        unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, (&raw const bytes).cast(), size) };
+    }
+}
+
 /// A word that no other test has.
 pub fn unique(prefix: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -40,6 +51,7 @@ impl Ua {
     pub fn at(name: &str, addr: SocketAddr) -> Ua {
         let socket = UdpSocket::bind(addr).unwrap_or_else(|e| panic!("{name} at {addr}: {e}"));
         let addr = socket.local_addr().expect("address");
+        hold_bursts(&socket);
         Ua {
             socket,
             addr,

@@ -159,7 +159,8 @@ impl Core {
         let first = match self.clients.get_mut(client) {
             Some(tx) => {
                 let first = tx.finish(status, ms(now), &self.ctx.settings);
-                tx.request = if first { std::mem::take(&mut tx.request) } else { Vec::new() };
+                // Neither CANCEL nor a repetition can follow.
+                tx.request = Vec::new();
                 first
             }
             None => return,
