@@ -4,17 +4,17 @@
 //! Timers are short by configuration (the defaults are proved on fake clocks in `proxy`). Latencies are printed
 //! (`--nocapture`) and asserted only far above their goals.
 
-//mod bad_input;
+mod bad_input;
 mod blocks;
 mod calls;
 mod cancel;
 mod crash;
 mod dialogs;
-//mod disk;
+mod disk;
 mod fraud;
 mod harness;
 mod hunt;
-//mod kill;
+mod kill;
 mod limits;
 mod requests;
 mod sources;

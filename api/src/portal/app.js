@@ -122,7 +122,11 @@ function plots() {
   const line = (points, name, color, of, bars) => ({name, color, bars, values: points.map(of)});
   drawPlot($("plot-calls"), {times: calls.map((p) => Date.parse(p.at)), lines: [
     line(calls, "asked", "--one", (p) => p.attempted / rate), line(calls, "answered", "--two", (p) => p.answered / rate), line(calls, "refused", "--three", (p) => p.refused / rate)]});
-  const minutes = view.minutes, times = minutes.map((p) => Date.parse(p.at));
+  // Whole minutes, and the last sixty seconds as they stand: money moves before a minute is full.
+  const now = view.stats ? Date.parse(view.stats.at) : 0;
+  const closed = view.stats ? view.minutes.filter((p) => Date.parse(p.at) <= now - 120000) : view.minutes;
+  const minutes = view.stats ? [...closed, {...view.stats.last_minute, at: view.stats.at}] : closed;
+  const times = minutes.map((p) => Date.parse(p.at));
   $("cap-money").replaceChildren((view.costs ? "Revenue and cost" : "Revenue") + " per minute", el("span", {class: "key"}, view.currency || ""), key("two", "revenue"), ...(view.costs ? [key("three", "cost")] : []));
   drawPlot($("plot-money"), {times, lines: [line(minutes, "revenue", "--two", (p) => Number(amounts(p).revenue)), ...(view.costs ? [line(minutes, "cost", "--three", (p) => Number(amounts(p).cost))] : [])]});
   const lost = minutes.reduce((sum, p) => sum + Number(amounts(p).fraud_loss), 0);

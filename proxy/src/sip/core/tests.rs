@@ -259,6 +259,22 @@ fn p_46_no_answer_after_90_s_of_ringing_stops_the_hunt() {
 }
 
 #[test]
+fn p_16_a_cancel_before_any_response_ends_with_the_first_response_limit() {
+    let mut w = World::new();
+    w.invite();
+    w.pass(500);
+    w.from(
+        CALLER,
+        "CANCEL sip:12125550100@10.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bKa1\nFrom: <sip:12125550199@10.0.0.9>;tag=f1\nTo: <sip:12125550100@10.0.0.1>\nCall-ID: call-1\nCSeq: 1 CANCEL\nMax-Forwards: 70\nContent-Length: 0\n\n",
+    );
+    assert_eq!(w.first_lines(CALLER), ["SIP/2.0 100 Trying", "SIP/2.0 200 OK"]);
+    assert!(methods(&w.first_lines(CARRIERS[0])).iter().all(|m| *m == "INVITE"), "CANCEL waits for a provisional");
+    w.pass(3_020);
+    assert_eq!(w.first_lines(CALLER), ["SIP/2.0 487 Request Terminated"]);
+    assert!(w.take(CARRIERS[1]).is_empty());
+}
+
+#[test]
 fn p_46_no_attempt_starts_after_20_s_of_hunting() {
     let mut w = World::new();
     w.core.ctx.settings.pdd_ms = 15_000;

@@ -133,7 +133,7 @@ impl Core {
         let s = &self.ctx.settings;
         match call.phase {
             Phase::Hunting => call.active_attempt().map_or(NEVER, |n| self.attempt_limit(call, n).0),
-            Phase::Cancelling => call.active_attempt().map_or(ms_of(call), |n| call.attempts[n].cancel_ms.saturating_add(s.t1_64())),
+            Phase::Cancelling => call.active_attempt().map_or(call.started_ms, |n| self.cancel_limit(call, n)),
             Phase::Answered => {
                 let ack = if call.dialogs.iter().any(|d| d.confirmed && !d.acked && !d.ended) { call.answered_ms + s.ack_wait_ms() } else { NEVER };
                 ack.min(call.interim_next).min(call.limit_ms)
@@ -158,6 +158,19 @@ impl Core {
         }
         let first = a.started_ms + t.first_response_ms.unwrap_or(s.first_response_ms);
         if first <= pdd { (first, "first_response_timeout") } else { (pdd, "pdd_timeout") }
+    }
+
+    /// How long a cancelled attempt's final is waited for: 64·T1 (RFC 3261 §9.1), and no longer than a first response
+    /// may take where nothing was heard at all.
+    fn cancel_limit(&self, call: &Call, n: usize) -> u64 {
+        let s = &self.ctx.settings;
+        let a = &call.attempts[n];
+        let limit = a.cancel_ms.saturating_add(s.t1_64());
+        if a.first_100_us != 0 || a.first_18x_us != 0 {
+            return limit;
+        }
+        let first = call.plan.policy.carrier(a.route.carrier).timers.first_response_ms.unwrap_or(s.first_response_ms);
+        limit.min((a.started_ms + first).max(a.cancel_ms))
     }
 
     fn call_due_now(&mut self, at: Ref, entry: Entry, now: Now) {
@@ -215,7 +228,7 @@ impl Core {
                     let best = Best { status: 487, bytes: Vec::new(), q850: 0, phrase: phrase_of(487).to_owned(), attempt: 0, rang: false };
                     return self.end_unanswered(at, call, best, "caller", "cancelled", "", now);
                 };
-                if now_ms >= call.attempts[n].cancel_ms.saturating_add(s.t1_64()) {
+                if now_ms >= self.cancel_limit(call, n) {
                     let rang = call.attempts[n].first_18x_us != 0;
                     self.abandon(at, call, n, Outcome { status: 487, ..timeout("cancel_timeout", rang) }, now);
                 }
@@ -266,10 +279,6 @@ impl Core {
         }
         self.tear_down(at, call, Verdict::system("no_ack", 102), now);
     }
-}
-
-fn ms_of(call: &Call) -> u64 {
-    call.started_ms
 }
 
 fn timeout(local_cause: &'static str, rang: bool) -> Outcome {
