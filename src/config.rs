@@ -8,7 +8,7 @@
 //! [log]
 //! kind = "embedded"                 # the one there is
 //! partitions = 16                   # fixed when the data folder is made
-//! window_ms = 8
+//! window_ms = 15
 //! ride_ms = 200
 //! reserve_mb = 256                  # free space below which new calls are refused
 //! [store]
@@ -168,7 +168,7 @@ impl Config {
             data_dir: dir.to_owned(),
             provision: Vec::new(),
             drain_s: 10,
-            log: LogConfig { partitions: 16, window_ms: 8, ride_ms: 200, reserve_mb: 256 },
+            log: LogConfig { partitions: 16, window_ms: 15, ride_ms: 200, reserve_mb: 256 },
             store: StoreConfig { flush_s: 60, flush_rows: 200_000 },
             sip: SipConfig { listen: any_port, shards: 1, timers: Settings::default() },
             rating: RatingConfig { poll_ms: 200 },

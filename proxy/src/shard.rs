@@ -216,7 +216,8 @@ impl Shard {
     fn limit_ms(&self, now: Now) -> i32 {
         let now_ms = now.mono_ns / 1_000_000;
         let timer = self.core.next_timeout_ms().map_or(1_000, |at| at.saturating_sub(now_ms));
-        let limit = if self.refused_by_log { timer.min(20) } else { timer };
+        let stuck = self.refused_by_log || (!self.held.is_empty() && self.core.node_state() != NodeState::Open);
+        let limit = if stuck { timer.min(20) } else { timer };
         limit.min(1_000) as i32
     }
 
@@ -287,12 +288,14 @@ impl Shard {
             batch = *number;
             self.sent.pop_front();
         }
-        if batch == 0 {
+        self.core.set_durable(batch);
+        if self.held.is_empty() {
             return;
         }
-        self.core.set_durable(batch);
+        let core = &self.core;
+        let ready: Vec<Held> = self.held.extract_if(.., |h| core.may_send(h.after)).collect();
         let reached = self.core.durable_batch();
-        let ready: Vec<Held> = self.held.extract_if(.., |h| h.after <= reached).collect();
+        self.core.counters.sent_unlogged += ready.iter().filter(|h| h.after > reached).count() as u64;
         self.send(ready.iter().map(|h| (h.to, h.bytes.as_slice())));
     }
 
@@ -324,10 +327,9 @@ impl Shard {
                 }
             }
         }
-        let durable = self.core.durable_batch();
-        let out = &self.core.out;
-        self.send(out.sends.iter().filter(|s| s.after <= durable).map(|s| (s.to, out.bytes(s))));
-        let held = out.sends.iter().filter(|s| s.after > durable).map(|s| Held { after: s.after, to: s.to, bytes: out.bytes(s).to_vec() });
+        let (out, core) = (&self.core.out, &self.core);
+        self.send(out.sends.iter().filter(|s| core.may_send(s.after)).map(|s| (s.to, out.bytes(s))));
+        let held = out.sends.iter().filter(|s| !core.may_send(s.after)).map(|s| Held { after: s.after, to: s.to, bytes: out.bytes(s).to_vec() });
         self.held.extend(held);
         self.core.out.clear_sends();
         self.shared().waiting.store(!self.held.is_empty() || !self.sent.is_empty(), Ordering::Release);

@@ -36,12 +36,12 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             partitions: 16,
-            window_ms: 8,
+            window_ms: 15,
             ride_ms: 200,
             group_events: 8192,
             limit: 65_536,
             reserved: 65_536,
-            slow_ms: 500,
+            slow_ms: 2_000,
             reserve_bytes: 256 << 20,
             tail_bytes: 16 << 20,
             segment_bytes: 64 << 20,

@@ -1,8 +1,7 @@
 //! The record of one call: who speaks with whom through us, what was promised to whom, and what is still to come.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
-use foldhash::fast::RandomState;
 use tollgate_schemas::{
     id::Id,
     number::E164,
@@ -191,11 +190,6 @@ pub struct Call {
 impl Call {
     pub fn active_attempt(&self) -> Option<usize> {
         self.attempts.iter().rposition(|a| matches!(a.state, AttemptState::Trying | AttemptState::Cancelling | AttemptState::Answered))
-    }
-
-    /// Not to be taken for a merged request any more.
-    pub fn merges_done(&self, merges: &mut HashMap<u128, Ref, RandomState>) {
-        merges.remove(&self.merge_key);
     }
 
     pub fn dialog(&self, to_tag: &[u8]) -> Option<usize> {

@@ -192,6 +192,12 @@ impl Core {
         self.durable_batch
     }
 
+    /// Whether what waits for a batch may leave now. While the log fails (a full disk) live and emergency calls go on
+    /// without it; new ordinary calls are refused by then (design §3).
+    pub fn may_send(&self, after: u64) -> bool {
+        after <= self.durable_batch || self.node == NodeState::LogFailing
+    }
+
     /// Calls whose last event is not written.
     pub fn calls_up(&self) -> usize {
         self.up

@@ -22,7 +22,7 @@ use super::{
     ms,
     reply::phrase_of,
 };
-use crate::admission::{CallView, CarrierView};
+use crate::admission::{CallView, CarrierView, NodeState};
 
 /// A final response of an attempt, or what stands for one.
 pub struct Outcome {
@@ -196,8 +196,10 @@ impl Core {
 
         let leg = SipLeg { call_id: call.call_id.clone(), branch, request_uri, cseq: call.cseq, ..SipLeg::default() };
         self.emit_route_tried(call, n, &b_out, leg, now);
-        let mut tx = ClientTx::new(true, Role::Attempt(n as u8), Some(at), dest, self.batch, ms(now), &self.ctx.settings);
-        self.out.send(dest, self.batch, &request);
+        // An emergency call does not wait for a slow disk.
+        let after = if call.facts.emergency && self.node != NodeState::Open { 0 } else { self.batch };
+        let mut tx = ClientTx::new(true, Role::Attempt(n as u8), Some(at), dest, after, ms(now), &self.ctx.settings);
+        self.out.send(dest, after, &request);
         tx.request = request;
         let inserted = self.clients.insert(tx);
         debug_assert_eq!(inserted, client);

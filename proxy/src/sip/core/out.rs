@@ -88,4 +88,6 @@ counters! {
     torn_down,
     failed_over,
     late_answers,
+    /// Sent while the log failed, before their events were durable.
+    sent_unlogged,
 }

@@ -108,7 +108,7 @@ impl Core {
     fn on_retransmission(&mut self, at: Ref) {
         self.counters.retransmissions += 1;
         let Some(tx) = self.servers.get(at) else { return };
-        if matches!(tx.state, ServerState::Proceeding | ServerState::Completed) && !tx.response.is_empty() && tx.after <= self.durable_batch {
+        if matches!(tx.state, ServerState::Proceeding | ServerState::Completed) && !tx.response.is_empty() && self.may_send(tx.after) {
             self.out.send(tx.reply_to, 0, &tx.response);
         }
     }

@@ -215,7 +215,6 @@ impl Core {
         call.answered_attempt = call.attempts[n].no;
         call.interim_next = ms(now) + self.ctx.settings.interim_ms;
         call.attempts[n].state = AttemptState::Answered;
-        call.merges_done(&mut self.merges);
         // the rows in force now price the call, as far as this node has heard of them.
         let plan = self.plan.clone();
         if let Some(number) = &call.number
@@ -244,7 +243,7 @@ impl Core {
         if matches!(call.phase, Phase::TearingDown | Phase::Over) {
             return self.acknowledge(call, i);
         }
-        if call.answered_batch > self.durable_batch {
+        if !self.may_send(call.answered_batch) {
             return;
         }
         if let Some(tx) = call.server.and_then(|s| self.servers.get(s)) {

@@ -33,7 +33,13 @@ impl Core {
         self.due = due;
     }
 
+    /// What waits for this batch, or an earlier one, may leave now.
+    fn sendable_batch(&self) -> u64 {
+        if self.may_send(u64::MAX) { u64::MAX } else { self.durable_batch }
+    }
+
     fn server_due(&mut self, at: Ref, entry: Entry, now: u64) {
+        let durable = self.sendable_batch();
         let Some(tx) = self.servers.get_mut(at) else { return };
         if tx.alarm.armed != entry.due_ms {
             return;
@@ -50,7 +56,7 @@ impl Core {
         }
         if tx.invite && tx.state == ServerState::Completed {
             // Timer G.
-            if tx.after <= self.durable_batch {
+            if tx.after <= durable {
                 self.counters.repeated += 1;
                 self.out.send(tx.reply_to, 0, &tx.response);
             }
@@ -64,6 +70,7 @@ impl Core {
 
     fn client_due(&mut self, at: Ref, entry: Entry, now: Now) {
         let now_ms = ms(now);
+        let durable = self.sendable_batch();
         let Some(tx) = self.clients.get_mut(at) else { return };
         if tx.alarm.armed != entry.due_ms {
             return;
@@ -74,7 +81,7 @@ impl Core {
         }
         if now_ms < tx.end {
             if now_ms >= tx.next_send {
-                if tx.after <= self.durable_batch {
+                if tx.after <= durable {
                     self.counters.repeated += 1;
                     self.out.send(tx.dest, 0, &tx.request);
                 }
