@@ -154,6 +154,6 @@ mod tests {
     #[test]
     fn a_keys_partition_is_pinned() {
         // A changed hash would scatter an account over partitions after an upgrade: these values are for ever.
-        assert_eq!([partition_of("acme", 16), partition_of("globex", 16), partition_of("", 16)], [partition_of("acme", 16), partition_of("globex", 16), partition_of("", 16)]);
+        assert_eq!(["acme", "globex", "bench", ""].map(|key| partition_of(key, 16)), [3, 10, 1, 6]);
     }
 }

@@ -1,0 +1,246 @@
+//! Every version of every event ever written stays readable (design §2, Forms): `tests/golden/vN/NAME.bin` is an event as
+//! version N wrote it, `NAME.json` what people saw. A file is never changed once its version is released; a new version
+//! adds a folder. `UPDATE_GOLDEN=1` writes the newest version's files: review the diff.
+
+use std::{fs, path::Path};
+
+use prost::Message;
+use tollgate_schemas::{
+    event::{Body, Event, VERSION, decode},
+    v1::*,
+};
+
+fn terms(deck: &str) -> Terms {
+    Terms {
+        deck: deck.into(),
+        deck_version: "0123456789abcdef".into(),
+        prefix: "4420".into(),
+        destination: "United Kingdom".into(),
+        rate_e12: 12_500_000_000,
+        connect_fee_e12: 1_000_000_000,
+        initial_s: 30,
+        increment_s: 6,
+        currency: "EUR".into(),
+        places: 6,
+        rounding: Rounding::HalfEven.into(),
+        effective_from_us: 1_767_225_600_000_000,
+        route_class: "standard".into(),
+        blocked: false,
+    }
+}
+
+fn facts() -> CallFacts {
+    CallFacts {
+        account: "acme-london".into(),
+        root_account: "acme".into(),
+        trunk: "acme-pbx".into(),
+        auth_method: "ip".into(),
+        transport: "udp".into(),
+        direction: "outbound".into(),
+        service_type: "voice".into(),
+        emergency: false,
+        a_validity: "valid".into(),
+        a_number_source: "pai".into(),
+        a_privacy: "id".into(),
+        b_country: "44".into(),
+        b_dest_group: "United Kingdom".into(),
+        b_number_type: "fixed".into(),
+        b_risk_flag: "none".into(),
+        b_valid: true,
+        norm_rules: "intl_prefix".into(),
+        international: true,
+    }
+}
+
+fn feature() -> Feature {
+    Feature { name: "concurrent_calls".into(), value: 6, threshold: 6, unit: "calls".into(), counted_at: "invite".into() }
+}
+
+fn scope() -> BlockScope {
+    BlockScope { account: "acme".into(), dest_group: "Somalia".into(), high_risk: true, ..BlockScope::default() }
+}
+
+fn personal() -> Personal {
+    Personal {
+        a_raw: "+44 20 7946 0000".into(),
+        a_e164: "442079460000".into(),
+        a_presentation: "442079460000".into(),
+        b_raw: "00442079460001".into(),
+        b_e164: "442079460001".into(),
+        b_out: "442079460001".into(),
+        peer_addr: "192.0.2.1:5060".into(),
+        user_agent: b"pbx/1".to_vec(),
+        leg: Some(SipLeg {
+            call_id: b"a84b4c76e66710".to_vec(),
+            from_tag: b"1928301774".to_vec(),
+            from_value: b"<sip:442079460000@192.0.2.1>;tag=1928301774".to_vec(),
+            to_value: b"<sip:442079460001@192.0.2.9>".to_vec(),
+            remote_target: b"sip:pbx@192.0.2.1:5060".to_vec(),
+            route_set: vec![b"<sip:edge.example;lr>".to_vec()],
+            cseq: 314_159,
+            branch: b"z9hG4bK776asdhds".to_vec(),
+            request_uri: b"sip:442079460001@192.0.2.9".to_vec(),
+            vias: vec![b"SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK776asdhds;received=192.0.2.1".to_vec()],
+            record_routes: vec![],
+        }),
+        dialogs: vec![SipDialog {
+            to_tag: b"a6c85cf".to_vec(),
+            caller_target: b"sip:pbx@192.0.2.1:5060".to_vec(),
+            callee_target: b"sip:gw@198.51.100.7".to_vec(),
+            caller_route_set: vec![],
+            callee_route_set: vec![b"<sip:198.51.100.1;lr>".to_vec()],
+            caller_cseq: 314_160,
+            callee_cseq: 1,
+            caller_addr: "192.0.2.1:5060".into(),
+            callee_addr: "198.51.100.7:5060".into(),
+            acked: true,
+            confirmed: true,
+            ended: false,
+        }],
+        key_id: 0,
+    }
+}
+
+const US: i64 = 1_795_253_400_123_456;
+
+fn bodies() -> Vec<Body> {
+    let call_id = vec![7u8; 16];
+    let block_id = vec![9u8; 16];
+    vec![
+        Body::CallAttempted(CallAttempted {
+            facts: Some(facts()),
+            sell: Some(terms("retail")),
+            hold_e8: 1_250_000,
+            route_policy: "lcr".into(),
+            choices: vec![RouteChoice {
+                carrier: "cheap".into(), rank: 1, expected_cost_e8: 900_000, prefix: "44".into(), rate_e12: 9_000_000_000,
+                reason: "chosen".into(), covered_by_parent_prefix: true,
+            }],
+        }),
+        Body::CallRefused(CallRefused {
+            facts: Some(facts()), reason: "blocked".into(), sip_code: 403, q850: 21, detail: "concurrent_calls".into(),
+            count: 17, first_us: US, block_id: block_id.clone(), sell: Some(terms("retail")),
+        }),
+        Body::CallRouteTried(CallRouteTried {
+            call_id: call_id.clone(), attempt_no: 1, carrier: "cheap".into(), cost: Some(terms("cheap")), rank: 1, route_class: "standard".into(),
+        }),
+        Body::CallRinging(CallRinging { call_id: call_id.clone(), attempt_no: 1, code: 183, early_media: true, first_100_us: US }),
+        Body::CallAnswered(CallAnswered {
+            call_id: call_id.clone(), attempt_no: 1, sell: Some(terms("retail")), cost: Some(terms("cheap")), code: 200,
+            account: "acme-london".into(), b_dest_group: "United Kingdom".into(), carrier: "cheap".into(),
+        }),
+        Body::CallDialogChanged(CallDialogChanged { call_id: call_id.clone(), what: "refresh".into(), ack_us: US }),
+        Body::CallInterim(CallInterim { call_id: call_id.clone(), duration_ms: 300_000 }),
+        Body::CallAttemptEnded(CallAttemptEnded {
+            call_id: call_id.clone(), attempt_no: 2, carrier: "dear".into(), sip_code: 503, reason_phrase: "Service Unavailable".into(),
+            q850: 41, local_cause: "pdd_timeout".into(), late_answer: true, duration_ms: 1, first_100_us: US, first_18x_us: US + 5, first_18x_code: 180,
+        }),
+        Body::CallTeardown(CallTeardown {
+            call_id: call_id.clone(), actor: "fraud:spend".into(), reason: "spend 25.00 of 25.00".into(), block_id: block_id.clone(), state: "answered".into(),
+        }),
+        Body::CallMedia(CallMedia { call_id: call_id.clone(), leg: "core".into(), loss_e4: 12, jitter_us: 900, mos_e2: 431, packets_rx: 5_000, packets_tx: 4_999 }),
+        Body::CallEnded(CallEnded {
+            call_id: call_id.clone(), account: "acme-london".into(), disposition: "answered".into(), sip_code: 200, reason_phrase: "OK".into(), q850: 16,
+            hangup_party: "caller".into(), end_reason: "normal".into(), local_cause: String::new(), duration_ms: 61_200,
+            duration_confidence: "exact".into(), ack_us: US, attempts: 2, answered_attempt: 2,
+        }),
+        Body::Tick(Tick { at_us: US }),
+        Body::ControlApplied(ControlApplied {
+            kind: "trunk".into(), name: "acme-pbx".into(), spec_json: "{\"account\":\"acme\"}".into(), removed: false,
+            actor: "admin".into(), reason: "onboarding".into(), command_id: "c-1".into(),
+        }),
+        Body::ControlRefused(ControlRefused { kind: "trunk".into(), name: "acme-pbx".into(), problem: "there is no account 'acme'".into(), actor: "admin".into(), command_id: "c-0".into() }),
+        Body::DeckChunk(DeckChunk { deck: "retail".into(), deck_version: "0123456789abcdef".into(), index: 0, data: b"prefix,rate\n44,0.01\n".to_vec() }),
+        Body::DeckClosed(DeckClosed { deck: "retail".into(), deck_version: "0123456789abcdef".into(), chunks: 1, bytes: 20, sha256: vec![1; 32], rows: 1 }),
+        Body::CdrWritten(CdrWritten {
+            cdr: Cdr { call_uuid: call_id.clone(), cdr_version: 1, record_type: "final".into(), account: "acme".into(), sell_amount: 123_000, invite_ts: US, ..Cdr::default() }.encode_to_vec(),
+            content_hash: vec![2; 32],
+        }),
+        Body::LedgerPosted(LedgerPosted {
+            kind: "usage".into(), call_id: call_id.clone(), attempt_no: 1, cdr_version: 1, reason: String::new(),
+            entries: vec![
+                LedgerEntry { account: "account:acme/acme-london".into(), amount_e8: 123_000, currency: "EUR".into() },
+                LedgerEntry { account: "revenue/3".into(), amount_e8: -123_000, currency: "EUR".into() },
+            ],
+        }),
+        Body::AlertRaised(AlertRaised {
+            rule: "concurrent_calls".into(), severity: "critical".into(), account: "acme".into(), dest_group: "Somalia".into(), features: vec![feature()],
+            explanation: "6 calls at once, critical from 6".into(), block_id: block_id.clone(), loss_e8: 500_000_000, currency: "USD".into(), first_us: US, control_position: 12,
+        }),
+        Body::BlockPlaced(BlockPlaced {
+            block_id: block_id.clone(), scope: Some(scope()), actor: "fraud:concurrent_calls".into(), reason: "6 calls at once".into(), expires_us: US + 3_600_000_000,
+            sip_code: 403, teardown: true, rule: "concurrent_calls".into(), evidence: vec![feature()],
+        }),
+        Body::BlockLifted(BlockLifted { block_id, actor: "operator:night".into(), reason: "customer called".into() }),
+        Body::Quarantined(Quarantined { stage: "rater".into(), problem: "no facts".into(), event: vec![1, 2, 3], topic: "calls".into(), partition: 3, offset: 42, call_id }),
+    ]
+}
+
+fn samples() -> Vec<Event> {
+    bodies()
+        .into_iter()
+        .enumerate()
+        .map(|(i, body)| Event {
+            version: VERSION,
+            oldest_reader: 1,
+            id: vec![i as u8 + 1; 16],
+            occurred_us: US,
+            boot_id: 77,
+            mono_ns: 123_456_789,
+            control_position: 12,
+            key: "acme".into(),
+            partition_seq: 1_000 + i as u64,
+            cause_id: vec![5; 16],
+            ingest_us: US + 9,
+            personal: matches!(body, Body::CallAttempted(_) | Body::CallAnswered(_)).then(personal),
+            body: Some(body),
+        })
+        .collect()
+}
+
+fn folder() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+#[test]
+fn every_version_ever_written_is_still_read_and_shown_alike() {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        let newest = folder().join(format!("v{VERSION}"));
+        for event in samples() {
+            fs::write(newest.join(format!("{}.bin", event.name())), event.encode_to_vec()).expect("write");
+            let json = serde_json::to_string_pretty(&event.json()).expect("json");
+            fs::write(newest.join(format!("{}.json", event.name())), json + "\n").expect("write");
+        }
+    }
+    let mut read = 0;
+    for version in 1..=VERSION {
+        let dir = folder().join(format!("v{version}"));
+        for file in fs::read_dir(&dir).expect("golden folder").map(|f| f.expect("entry").path()) {
+            if file.extension().is_none_or(|e| e != "bin") {
+                continue;
+            }
+            let event = decode(&fs::read(&file).expect("file")).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+            let seen: serde_json::Value = serde_json::from_str(&fs::read_to_string(file.with_extension("json")).expect("json file")).expect("json");
+            assert_eq!(event.json(), seen, "{}", file.display());
+            assert_eq!(event.version, version);
+            read += 1;
+        }
+    }
+    assert!(read >= samples().len(), "{read} files");
+}
+
+#[test]
+fn the_newest_version_is_written_as_its_golden_files_say() {
+    for event in samples() {
+        let file = folder().join(format!("v{VERSION}/{}.bin", event.name()));
+        assert_eq!(fs::read(&file).ok().as_deref(), Some(event.encode_to_vec().as_slice()), "{}: a changed form needs a new version", file.display());
+    }
+}
+
+#[test]
+fn there_is_a_golden_file_for_every_kind_of_event() {
+    let proto = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("proto/tollgate/v1/events.proto")).expect("proto");
+    let oneof = proto.split("oneof body {").nth(1).and_then(|s| s.split('}').next()).expect("oneof");
+    let kinds = oneof.lines().filter(|l| l.contains('=')).count();
+    assert_eq!(samples().len(), kinds);
+}
