@@ -33,7 +33,6 @@ pub struct Row {
     pub count: u64,
     pub sell_e8: i64,
     pub cost_e8: i64,
-    pub block_reason: String,
 }
 
 impl Row {
@@ -53,7 +52,6 @@ impl Row {
             count: u64,
             sell_amount: String,
             cost_amount: String,
-            block_reason: String,
         }
         let c: Columns = serde_json::from_value(item)?;
         Ok(Row {
@@ -70,7 +68,6 @@ impl Row {
             duration_ms: c.duration_ms,
             answer_ts: c.answer_ts.unwrap_or_default(),
             count: c.count,
-            block_reason: c.block_reason,
         })
     }
 

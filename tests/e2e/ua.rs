@@ -29,6 +29,7 @@ pub struct Ua {
     seen: RefCell<HashSet<(SocketAddr, String)>>,
     repeats: RefCell<Vec<Msg>>,
     trace: RefCell<Vec<String>>,
+    began: Instant,
 }
 
 /// Room for a burst of some thousand messages while the test looks elsewhere.
@@ -60,6 +61,7 @@ impl Ua {
             seen: RefCell::default(),
             repeats: RefCell::default(),
             trace: RefCell::default(),
+            began: Instant::now(),
         }
     }
 
@@ -69,8 +71,13 @@ impl Ua {
     }
 
     pub fn send(&self, to: SocketAddr, text: &str) {
-        self.trace.borrow_mut().push(format!(">> to {to}\n{text}"));
+        self.trace(format!(">> to {to}\n{text}"));
         self.send_bytes(to, text.as_bytes());
+    }
+
+    pub fn dump(&self) { println!("{} {}", self.name, self.trace.borrow().join("\n")); }
+    fn trace(&self, what: String) {
+        self.trace.borrow_mut().push(format!("{:?} {what}", self.began.elapsed()));
     }
 
     pub fn send_bytes(&self, to: SocketAddr, bytes: &[u8]) {
@@ -101,7 +108,7 @@ impl Ua {
             self.socket.set_read_timeout(Some(left.max(Duration::from_millis(1)))).expect("timeout");
             let Ok((n, from)) = self.socket.recv_from(&mut buffer) else { continue };
             let text = String::from_utf8_lossy(&buffer[..n]).into_owned();
-            self.trace.borrow_mut().push(format!("<< from {from}\n{text}"));
+            self.trace(format!("<< from {from}\n{text}"));
             let msg = Msg::parse(&text, from);
             if self.seen.borrow_mut().insert((from, text)) {
                 return Some(msg);
@@ -116,7 +123,10 @@ impl Ua {
     pub fn expect(&self, what: &str, wanted: impl Fn(&Msg) -> bool) -> Msg {
         match self.within(PATIENCE, &wanted) {
             Some(msg) => msg,
-            None => panic!("{} never got {what}. Its messages:\n{}", self.name, self.trace.borrow().join("\n")),
+            None => {
+                let trace = self.trace.borrow();
+                panic!("{} never got {what}. Its last messages:\n{}", self.name, trace[trace.len().saturating_sub(60)..].join("\n"))
+            }
         }
     }
 
