@@ -184,6 +184,8 @@ pub struct Call {
     pub limit_ms: u64,
     /// When a finished call is forgotten.
     pub forget_ms: u64,
+    /// An intruder into its dialogs was reported; further ones are only counted.
+    pub intruder_told: bool,
     pub alarm: Alarm,
 }
 

@@ -112,7 +112,10 @@ impl Core {
         };
         if !self.is_party(call, i, side, from, party) {
             self.counters.wrong_party += 1;
-            self.emit_dialog_changed(call, &format!("{}_from_wrong_party", String::from_utf8_lossy(method.as_bytes()).to_lowercase()), now);
+            if !std::mem::replace(&mut call.intruder_told, true) {
+                let method = String::from_utf8_lossy(method.as_bytes()).to_lowercase();
+                self.emit_dialog_changed(call, &format!("{method}_from_wrong_party"), now);
+            }
             return;
         }
         let over = call.dialogs[i].ended || matches!(call.phase, Phase::TearingDown | Phase::Over);

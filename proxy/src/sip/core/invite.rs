@@ -179,6 +179,7 @@ impl Core {
             other_boot: false,
             limit_ms: NEVER,
             forget_ms: NEVER,
+            intruder_told: false,
             alarm: Alarm::default(),
         });
         if let Some(server) = self.servers.get_mut(tx) {

@@ -135,6 +135,7 @@ impl Core {
             other_boot: answered.is_some_and(|(event, _)| event.boot_id != self.ctx.boot_id),
             limit_ms: ms(now) + self.ctx.settings.max_call_ms.saturating_sub(answered_age.unwrap_or(0)),
             forget_ms: NEVER,
+            intruder_told: false,
             alarm: Alarm::default(),
         });
         self.by_id.insert(call.id, at);
