@@ -135,13 +135,16 @@ impl Registry {
         };
         let table = RouteTable::new(carriers)
             .map_err(|e| vec![PlanProblem { kind: Kind::Carrier, name: String::new(), path: String::new(), message: e.to_string() }])?;
+        let mut boundaries: Vec<i64> = self.decks.values().flat_map(|d| d.boundaries().collect::<Vec<_>>()).collect();
+        boundaries.sort_unstable();
+        boundaries.dedup();
         let by_position = table.carriers().iter().filter_map(|c| policy.carrier_named(&c.name)).collect();
         let accounts = documents
             .accounts
             .into_iter()
             .map(|(name, a)| (name, AccountRoutes { carriers: a.carriers, max_attempts: a.max_attempts.into(), margin_guard: a.margin_guard }))
             .collect();
-        let routing = DeckRouting { table, by_position, sellers, accounts };
+        let routing = DeckRouting { table, by_position, sellers, accounts, boundaries };
         Ok(Plan { policy, routing: Box::new(routing), control_position })
     }
 }
@@ -159,6 +162,8 @@ struct DeckRouting {
     by_position: Vec<CarrierIx>,
     sellers: HashMap<String, Arc<Deck>>,
     accounts: HashMap<String, AccountRoutes>,
+    /// When rows of any deck come into force or go out of it, sorted.
+    boundaries: Vec<i64>,
 }
 
 impl Prices for DeckRouting {
@@ -189,6 +194,11 @@ impl Routing for DeckRouting {
             .filter_map(|c| Some(Route { carrier: *self.by_position.get(usize::from(c.carrier))?, cost: Some(decision.terms(c)), rank: c.rank }))
             .collect();
         Routes { routes, choices: decision.choices(), policy: if query.emergency { "emergency" } else { "lcr" } }
+    }
+
+    fn unchanged(&self, from_us: i64, to_us: i64) -> bool {
+        let first_after = self.boundaries.partition_point(|b| *b <= from_us);
+        self.boundaries.get(first_after).is_none_or(|b| *b > to_us)
     }
 
     fn cost(&self, carrier: CarrierIx, number: &str, at_us: i64) -> Option<Terms> {

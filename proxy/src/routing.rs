@@ -38,6 +38,9 @@ pub struct Routes {
 pub trait Routing: Prices + Send + Sync {
     fn routes(&self, query: &RouteQuery<'_>) -> Routes;
 
+    /// True when no price changes between two instants: what was found at the first holds at the second.
+    fn unchanged(&self, from_us: i64, to_us: i64) -> bool;
+
     /// A carrier's row in force at an instant.
     fn cost(&self, carrier: CarrierIx, number: &str, at_us: i64) -> Option<Terms>;
 

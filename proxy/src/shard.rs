@@ -329,8 +329,16 @@ impl Shard {
         }
         let (out, core) = (&self.core.out, &self.core);
         self.send(out.sends.iter().filter(|s| core.may_send(s.after)).map(|s| (s.to, out.bytes(s))));
+        let before = self.held.len();
         let held = out.sends.iter().filter(|s| !core.may_send(s.after)).map(|s| Held { after: s.after, to: s.to, bytes: out.bytes(s).to_vec() });
         self.held.extend(held);
+        if self.held.len() > before
+            && let Some((_, ticket)) = self.sent.back()
+        {
+            // What they wait for may have gone to the log when nobody waited, as the end of a call whose BYE was passed
+            // on: not to wait here, only to say that somebody does.
+            let _ = self.log.wait(*ticket, Duration::ZERO);
+        }
         self.core.out.clear_sends();
         self.shared().waiting.store(!self.held.is_empty() || !self.sent.is_empty(), Ordering::Release);
         let state = match (self.draining, self.refused_by_log || self.core.out.events.len() > UNSENT_EVENTS, self.log.health()) {

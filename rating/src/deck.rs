@@ -253,6 +253,11 @@ impl Deck {
             + size_of_val(&*self.origins)
     }
 
+    /// Instants at which some row comes into force or goes out of it: between two of them every look-up gives the same.
+    pub fn boundaries(&self) -> impl Iterator<Item = i64> + '_ {
+        self.windows.iter().flat_map(|w| [w.from, w.to])
+    }
+
     /// Every row that look-ups use, by prefix length, prefix and start.
     pub fn rows(&self) -> impl Iterator<Item = RowRef<'_>> {
         (0..self.indexed as u32).map(|row| RowRef { deck: self, row })

@@ -132,6 +132,25 @@ fn rfc_6026_a_repeated_200_passes_until_the_ack_and_repeated_requests_are_absorb
 }
 
 #[test]
+fn s_3_the_answer_to_a_bye_waits_for_one_commit_and_no_longer() {
+    let world = World::new(1);
+    let mut waits: Vec<_> = (0..5)
+        .map(|_| {
+            let (mut leg, _) = established(&world.caller, world.alpha(), world.node.sip, USA);
+            let asked = Instant::now();
+            world.caller.send(world.node.sip, &leg.next("BYE", "", ""));
+            let bye = world.alpha().expect("BYE", |m| m.method() == Some("BYE") && m.call_id() == leg.call_id);
+            world.alpha().reply(&bye, 200, "OK", "");
+            world.caller.expect("200", |m| m.status() == Some(200) && m.cseq().1 == "BYE" && m.call_id() == leg.call_id);
+            asked.elapsed()
+        })
+        .collect();
+    waits.sort_unstable();
+    println!("BYE to 200 on a quiet node: {waits:?}");
+    assert!(waits[2] < ms(150), "{waits:?}");
+}
+
+#[test]
 fn p_17_an_answer_that_is_never_acknowledged_ends_by_64_t1() {
     // 64 times 25 ms.
     let world = World::of(Setup::new(1).timer("t1_ms", 25));

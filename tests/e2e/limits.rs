@@ -120,6 +120,27 @@ fn p_45_channels_are_given_back_on_every_way_out() {
 }
 
 #[test]
+fn p_45_a_full_carrier_is_passed_over() {
+    let mut setup = Setup::new(2);
+    setup.carrier("alpha")["channels"] = 1.into();
+    let world = World::of(setup);
+    let node = world.node.sip;
+    let (mut first, _) = established(&world.caller, world.alpha(), node, USA);
+    let (mut second, _) = established(&world.caller, &world.carriers[1], node, USA);
+    for (leg, carrier) in [(&mut first, &world.carriers[0]), (&mut second, &world.carriers[1])] {
+        world.caller.send(node, &leg.next("BYE", "", ""));
+        let bye = carrier.request("BYE");
+        carrier.reply(&bye, 200, "OK", "");
+        world.caller.expect("200", |m| m.status() == Some(200) && m.cseq().1 == "BYE" && m.call_id() == leg.call_id);
+    }
+    let (call, attempts) = world.node.cdrs(&second.call_id, Instant::now());
+    check(&call, &json!({ "carrier": "beta", "attempts_total": 1, "disposition": "answered" }));
+    check(&attempts[0], &json!({ "route_rank": 2 }));
+    // Its channel is free again.
+    established(&world.caller, world.alpha(), node, USA);
+}
+
+#[test]
 fn p_50_emergency_passes_a_full_trunk() {
     let mut setup = Setup::new(2);
     setup.trunk()["channels"] = 1.into();

@@ -75,7 +75,6 @@ impl Ua {
         self.send_bytes(to, text.as_bytes());
     }
 
-    pub fn dump(&self) { println!("{} {}", self.name, self.trace.borrow().join("\n")); }
     fn trace(&self, what: String) {
         self.trace.borrow_mut().push(format!("{:?} {what}", self.began.elapsed()));
     }

@@ -1,6 +1,6 @@
 //! Responses: found by the branch we made, moved through their client transaction, passed upstream or absorbed.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use tollgate_schemas::time::Now;
 
@@ -217,12 +217,15 @@ impl Core {
         call.attempts[n].state = AttemptState::Answered;
         // the rows in force now price the call, as far as this node has heard of them.
         let plan = self.plan.clone();
-        if let Some(number) = &call.number
+        let same = Arc::ptr_eq(&plan, &call.plan) && plan.routing.unchanged(call.started.utc_us, now.utc_us);
+        if !same
+            && let Some(number) = &call.number
             && let Some(sell) = plan.routing.sell_at(&call.facts.account, number, now.utc_us)
         {
             call.sell = Some(sell);
         }
-        if let Some(carrier) = plan.policy.carrier_named(&call.attempts[n].carrier)
+        if !same
+            && let Some(carrier) = plan.policy.carrier_named(&call.attempts[n].carrier)
             && let Some(cost) = plan.routing.cost(carrier, &call.dialled, now.utc_us)
         {
             call.attempts[n].route.cost = Some(cost);

@@ -43,6 +43,9 @@ impl Routing for Flat {
         let routes = (0..3).map(|i| Route { carrier: CarrierIx(i), cost: Some(terms()), rank: i + 1 }).collect();
         Routes { routes, choices: Vec::new(), policy: "lcr" }
     }
+    fn unchanged(&self, _: i64, _: i64) -> bool {
+        true
+    }
     fn cost(&self, _: CarrierIx, _: &str, _: i64) -> Option<Terms> {
         Some(terms())
     }
