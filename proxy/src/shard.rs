@@ -340,6 +340,7 @@ impl Shard {
             let _ = self.log.wait(*ticket, Duration::ZERO);
         }
         self.core.out.clear_sends();
+        self.shared().calls_up.store(self.core.calls_up() as u64, Ordering::Relaxed);
         self.shared().waiting.store(!self.held.is_empty() || !self.sent.is_empty(), Ordering::Release);
         let state = match (self.draining, self.refused_by_log || self.core.out.events.len() > UNSENT_EVENTS, self.log.health()) {
             (true, _, _) => NodeState::Draining,
@@ -360,6 +361,5 @@ impl Shard {
         self.core.flush_counted(now, false);
         let shared = self.shared();
         *shared.counters.lock().unwrap_or_else(PoisonError::into_inner) = self.core.counters;
-        shared.calls_up.store(self.core.calls_up() as u64, Ordering::Relaxed);
     }
 }

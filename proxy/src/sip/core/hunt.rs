@@ -109,7 +109,9 @@ impl Core {
                 Ok(slot) => slot,
                 Err(full) => {
                     self.counters.failed_over += 1;
-                    tracing::debug!(carrier = plan.policy.carrier(route.carrier).name, reason = full.reason(), "carrier skipped");
+                    // No silent throttle (S1-75): the skipped carrier is named in the call's events.
+                    let what = format!("carrier {} left out: {}", plan.policy.carrier(route.carrier).name, full.reason());
+                    self.emit_dialog_changed(call, &what, now);
                     continue;
                 }
             };
