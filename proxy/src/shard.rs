@@ -238,7 +238,6 @@ impl Shard {
                 Command::Plan(plan) => self.core.set_plan(plan),
                 Command::Drain => {
                     self.draining = true;
-                    self.core.set_node_state(NodeState::Draining);
                 }
                 Command::Sweep => {
                     self.core.sweep(now);
@@ -342,13 +341,15 @@ impl Shard {
         self.core.out.clear_sends();
         self.shared().calls_up.store(self.core.calls_up() as u64, Ordering::Relaxed);
         self.shared().waiting.store(!self.held.is_empty() || !self.sent.is_empty(), Ordering::Release);
-        let state = match (self.draining, self.refused_by_log || self.core.out.events.len() > UNSENT_EVENTS, self.log.health()) {
-            (true, _, _) => NodeState::Draining,
-            (_, true, _) | (_, _, Health::Failing) => NodeState::LogFailing,
-            (_, _, Health::Slow) => NodeState::LogSlow,
+        let health = self.log.health();
+        let failing = self.refused_by_log || self.core.out.events.len() > UNSENT_EVENTS || health == Health::Failing;
+        let state = match health {
+            _ if self.draining => NodeState::Draining,
+            _ if failing => NodeState::LogFailing,
+            Health::Slow => NodeState::LogSlow,
             _ => NodeState::Open,
         };
-        self.core.set_node_state(state);
+        self.core.set_node_state(state, failing);
     }
 
     /// What is told to others now and then.

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    hash::{DefaultHasher, Hash, Hasher},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -34,13 +35,16 @@ fn seed() -> u64 {
     given.unwrap_or_else(|| SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |d| d.as_micros() as u64 | 1))
 }
 
-/// A quarter of the calls is hung up by the carrier; answers take 100 to 400 ms.
-fn plan(invite: &Msg) -> Plan {
-    let hash: u64 = invite.call_id().bytes().fold(7, |h, b| h.wrapping_mul(31).wrapping_add(b.into()));
+/// A quarter of the calls is hung up by the carrier; answers take 100 to 400 ms; one in eight the first carrier refuses.
+fn plan(invite: &Msg, first: bool) -> Plan {
+    let mut hasher = DefaultHasher::new();
+    invite.call_id().hash(&mut hasher);
+    let hash = hasher.finish();
     Plan {
+        refuses: (first && hash % 8 == 3).then_some(503),
         rings_after: ms(30),
-        answers_after: ms(100 + hash % 300),
-        hangs_up_after: hash.is_multiple_of(4).then_some(ms(1_000 + hash % 1_000)),
+        answers_after: ms(100 + hash / 32 % 300),
+        hangs_up_after: (hash / 8).is_multiple_of(4).then_some(ms(1_000 + hash / 32 % 1_000)),
     }
 }
 
@@ -65,10 +69,11 @@ fn p_49_kill_under_load_leaves_one_final_cdr_for_everything_a_carrier_saw() {
     let seed = seed();
     println!("seed {seed} (E2E_SEED={seed} for the same instants)");
     let mut random = Random(seed);
-    let mut setup = Setup::new(1).timer("t1_ms", 100).timer("first_response_ms", 2_000).timer("pdd_ms", 4_000).timer("no_answer_ms", 8_000);
+    let mut setup = Setup::new(2).timer("t1_ms", 100).timer("first_response_ms", 2_000).timer("pdd_ms", 4_000).timer("no_answer_ms", 8_000);
     setup.drain_s = 2;
     (setup.trunk()["channels"], setup.trunk()["cps"], setup.trunk()["burst"]) = (10_000.into(), 5_000.into(), 5_000.into());
-    let carrier = AutoCarrier::start("alpha", setup.net.carrier(0), plan);
+    let alpha = AutoCarrier::start("alpha", setup.net.carrier(0), |m| plan(m, true));
+    let beta = AutoCarrier::start("beta", setup.net.carrier(1), |m| plan(m, false));
     let mut node = Node::start(setup);
     let rate = CPS.to_string();
     let mut caller = Sipp::caller(scenario!("load"), node.setup.net.caller(), node.sip, USA, CALLS, &["-r", &rate, "-l", "10000"]);
@@ -98,7 +103,15 @@ fn p_49_kill_under_load_leaves_one_final_cdr_for_everything_a_carrier_saw() {
     }
     wait_for("no call is up", Duration::from_secs(10), || node.api.items("/v1/calls").is_empty().then_some(()));
 
-    let seen = carrier.seen();
+    // What both carriers saw of each call; beta's part comes after alpha's.
+    let mut seen = alpha.seen();
+    for (id, at_beta) in beta.seen() {
+        let tried_before = seen.get(&id).map_or(0, |s| s.branches);
+        seen.insert(id, Seen { branches: at_beta.branches + tried_before, ..at_beta });
+    }
+    let moved_on = seen.values().filter(|s| s.branches > 1).count();
+    println!("{moved_on} calls moved on to the second carrier");
+    assert!(moved_on > CALLS / 20);
     let finals = wait_for("as many finals as calls that carriers saw", Duration::from_secs(10), || {
         let finals = rows(&node, "final");
         let mut by_call: HashMap<String, Vec<Cdr>> = HashMap::new();

@@ -77,6 +77,8 @@ pub struct Core {
     local_text: Vec<u8>,
     plan: SharedPlan,
     node: NodeState,
+    /// The log takes nothing, whatever else the node's state is.
+    log_failing: bool,
     servers: Table<ServerTx>,
     server_keys: HashMap<u128, Ref, RandomState>,
     clients: Table<ClientTx>,
@@ -128,6 +130,7 @@ impl Core {
             out: Out::default(),
             counters: Counters::default(),
             node: NodeState::Open,
+            log_failing: false,
             plan,
             ctx,
         }
@@ -165,8 +168,9 @@ impl Core {
         self.plan = plan;
     }
 
-    pub fn set_node_state(&mut self, node: NodeState) {
+    pub fn set_node_state(&mut self, node: NodeState, log_failing: bool) {
         self.node = node;
+        self.log_failing = log_failing;
     }
 
     pub fn node_state(&self) -> NodeState {
@@ -195,7 +199,7 @@ impl Core {
     /// Whether what waits for a batch may leave now. While the log fails (a full disk) live and emergency calls go on
     /// without it; new ordinary calls are refused by then (design §3).
     pub fn may_send(&self, after: u64) -> bool {
-        after <= self.durable_batch || self.node == NodeState::LogFailing
+        after <= self.durable_batch || self.log_failing
     }
 
     /// Calls whose last event is not written.

@@ -20,6 +20,8 @@ pub struct Plan {
     /// From the INVITE to 180, to 200.
     pub rings_after: Duration,
     pub answers_after: Duration,
+    /// Ends the call with this instead.
+    pub refuses: Option<u16>,
     /// From its ACK to a BYE of the carrier's own; none: the caller hangs up.
     pub hangs_up_after: Option<Duration>,
 }
@@ -58,6 +60,7 @@ struct Call {
     answer_at: Option<Instant>,
     bye_at: Option<Instant>,
     ok: Option<Repeat>,
+    refused: Option<Repeat>,
     bye: Option<Repeat>,
 }
 
@@ -158,11 +161,13 @@ impl Carrier {
                 });
                 let plan = plan(msg);
                 self.reply(msg, 100, "Trying", "");
+                let refused = plan.refuses.map(|status| Repeat::new(msg.reply(status, "Refused", "r", "", ""), now));
                 let call = Call {
                     invite: msg.clone(),
                     tag: unique("to"),
-                    ring_at: Some(now + plan.rings_after),
-                    answer_at: Some(now + plan.answers_after),
+                    ring_at: refused.is_none().then_some(now + plan.rings_after),
+                    answer_at: refused.is_none().then_some(now + plan.answers_after),
+                    refused,
                     bye_at: None,
                     ok: None,
                     bye: None,
@@ -171,6 +176,7 @@ impl Carrier {
             }
             Some("ACK") => {
                 let Some(call) = self.calls.get_mut(&id) else { return };
+                call.refused = None;
                 if call.ok.take().is_some() {
                     call.bye_at = plan(&call.invite).hangs_up_after.map(|d| now + d);
                     self.note(&id, |s| s.acked = Some(now));
@@ -225,7 +231,7 @@ impl Carrier {
                 let mut leg = Leg::callee(&self.name_of, &call.invite, &call.tag);
                 call.bye = Some(Repeat::new(leg.next("BYE", "", ""), now));
             }
-            for repeat in [&mut call.ok, &mut call.bye].into_iter().flatten() {
+            for repeat in [&mut call.ok, &mut call.refused, &mut call.bye].into_iter().flatten() {
                 if repeat.due(now) {
                     let _ = self.socket.send_to(repeat.text.as_bytes(), call.invite.from_addr);
                 }
