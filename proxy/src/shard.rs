@@ -194,6 +194,8 @@ impl Shard {
         let running = self.take_commands(now);
         self.settle_durable();
         let mut received = 0;
+        let began = (self.clock)().mono_ns;
+        let sockets = self.core.counters.sockets_ns;
         for _ in 0..RECEIVES {
             let n = self.receive(now);
             received += n;
@@ -202,6 +204,10 @@ impl Shard {
             }
         }
         self.core.handle_timeouts(now);
+        let spent = (self.clock)().mono_ns - began;
+        // Reading the socket is counted where it is done.
+        let reading = self.core.counters.sockets_ns - sockets;
+        self.core.counters.core_ns += spent.saturating_sub(reading);
         self.each_second(now);
         if !running {
             self.core.flush_counted(now, true);
@@ -254,7 +260,10 @@ impl Shard {
     }
 
     fn receive(&mut self, now: Now) -> usize {
-        let n = match self.socket.receive() {
+        let began = (self.clock)().mono_ns;
+        let received = self.socket.receive();
+        self.core.counters.sockets_ns += (self.clock)().mono_ns - began;
+        let n = match received {
             Ok(n) => n,
             Err(error) => {
                 tracing::error!(%error, "UDP receive");
@@ -308,6 +317,7 @@ impl Shard {
     /// Events to the log, then datagrams to the network, each in order.
     fn flush(&mut self) {
         if !self.core.out.events.is_empty() {
+            let began = (self.clock)().mono_ns;
             let events = std::mem::take(&mut self.core.out.events);
             let urgency = if self.core.out.sends.iter().any(|s| s.after > 0) || !self.held.is_empty() { Urgency::Group } else { Urgency::Ride };
             // Whether new calls may come is decided by the log's health at their INVITE; what is decided must be told.
@@ -325,9 +335,15 @@ impl Shard {
                     self.core.out.events = events;
                 }
             }
+            self.core.counters.events_ns += (self.clock)().mono_ns - began;
         }
+        let began = (self.clock)().mono_ns;
         let (out, core) = (&self.core.out, &self.core);
         self.send(out.sends.iter().filter(|s| core.may_send(s.after)).map(|s| (s.to, out.bytes(s))));
+        if !out.sends.is_empty() {
+            self.core.counters.sockets_ns += (self.clock)().mono_ns - began;
+        }
+        let (out, core) = (&self.core.out, &self.core);
         let before = self.held.len();
         let held = out.sends.iter().filter(|s| !core.may_send(s.after)).map(|s| Held { after: s.after, to: s.to, bytes: out.bytes(s).to_vec() });
         self.held.extend(held);

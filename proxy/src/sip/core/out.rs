@@ -90,4 +90,8 @@ counters! {
     late_answers,
     /// Sent while the log failed, before their events were durable.
     sent_unlogged,
+    /// Nanoseconds the shard spent receiving and sending, in the core, and handing events to the log.
+    sockets_ns,
+    core_ns,
+    events_ns,
 }
