@@ -164,7 +164,7 @@ pub struct RouteDecision {
 }
 
 impl RouteTable {
-    /// Indexes the carriers' decks together: about 0.1 s for a million rows.
+    /// Indexes the carriers' decks together; sorts every row once.
     pub fn new(carriers: Vec<CarrierRoutes>) -> Result<RouteTable, BadRoutes> {
         RouteTable::build(carriers, None)
     }

@@ -102,8 +102,6 @@ pub struct Attempt {
     pub closed: bool,
     /// Dialog of a late 2xx that was acknowledged and ended: its To tag.
     pub late_tag: Option<Vec<u8>>,
-    /// When the late 2xx came.
-    pub late_ms: u64,
 }
 
 /// The best final response of failed attempts (P-08), ready to go upstream.
@@ -170,8 +168,6 @@ pub struct Call {
     pub ack_us: i64,
     pub ended_ms: u64,
     pub interim_next: u64,
-    /// BYEs of ours still unanswered.
-    pub byes: u8,
     /// The batch that `call.ended` is in.
     pub ended_batch: u64,
     /// The batch of `call.answered`.

@@ -45,7 +45,7 @@ use super::{
     txn::{Alarm, ClientTx, NEVER, ServerTx},
 };
 use crate::{
-    admission::{Admission, NodeState, Party, RefusalMeter},
+    admission::{Admission, NodeState, RefusalMeter},
     routing::SharedPlan,
 };
 
@@ -214,10 +214,6 @@ impl Core {
 
     fn gate(&self) -> MutexGuard<'_, Gate> {
         self.ctx.gate.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_known(&self, party: Option<Party>) -> bool {
-        party.is_some()
     }
 
     // Alarms: one entry in the wheel at a time for each owner.

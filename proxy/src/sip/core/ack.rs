@@ -61,7 +61,7 @@ impl Core {
         // Of a 2xx: through the dialog, without a transaction.
         let Some(token) = self.own_route(msg) else { return };
         let Some(at) = self.by_id.get(&token.call).copied() else {
-            if self.is_known(party) {
+            if party.is_some() {
                 self.forward_stateless(msg, from);
             }
             return;

@@ -28,7 +28,7 @@ impl Core {
         }
         let invite = self.server_keys.get(&self.server_key(msg, Method::Invite)).copied();
         let Some((invite, tx)) = invite.and_then(|at| Some((at, self.servers.get(at)?))) else {
-            if self.is_known(party) {
+            if party.is_some() {
                 self.reply_stateless(msg, from, 481, phrase_of(481), "");
             }
             return;

@@ -136,7 +136,6 @@ impl Core {
                 slot: Some(slot),
                 closed: false,
                 late_tag: None,
-                late_ms: 0,
             });
             let n = call.attempts.len() - 1;
             match msg {

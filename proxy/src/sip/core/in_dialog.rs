@@ -83,14 +83,14 @@ impl Core {
     pub(super) fn on_in_dialog(&mut self, msg: &Msg<'_>, method: Method<'_>, key: u128, from: SocketAddr, party: Option<Party>, now: Now) {
         let Some(token) = self.own_route(msg) else {
             self.counters.unknown_dialogs += 1;
-            if self.is_known(party) {
+            if party.is_some() {
                 self.reply_stateless(msg, from, 481, phrase_of(481), "");
             }
             return;
         };
         let Some(at) = self.by_id.get(&token.call).copied() else {
             self.counters.unknown_dialogs += 1;
-            if self.is_known(party) {
+            if party.is_some() {
                 // Ours, and nobody remembers the call: its own route set leads on (design §3, After a crash).
                 self.forward_without_state(msg, key, method, from, now);
             }
@@ -105,7 +105,7 @@ impl Core {
     fn in_dialog(&mut self, at: Ref, call: &mut Call, msg: &Msg<'_>, method: Method<'_>, key: u128, from: SocketAddr, party: Option<Party>, now: Now) {
         let Some((i, side)) = Core::dialog_of(call, msg) else {
             self.counters.unknown_dialogs += 1;
-            if self.is_known(party) {
+            if party.is_some() {
                 self.reply_stateless(msg, from, 481, phrase_of(481), "");
             }
             return;

@@ -172,7 +172,6 @@ impl Core {
             ack_us: 0,
             ended_ms: 0,
             interim_next: NEVER,
-            byes: 0,
             ended_batch: 0,
             answered_batch: 0,
             resumed: false,

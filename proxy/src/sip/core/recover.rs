@@ -128,7 +128,6 @@ impl Core {
             ack_us: 0,
             ended_ms: 0,
             interim_next: ms(now) + self.ctx.settings.interim_ms,
-            byes: 0,
             ended_batch: 0,
             answered_batch: 0,
             resumed: true,
@@ -191,7 +190,6 @@ impl Core {
                 early_media: false,
                 closed,
                 late_tag: None,
-                late_ms: 0,
             });
         }
         Ok(attempts)

@@ -51,13 +51,13 @@ impl Core {
         let draining = self.node != NodeState::Open;
         match method {
             Method::Invite => self.on_invite(msg, key, from, party, now),
-            Method::Options if !self.is_known(party) => {}
+            Method::Options if party.is_none() => {}
             Method::Options if draining => self.reply_stateless(msg, from, 503, phrase_of(503), "Retry-After: 5\r\n"),
             Method::Options => {
                 let extra = format!("Allow: {ALLOW}\r\nAccept: application/sdp\r\n");
                 self.reply_stateless(msg, from, 200, "OK", &extra);
             }
-            _ if !self.is_known(party) => {}
+            _ if party.is_none() => {}
             _ => self.reply_stateless(msg, from, 405, phrase_of(405), &format!("Allow: {ALLOW}\r\n")),
         }
     }

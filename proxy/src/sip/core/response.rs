@@ -261,7 +261,6 @@ impl Core {
     pub(super) fn on_late_success(&mut self, call: &mut Call, n: usize, msg: &Msg<'_>, from: SocketAddr, now: Now) {
         let Some(tag) = msg.to().ok().and_then(|t| t.tag()) else { return };
         let known = call.attempts[n].late_tag.as_deref() == Some(tag);
-        let before = call.dialogs.len();
         let Some(i) = self.note_dialog(call, msg, from) else { return };
         self.acknowledge(call, i);
         if known {
@@ -269,13 +268,11 @@ impl Core {
         }
         self.counters.late_answers += 1;
         call.attempts[n].late_tag = Some(tag.to_vec());
-        call.attempts[n].late_ms = ms(now);
         call.dialogs[i].ended = true;
         let at = self.by_id.get(&call.id).copied();
         if let Some(at) = at {
             self.bye_late(at, call, i, n, now);
         }
-        debug_assert!(call.dialogs.len() <= before + 1);
         let end = AttemptEnd {
             sip_code: msg.status().unwrap_or(200),
             phrase: "OK".to_owned(),
