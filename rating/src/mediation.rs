@@ -13,6 +13,10 @@
 //! the difference. Limits of the memory that takes: `memory.rs`. Ids of outputs come from the event that closes the
 //! record (`attempt_ended`, `ended`), for later versions from the event that changed it; never from offsets or order.
 //!
+//! **Lost nodes.** Several nodes write into a partition. When one has been silent for longer than the tolerated outage
+//! (`nodes.rs`), its calls that are up are closed: `lost.rs` says how. Rows of version 1 then come from the call's own id,
+//! and the node's own facts, when it comes back, make the next version and a posting of the difference.
+//!
 //! **Time** is the newest time seen in the partition, of events and ticks; nothing here reads a clock.
 
 use std::collections::{HashMap, hash_map::Entry};
@@ -30,40 +34,50 @@ use tollgate_schemas::{
 
 mod cause;
 mod fold;
+mod lost;
 mod memory;
+mod nodes;
 mod record;
 mod state;
 mod text;
 mod write;
 
-pub use memory::{KEEP_US, MAX_FORGOTTEN, MAX_SETTLED, MAX_UNSETTLED, WAIT_US};
+pub use memory::{KEEP_LOST_US, KEEP_US, MAX_FORGOTTEN, MAX_LOST, MAX_SETTLED, MAX_UNSETTLED, WAIT_US};
+pub use nodes::{MAX_NODES, NODE_LOST_US};
 
 use fold::Touched;
 use memory::{Forgotten, Queue};
+use nodes::{Nodes, node_of};
 use state::{Call, Saved, Stamp};
 use write::Desk;
 
 /// Name of the stage, part of its outputs' ids.
 pub const NAME: &str = "rater";
-const SNAPSHOT_VERSION: u32 = 1;
+/// 2: the nodes heard, and calls closed because theirs fell silent.
+const SNAPSHOT_VERSION: u32 = 2;
 
 /// One partition of topic `calls`, folded.
 pub struct Rater {
     desk: Desk,
     /// The newest time seen.
     clock_us: i64,
+    nodes: Nodes,
     calls: HashMap<Id, Remembered, FixedState>,
     /// Ended calls that lack facts, and calls without their `attempted`.
     waiting: Queue,
     settled: Queue,
     unsettled: Queue,
+    /// Closed calls of silent nodes, and entries of calls whose node came back.
+    lost: Queue,
+    /// Those of `lost` that count.
+    lost_count: usize,
     forgotten: Forgotten,
 }
 
 enum Remembered {
     Open(Box<Call>),
     /// The final is written: the saved form, a fifth of the size in use, made while the call is in the cache.
-    Closed { deadline_us: i64, state: Box<[u8]> },
+    Closed { deadline_us: i64, lost: bool, state: Box<[u8]> },
 }
 
 impl Rater {
@@ -72,12 +86,21 @@ impl Rater {
         Rater {
             desk: Desk::new(partition, rating_version),
             clock_us: i64::MIN,
+            nodes: Nodes::new(NODE_LOST_US),
             calls: HashMap::default(),
             waiting: Queue::default(),
             settled: Queue::default(),
             unsettled: Queue::default(),
+            lost: Queue::default(),
+            lost_count: 0,
             forgotten: Forgotten::default(),
         }
+    }
+
+    /// With another tolerated outage than [`NODE_LOST_US`]. All replays of a log must have the same.
+    pub fn node_lost_after(mut self, us: i64) -> Rater {
+        self.nodes = self.nodes.restored(us);
+        self
     }
 
     /// Calls in memory: open, waiting for facts, or closed and remembered.
@@ -105,7 +128,65 @@ impl Rater {
             self.forget(entry);
         }
         while let Some(entry) = self.unsettled.pop_due(to_us) {
+            if !self.keep_for_silent_node(entry) {
+                self.forget(entry);
+            }
+        }
+        while let Some(entry) = self.lost.pop_due(to_us) {
             self.forget(entry);
+        }
+    }
+
+    /// A carrier's late answer is not to be missed because the node that has it is silent. True when the call is kept.
+    fn keep_for_silent_node(&mut self, (deadline, id): (i64, Id)) -> bool {
+        let Some(Remembered::Closed { deadline_us, state, .. }) = self.calls.get_mut(&id) else { return false };
+        if *deadline_us != deadline || !self.nodes.is_lost(node_of(id)) {
+            return false;
+        }
+        let Ok(mut call) = Call::decode(&**state) else { return false };
+        if call.kept {
+            return false;
+        }
+        call.kept = true;
+        call.deadline_us = deadline.saturating_add(KEEP_LOST_US);
+        (*deadline_us, *state) = (call.deadline_us, call.encode_to_vec().into_boxed_slice());
+        self.unsettled.push(call.deadline_us, id);
+        true
+    }
+
+    /// Closes the calls of nodes that have just been found silent; of one silent for a second time, also those that were
+    /// closed before and not ended since.
+    fn lose(&mut self, offset: u64, out: &mut Outputs) {
+        let lost = self.nodes.newly_lost();
+        if lost.is_empty() {
+            return;
+        }
+        let open = |call: &Remembered| match call {
+            Remembered::Open(call) => call.attempted.is_some() && call.ended.is_none(),
+            Remembered::Closed { lost, .. } => *lost,
+        };
+        let of_lost = |id: &Id| lost.contains(&node_of(*id));
+        let mut ids: Vec<Id> = self.calls.iter().filter(|(id, call)| of_lost(id) && open(call)).map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        for id in ids {
+            let Some(word) = self.nodes.last_word(node_of(id)) else { continue };
+            match self.calls.get_mut(&id) {
+                Some(Remembered::Open(call)) => {
+                    lost::conclude(call, &word, offset);
+                    self.desk.settle(call, Touched::Call, None, out);
+                    self.close(id);
+                }
+                Some(closed @ Remembered::Closed { .. }) => {
+                    // What we closed ourselves reads back.
+                    let Remembered::Closed { state, .. } = &*closed else { continue };
+                    let Ok(mut call) = Call::decode(&**state) else { continue };
+                    lost::conclude(&mut call, &word, offset);
+                    let concluded = call.ended.as_ref().map(|e| e.stamp);
+                    self.desk.settle(&mut call, Touched::Call, concluded, out);
+                    *closed = Remembered::closed(&mut call);
+                }
+                None => {}
+            }
         }
     }
 
@@ -131,20 +212,39 @@ impl Rater {
     /// The final is written: from now on the call is only remembered.
     fn close(&mut self, id: Id) {
         let Some(Remembered::Open(call)) = self.calls.get_mut(&id) else { return };
-        call.deadline_us = self.clock_us.saturating_add(KEEP_US);
+        call.deadline_us = self.clock_us.saturating_add(if call.lost { KEEP_LOST_US } else { KEEP_US });
         call.settled = call.is_settled();
-        let (queue, limit) = if call.settled { (&mut self.settled, MAX_SETTLED) } else { (&mut self.unsettled, MAX_UNSETTLED) };
-        queue.push(call.deadline_us, id);
-        let oldest = if queue.len() > limit { queue.pop() } else { None };
+        let (deadline_us, lost, settled) = (call.deadline_us, call.lost, call.settled);
         let closed = Remembered::closed(call);
         self.calls.insert(id, closed);
+        if lost {
+            self.lost.push(deadline_us, id);
+            self.lost_count += 1;
+            while self.lost_count > MAX_LOST
+                && let Some(oldest) = self.lost.pop()
+            {
+                self.forget(oldest);
+            }
+            if self.lost.len() > 2 * MAX_LOST {
+                let calls = &self.calls;
+                let stands = |at, id| matches!(calls.get(&id), Some(Remembered::Closed { deadline_us, lost: true, .. }) if *deadline_us == at);
+                self.lost.retain(stands);
+            }
+            return;
+        }
+        let (queue, limit) = if settled { (&mut self.settled, MAX_SETTLED) } else { (&mut self.unsettled, MAX_UNSETTLED) };
+        queue.push(deadline_us, id);
+        let oldest = if queue.len() > limit { queue.pop() } else { None };
         if let Some(oldest) = oldest {
             self.forget(oldest);
         }
     }
 
     fn forget(&mut self, (deadline, id): (i64, Id)) {
-        if matches!(self.calls.get(&id), Some(Remembered::Closed { deadline_us, .. }) if *deadline_us == deadline) {
+        // A call whose node came back has another deadline now.
+        let Some(Remembered::Closed { deadline_us, lost, .. }) = self.calls.get(&id) else { return };
+        if *deadline_us == deadline {
+            self.lost_count -= usize::from(*lost);
             self.calls.remove(&id);
             self.forgotten.insert(id);
         }
@@ -182,15 +282,24 @@ impl Rater {
         };
         let call = match known {
             Remembered::Open(call) => call,
-            Remembered::Closed { .. } if !fold::matters(body) => return Ok(()),
+            Remembered::Closed { lost: false, .. } if !fold::matters(body) => return Ok(()),
             Remembered::Closed { state, .. } => {
                 let mut call = Call::decode(&**state).map_err(|e| Poison(format!("call {id} is not what was closed: {e}")))?;
+                let was_lost = call.lost;
                 let touched = call.fold(offset, event)?;
-                if touched == Touched::Nothing {
-                    return Ok(());
+                match (was_lost, call.lost, touched) {
+                    (false, _, Touched::Nothing) => return Ok(()),
+                    // Kept for the end the node will tell, or for when it is lost once more.
+                    (true, true, _) => {}
+                    _ => self.desk.settle(&mut call, touched, Some(Stamp::of(offset, event)), out),
                 }
-                self.desk.settle(&mut call, touched, Some(Stamp::of(offset, event)), out);
-                *known = Remembered::closed(&mut call);
+                if was_lost && !call.lost {
+                    self.lost_count -= 1;
+                    *known = Remembered::Open(Box::new(call));
+                    self.close(id);
+                } else {
+                    *known = Remembered::closed(&mut call);
+                }
                 return Ok(());
             }
         };
@@ -232,7 +341,7 @@ impl Remembered {
         if let Some(head) = &mut call.head {
             record::blank(head);
         }
-        Remembered::Closed { deadline_us: call.deadline_us, state: call.encode_to_vec().into_boxed_slice() }
+        Remembered::Closed { deadline_us: call.deadline_us, lost: call.lost, state: call.encode_to_vec().into_boxed_slice() }
     }
 }
 
@@ -277,16 +386,23 @@ impl Stage for Rater {
             | Body::CallAttemptEnded(_)
             | Body::CallTeardown(_)
             | Body::CallEnded(_) => (event.occurred_us, Some(body)),
+            // Proof of life, and nothing else.
+            Body::CallInterim(_) | Body::CallMedia(_) => (event.occurred_us, None),
             _ => return Ok(()),
         };
         self.clock_us = self.clock_us.max(time_us);
+        self.nodes.heard(event, time_us);
         let result = match applied {
             None => Ok(()),
             Some(Body::CallRefused(refused)) => self.refused(offset, event, refused, out),
             Some(body) => self.call_event(offset, event, body, out),
         };
-        // After the event: a call must not be given up for the time its own event brought.
-        self.sweep(out);
+        // After the event: a call must not be given up for the time its own event brought. Not with poison, whose outputs
+        // are thrown away: what is due then is done with the next event.
+        if result.is_ok() {
+            self.lose(offset, out);
+            self.sweep(out);
+        }
         result
     }
 
@@ -298,6 +414,7 @@ impl Stage for Rater {
             clock_us: self.clock_us,
             calls: Vec::new(),
             forgotten: self.forgotten.to_bytes(),
+            nodes: Some(self.nodes.clone()),
         };
         // As `Saved` with its calls, without a copy of them.
         let mut state = rest.encode_to_vec();
@@ -322,23 +439,26 @@ impl Stage for Rater {
             return Err(bad(format!("it is of partition {}, this is partition {own}", saved.partition)));
         }
         let forgotten = Forgotten::from_bytes(&saved.forgotten).ok_or_else(|| bad("its ids are cut short".to_owned()))?;
-        *self = Rater { desk: self.desk.clone(), clock_us: saved.clock_us, forgotten, ..Rater::new(own, 0) };
+        let nodes = saved.nodes.unwrap_or_default().restored(self.nodes.lost_after_us());
+        *self = Rater { desk: self.desk.clone(), clock_us: saved.clock_us, nodes, forgotten, ..Rater::new(own, 0) };
         for mut call in saved.calls {
             let (id, deadline_us) = (call.id(), call.deadline_us);
-            let call = match (call.written.is_some(), call.settled) {
-                (false, _) => {
-                    if deadline_us != 0 {
-                        self.waiting.push(deadline_us, id);
-                    }
-                    Remembered::Open(Box::new(call))
+            let remembered = if call.written.is_none() {
+                if deadline_us != 0 {
+                    self.waiting.push(deadline_us, id);
                 }
-                (true, settled) => {
-                    let queue = if settled { &mut self.settled } else { &mut self.unsettled };
-                    queue.push(deadline_us, id);
-                    Remembered::closed(&mut call)
-                }
+                Remembered::Open(Box::new(call))
+            } else {
+                self.lost_count += usize::from(call.lost);
+                let queue = match (call.lost, call.settled) {
+                    (true, _) => &mut self.lost,
+                    (false, true) => &mut self.settled,
+                    (false, false) => &mut self.unsettled,
+                };
+                queue.push(deadline_us, id);
+                Remembered::closed(&mut call)
             };
-            self.calls.insert(id, call);
+            self.calls.insert(id, remembered);
         }
         Ok(())
     }

@@ -3,6 +3,8 @@
 
 #[path = "mediation/calls.rs"]
 mod calls;
+#[path = "mediation/lost.rs"]
+mod lost;
 #[path = "mediation/properties.rs"]
 mod properties;
 
@@ -530,6 +532,21 @@ fn closed_calls_are_forgotten_after_a_while_and_a_fact_later_still_is_poison() {
         assert_eq!(stage.apply(*offset, event, &mut out).is_err(), poison, "{}", event.name());
     }
     assert!(out.appends.is_empty());
+}
+
+#[test]
+fn what_is_due_is_not_lost_with_a_poisoned_event() {
+    let mut story = answered(1, 0, 100, 10_000);
+    story.events.retain(|(_, e)| !matches!(&e.body, Some(Body::CallAttemptEnded(_))));
+    let mut stage = rater();
+    play(&mut stage, &story.events);
+    let mut broken = Story::new(2, 200_000, 300);
+    broken.ended(end("failed", 500, 0));
+    // The runner throws away what an event that is poison put out.
+    let mut out = Outputs::default();
+    assert!(stage.apply(300, &broken.events[0].1, &mut out).is_err());
+    assert!(out.appends.is_empty());
+    assert_eq!(finals(&play(&mut stage, &[(301, tick(1, us(200_001)))])).len(), 1, "the next event does what was due");
 }
 
 #[test]

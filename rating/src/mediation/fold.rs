@@ -125,6 +125,12 @@ impl Call {
 
     fn call_ended(&mut self, stamp: Stamp, b: &CallEnded) -> Result<Touched, Poison> {
         let body = CallEnded { call_id: Vec::new(), ..b.clone() };
+        if self.lost {
+            // The node is back and tells the end: what was concluded without it is void (design §3).
+            self.lost = false;
+            self.ended = Some(Ended { stamp, body });
+            return Ok(Touched::Call);
+        }
         if let Some(old) = &self.ended {
             let repeated = old.stamp.id() == stamp.id() || self.earlier_ends.iter().any(|e| e.id() == stamp.id());
             if repeated || old.body == body {

@@ -2,7 +2,9 @@
 //!
 //! Limits: a closed call is remembered [`KEEP_US`] of log time, so that a late fact can make another version; at most
 //! [`MAX_SETTLED`] calls whose every carrier gave its last word, and [`MAX_UNSETTLED`] others, beyond which the oldest
-//! are forgotten early. Of the last [`MAX_FORGOTTEN`] forgotten calls the id stays, so that a fact later still is
+//! are forgotten early. A call closed because its node fell silent is remembered [`KEEP_LOST_US`], so that the node's own
+//! facts make the next version when it comes back after hours; at most [`MAX_LOST`] of them, beyond which the oldest are
+//! forgotten; so is a call of which a carrier's last word may still come while its node is silent. What comes after that goes to quarantine: version 1 stands until a person looks. Of the last [`MAX_FORGOTTEN`] forgotten calls the id stays, so that a fact later still is
 //! told from a new call and goes to quarantine.
 
 use std::{
@@ -22,6 +24,10 @@ pub const WAIT_US: i64 = 60_000_000;
 pub const MAX_SETTLED: usize = 4_096;
 /// Closed calls remembered in one partition, where a branch was abandoned or the end was not seen.
 pub const MAX_UNSETTLED: usize = 16_384;
+/// Log time a call of a lost node is remembered: two days, four times the longest call (P-46).
+pub const KEEP_LOST_US: i64 = 48 * 3_600_000_000;
+/// Calls of lost nodes remembered in one partition, about 1 KiB each.
+pub const MAX_LOST: usize = 32_768;
 /// Ids of forgotten and refused calls kept in one partition.
 pub const MAX_FORGOTTEN: usize = 65_536;
 
@@ -32,6 +38,11 @@ pub(super) struct Queue(BinaryHeap<Reverse<(i64, Id)>>);
 impl Queue {
     pub fn push(&mut self, deadline_us: i64, call: Id) {
         self.0.push(Reverse((deadline_us, call)));
+    }
+
+    /// Drops entries that count no more.
+    pub fn retain(&mut self, mut counts: impl FnMut(i64, Id) -> bool) {
+        self.0.retain(|Reverse((deadline_us, id))| counts(*deadline_us, *id));
     }
 
     pub fn len(&self) -> usize {

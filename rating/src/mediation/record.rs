@@ -129,6 +129,12 @@ pub(super) fn attempt_row(call: &Call, attempt: &Attempt, row: &mut Cdr) {
             None => set(&mut row.disposition, "failed"),
         }
     }
+    if let (None, true, Some(e)) = (end, call.lost, call.end()) {
+        set(&mut row.hangup_party, &e.hangup_party);
+        set(&mut row.end_reason, &e.end_reason);
+        set(&mut row.release_cause_local, &e.local_cause);
+        set(&mut row.duration_confidence, &e.duration_confidence);
+    }
     if let (Some(late), false) = (attempt.lates.last(), answered) {
         set_late(row, attempt, late, &start);
     }

@@ -1,6 +1,6 @@
 //! What is remembered of a call: one protobuf form in memory's shape, so that a snapshot is the state itself.
 //!
-//! On disk (snapshot version 1): [`Saved`]. Field numbers are never reused; a change that old readers would misread
+//! On disk (snapshot version 2): [`Saved`]. Field numbers are never reused; a change that old readers would misread
 //! takes a new snapshot version.
 
 use prost::Message;
@@ -9,6 +9,8 @@ use tollgate_schemas::{
     id::Id,
     v1::{CallAttemptEnded, CallEnded, Event, LedgerEntry, Terms},
 };
+
+use super::nodes::Nodes;
 
 /// Where and when a fact was born and at which offset it lies: what an output caused by it needs. Fixed widths, because
 /// each closed call is saved.
@@ -222,6 +224,19 @@ pub(super) struct Call {
     /// Closed, and nothing more is to be expected.
     #[prost(bool, tag = "18")]
     pub settled: bool,
+    /// Its node is silent and `ended` is what the rater concluded: not a fact, so the next end contradicts nothing.
+    #[prost(bool, tag = "19")]
+    pub lost: bool,
+    /// Rows were written while it was lost.
+    #[prost(bool, tag = "20")]
+    pub was_lost: bool,
+    /// Remembered for longer, because its node was silent when it was to be forgotten.
+    #[prost(bool, tag = "21")]
+    pub kept: bool,
+    /// `attempt_no` of the final's first version. It is part of what names a row, so it stays that of the chain, also when
+    /// a later version shows another attempt: with another one the store would hold two current finals.
+    #[prost(uint32, optional, tag = "22")]
+    pub final_attempt_no: Option<u32>,
 }
 
 impl Call {
@@ -273,7 +288,7 @@ impl Call {
 
     /// Every fact of the attempt's row is there.
     pub fn attempt_complete(&self, attempt: &Attempt) -> bool {
-        let closed = self.attempted.is_some() && attempt.tried.is_some() && !attempt.ends.is_empty();
+        let closed = self.attempted.is_some() && attempt.tried.is_some() && (self.lost || !attempt.ends.is_empty());
         closed && (!self.is_answered(attempt) || attempt.answered.is_some() && self.ended.is_some())
     }
 
@@ -313,6 +328,8 @@ pub(super) struct Saved {
     /// Ids of 16 bytes each, oldest first.
     #[prost(bytes = "vec", tag = "4")]
     pub forgotten: Vec<u8>,
+    #[prost(message, optional, tag = "5")]
+    pub nodes: Option<Nodes>,
 }
 
 impl Saved {

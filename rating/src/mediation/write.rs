@@ -51,10 +51,10 @@ impl Desk {
                 Touched::Nothing => false,
                 Touched::Attempt(no) => no == attempt.no,
                 // A first end says nothing new about an attempt that failed before it.
-                Touched::Call => call.flushed || !call.earlier_ends.is_empty() || call.is_answered(attempt),
+                Touched::Call => call.flushed || call.was_lost || !call.earlier_ends.is_empty() || call.is_answered(attempt),
             };
             let due = match attempt.written {
-                None => call.flushed || call.attempt_complete(attempt),
+                None => call.flushed || call.lost || call.attempt_complete(attempt),
                 Some(_) => touches && trigger.is_some(),
             };
             if due {
@@ -62,7 +62,7 @@ impl Desk {
             }
         }
         let due = match call.written {
-            None => call.flushed || call.complete(),
+            None => call.flushed || call.lost || call.complete(),
             Some(_) => trigger.is_some(),
         };
         if due {
@@ -85,6 +85,7 @@ impl Desk {
     fn write_final(&self, call: &mut Call, trigger: Option<Stamp>, row: &mut Cdr, out: &mut Outputs) {
         let end = call.ended.as_ref().map(|e| e.stamp);
         record::final_row(call, row);
+        row.attempt_no = *call.final_attempt_no.get_or_insert(row.attempt_no);
         std::mem::swap(&mut row.route_explain, &mut call.explain);
         let made = self.version(row, call.written, end, trigger);
         std::mem::swap(&mut row.route_explain, &mut call.explain);

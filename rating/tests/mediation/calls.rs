@@ -110,9 +110,13 @@ pub fn end(disposition: &str, sip_code: u32, attempts: u32) -> CallEnded {
 impl Story {
     /// `seq` tells stories apart; `start_ms` after [`T0`].
     pub fn new(seq: u32, start_ms: i64, first_offset: u64) -> Story {
+        Story::on(NODE, seq, start_ms, first_offset)
+    }
+
+    pub fn on(node: u64, seq: u32, start_ms: i64, first_offset: u64) -> Story {
         let start_us = T0 + start_ms * 1_000;
         let now = Now { utc_us: start_us, mono_ns: 5_000_000_000 + start_ms as u64 * 1_000_000 };
-        Story { mint: Mint::new(NODE, seq), start_us, now, boot_id: 7, next_offset: first_offset, acked_us: 0, call: Id::NIL, events: Vec::new() }
+        Story { mint: Mint::new(node, seq), start_us, now, boot_id: 7, next_offset: first_offset, acked_us: 0, call: Id::NIL, events: Vec::new() }
     }
 
     /// Moves the clock to so many milliseconds after the story's start.
@@ -361,6 +365,14 @@ pub fn tick(seq: u32, at_us: i64) -> Event {
     let mint = Mint::new(NODE, 0x8000_0000 | seq);
     let origin = Origin { mint: &mint, boot_id: 7, now: Now { utc_us: at_us, mono_ns: 0 }, control_position: 3 };
     Event::born(origin, "", Body::Tick(Tick { at_us }))
+}
+
+/// A tick of a node, on the clocks the stories have.
+pub fn tick_of(node: u64, at_us: i64) -> Event {
+    let since_us = at_us - T0;
+    let mint = Mint::new(node, 0x8000_0000 | (since_us / 1_000_000 + 1_000) as u32);
+    let now = Now { utc_us: at_us, mono_ns: 5_000_000_000u64.saturating_add_signed(since_us * 1_000) };
+    Event::born(Origin { mint: &mint, boot_id: 7, now, control_position: 3 }, "", Body::Tick(Tick { at_us }))
 }
 
 /// Applies events in this order.

@@ -14,7 +14,7 @@ use tollgate_schemas::{
 
 use super::calls::*;
 
-fn bytes(out: &Outputs) -> Vec<(u8, u16, Vec<u8>)> {
+pub fn bytes(out: &Outputs) -> Vec<(u8, u16, Vec<u8>)> {
     out.appends.iter().map(|a| (a.topic as u8, a.partition, a.event.encode_to_vec())).collect()
 }
 
@@ -59,7 +59,7 @@ fn any_traffic(calls: impl Into<SizeRange>) -> impl Strategy<Value = Vec<(u64, E
     })
 }
 
-fn balances(out: &Outputs) -> Balances {
+pub fn balances(out: &Outputs) -> Balances {
     let mut balances = Balances::default();
     for posted in postings(out) {
         balances.apply(&posted).expect("balanced");
@@ -67,12 +67,14 @@ fn balances(out: &Outputs) -> Balances {
     balances
 }
 
-/// The current rows: the highest version of each record, without what tells versions apart.
-fn current(out: &Outputs) -> BTreeMap<(Vec<u8>, String, u32), Cdr> {
+/// The current rows: the highest version of each record, without what tells versions apart. A final's attempt is that of
+/// its first version, so it tells versions apart too.
+pub fn current(out: &Outputs) -> BTreeMap<(Vec<u8>, String, u32), Cdr> {
     let mut current = BTreeMap::new();
     for row in rows(out) {
-        let key = (row.call_uuid.clone(), row.record_type.clone(), row.attempt_no);
-        current.insert(key, Cdr { cdr_version: 0, event_last_offset: 0, ..row });
+        let attempt_no = if row.is_final() { 0 } else { row.attempt_no };
+        let key = (row.call_uuid.clone(), row.record_type.clone(), attempt_no);
+        current.insert(key, Cdr { cdr_version: 0, event_last_offset: 0, attempt_no, ..row });
     }
     current
 }
