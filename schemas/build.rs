@@ -24,11 +24,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             "CallRefused.block_id", "CallTeardown.block_id", "CallTeardown.call_id", "CallRouteTried.call_id",
             "CallRinging.call_id", "CallAnswered.call_id", "CallDialogChanged.call_id", "CallInterim.call_id",
             "CallAttemptEnded.call_id", "CallMedia.call_id", "CallEnded.call_id", "LedgerPosted.call_id",
-            "Quarantined.call_id"][..]),
+            "Quarantined.call_id", "CallEndRequested.call_id"][..]),
         ("ts", &["Event.occurred_us", "Event.ingest_us", "Terms.effective_from_us", "CallRefused.first_us",
             "CallRinging.first_100_us", "CallDialogChanged.ack_us", "CallAttemptEnded.first_100_us",
             "CallAttemptEnded.first_18x_us", "CallEnded.ack_us", "Tick.at_us", "AlertRaised.first_us",
-            "BlockPlaced.expires_us"][..]),
+            "BlockPlaced.expires_us", "PartialPublished.window_start_us"][..]),
         ("hex", &["DeckClosed.sha256", "CdrWritten.content_hash", "Quarantined.event"][..]),
         ("text", &["Personal.user_agent", "SipLeg.call_id", "SipLeg.from_tag", "SipLeg.from_value", "SipLeg.to_value",
             "SipLeg.remote_target", "SipLeg.request_uri", "SipLeg.branch", "SipDialog.to_tag", "SipDialog.caller_target",
@@ -44,6 +44,10 @@ fn main() -> Result<(), Box<dyn Error>> {
                 format!("#[serde(serialize_with = \"crate::json::{form}\")]"),
             );
         }
+    }
+    // Fields that version 1 did not have: its events are shown as they were.
+    for field in ["Event.log_node", "ControlApplied.based_on", "ControlApplied.batch_index", "ControlApplied.batch_count"] {
+        config.field_attribute(format!(".tollgate.v1.{field}"), "#[serde(skip_serializing_if = \"crate::json::unset\")]");
     }
     config.skip_debug([".tollgate.v1.Personal"]);
     config.compile_fds(set)?;

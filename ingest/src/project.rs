@@ -38,7 +38,7 @@ impl Projector {
         let streams = partitions(&*log, Topic::Cdrs);
         let body_log = log.clone();
         worker::spawn(log, PROJECTOR, streams, move |control| {
-            let mut next = store.positions();
+            let mut next = store.positions().unwrap_or_default();
             next.resize(body_log.partitions().into(), 0);
             for (i, offset) in next.iter().enumerate() {
                 control.reached(i, *offset);
@@ -168,8 +168,8 @@ mod tests {
             kept.next[usize::from(partition)] = next;
             Ok(())
         }
-        fn positions(&self) -> Positions {
-            self.0.lock().expect("lock").next.clone()
+        fn positions(&self) -> Option<Positions> {
+            Some(self.0.lock().expect("lock").next.clone())
         }
         fn flush(&self) -> Answer<'_, ()> {
             Box::pin(async { Ok(()) })

@@ -37,6 +37,8 @@ fn the_embedded_log_keeps_every_promise_of_the_port() {
                     *log = Arc::new(EmbeddedLog::open(dir.path(), o.clone()).expect("reopen"));
                 }),
                 stall: Box::new(move |stall| faults.fail_commits(stall)),
+                numbers: true,
+                gapless: true,
             }
         });
     }

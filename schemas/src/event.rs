@@ -10,7 +10,10 @@ use crate::{
 };
 
 /// Version of `proto/` this program writes.
-pub const VERSION: u32 = 1;
+/// 2: decisions of several owners (`ControlApplied.based_on`), `call.end_requested`, leases, partial figures.
+pub const VERSION: u32 = 2;
+/// The oldest reader of what version 2 brought: an older one would take a void decision for one in force.
+pub const OLDEST_READER_2: u32 = 2;
 
 #[derive(Debug, Error)]
 pub enum ReadError {
@@ -40,12 +43,21 @@ pub struct Origin<'a> {
     pub control_position: u64,
 }
 
+/// The oldest version that may handle an event with this body.
+fn oldest_reader(body: &Body) -> u32 {
+    match body {
+        Body::CallEndRequested(_) | Body::LeaseAsked(_) | Body::LeaseGranted(_) | Body::PartialPublished(_) => OLDEST_READER_2,
+        Body::ControlApplied(applied) if applied.based_on.is_some() => OLDEST_READER_2,
+        _ => 1,
+    }
+}
+
 impl Event {
     /// A new fact, born here.
     pub fn born(origin: Origin<'_>, key: &str, body: Body) -> Event {
         Event {
             version: VERSION,
-            oldest_reader: 1,
+            oldest_reader: oldest_reader(&body),
             id: origin.mint.mint().to_vec(),
             occurred_us: origin.now.utc_us,
             boot_id: origin.boot_id,
@@ -61,7 +73,7 @@ impl Event {
     pub fn derived(stage: &str, cause: &Event, rule: &str, ordinal: u32, body: Body) -> Event {
         Event {
             version: VERSION,
-            oldest_reader: 1,
+            oldest_reader: oldest_reader(&body),
             id: Id::derived(stage, cause.id(), rule, ordinal).to_vec(),
             occurred_us: cause.occurred_us,
             boot_id: cause.boot_id,
@@ -78,6 +90,11 @@ impl Event {
         Id::of(&self.id)
     }
 
+    /// Whose log counted `partition_seq`: events of one node come in its order, and one that comes again is a repeat.
+    pub fn log_node(&self) -> u64 {
+        if self.log_node == 0 { self.id().node() } else { self.log_node }
+    }
+
     /// The call this event is about; the nil id when it is about none.
     pub fn call_id(&self) -> Id {
         match &self.body {
@@ -92,6 +109,7 @@ impl Event {
             Some(Body::CallMedia(b)) => Id::of(&b.call_id),
             Some(Body::CallEnded(b)) => Id::of(&b.call_id),
             Some(Body::LedgerPosted(b)) => Id::of(&b.call_id),
+            Some(Body::CallEndRequested(b)) => Id::of(&b.call_id),
             _ => Id::NIL,
         }
     }
@@ -120,7 +138,11 @@ impl Event {
             Some(Body::AlertRaised(_)) => "alert.raised",
             Some(Body::BlockPlaced(_)) => "block.placed",
             Some(Body::BlockLifted(_)) => "block.lifted",
+            Some(Body::CallEndRequested(_)) => "call.end_requested",
             Some(Body::Quarantined(_)) => "quarantined",
+            Some(Body::LeaseAsked(_)) => "lease.asked",
+            Some(Body::LeaseGranted(_)) => "lease.granted",
+            Some(Body::PartialPublished(_)) => "partial.published",
             None => "unknown",
         }
     }

@@ -29,6 +29,11 @@ impl Id {
         Id::from_bytes(bytes).unwrap_or(Id::NIL)
     }
 
+    /// The node (48 bits) that minted a born id; of a derived id only bits of the hash.
+    pub fn node(self) -> u64 {
+        (self.0 >> 80) as u64
+    }
+
     pub fn to_vec(self) -> Vec<u8> {
         self.0.to_be_bytes().to_vec()
     }

@@ -42,3 +42,8 @@ pub fn cdr<S: Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
         Err(e) => s.serialize_str(&format!("unreadable: {e}")),
     }
 }
+
+/// Whether a field added later has nothing to say.
+pub fn unset<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

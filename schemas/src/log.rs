@@ -1,7 +1,8 @@
 //! The event log port (design §2): topics and partitions, appended to in groups, acknowledged when durable, read from
 //! an offset, with committed positions and snapshots that move atomically with a stage's outputs.
 //!
-//! Offsets count from 0 in each (topic, partition) without gaps. An append is handed a [`Ticket`]; it is *durable*
+//! Offsets count up in each (topic, partition): from 0 without gaps in the embedded log; on Kafka a topic that is written
+//! in transactions has gaps, so the next offset to read is the last one read + 1, never a count. An append is handed a [`Ticket`]; it is *durable*
 //! (survives the process, fdatasync'ed) once [`EventLog::durable`] has reached it. Only durable events are ever read.
 //! Events of one append keep their order in their partition; so do appends of one thread.
 
@@ -29,12 +30,14 @@ pub enum Topic {
     Decks = 7,
     Quality = 8,
     Quarantine = 9,
+    /// What proxies want of limits that span them, and what each may use.
+    Leases = 10,
 }
 
 impl Topic {
-    pub const ALL: [Topic; 9] = [
+    pub const ALL: [Topic; 10] = [
         Topic::Calls, Topic::Cdrs, Topic::Ledger, Topic::Alerts, Topic::Blocks, Topic::Control, Topic::Decks,
-        Topic::Quality, Topic::Quarantine,
+        Topic::Quality, Topic::Quarantine, Topic::Leases,
     ];
 
     pub fn name(self) -> &'static str {
@@ -48,6 +51,7 @@ impl Topic {
             Topic::Decks => "decks",
             Topic::Quality => "quality",
             Topic::Quarantine => "quarantine",
+            Topic::Leases => "leases",
         }
     }
 
@@ -122,6 +126,9 @@ pub enum LogError {
     /// Terminal: the program is too old or the folder is not ours.
     #[error("{0}")]
     Refused(String),
+    /// Terminal for this owner of the partition, not for the process: another has taken it over, nothing was committed.
+    #[error("{consumer} no longer owns partition {partition}: another process has taken it over")]
+    Fenced { consumer: String, partition: u16 },
     #[error("log storage: {0}")]
     Storage(String),
 }
@@ -154,6 +161,23 @@ pub struct Snapshot {
     pub state: Vec<u8>,
 }
 
+/// What a consumer that shares its partitions with other processes is told.
+pub trait Member: Send + Sync + 'static {
+    /// These are this process's from now on.
+    fn assigned(&self, partitions: &[u16]);
+
+    /// These are another's from the moment this returns: finish what is in hand and let go, within seconds.
+    fn revoked(&self, partitions: &[u16]);
+}
+
+/// How a consumer's partitions are shared.
+pub enum Membership {
+    /// This process owns them all; nobody is told anything.
+    Alone,
+    /// The [`Member`] is told. Dropping this leaves the group, after the member was told to let go.
+    Shared(Box<dyn std::any::Any + Send>),
+}
+
 /// Called by the committer after each group, with the new watermark.
 pub type OnDurable = Arc<dyn Fn(Ticket) + Send + Sync>;
 
@@ -167,7 +191,19 @@ pub trait EventLog: Send + Sync + 'static {
     /// As `append`, and gives the events back when the log does not take them: for who must not lose them.
     fn append_or_return(&self, batch: Vec<Append>, urgency: Urgency, claim: Claim) -> Result<Ticket, (Vec<Append>, LogError)>;
 
+    /// Joins the processes that share a consumer's partitions of a topic, where the log can be shared.
+    fn join(&self, _consumer: &str, _topic: Topic, _member: Arc<dyn Member>) -> Result<Membership, LogError> {
+        Ok(Membership::Alone)
+    }
+
+    /// Before an owner reads its progress: ends whatever a predecessor left open, and fences it.
+    fn take_over(&self, _consumer: &str, _topic: Topic, _partition: u16) -> Result<(), LogError> {
+        Ok(())
+    }
+
     /// Appends a stage's outputs and moves its progress, atomically: after a crash both are there or neither.
+    /// Progress is of one consumer and, where partitions are shared, of one partition it owns. Without progress,
+    /// snapshots are kept as they come: any of them is a state to begin from.
     fn commit(&self, outputs: Vec<Append>, progress: Vec<Progress>, snapshots: Vec<Snapshot>) -> Result<Ticket, LogError>;
 
     /// Everything up to this ticket is durable.
@@ -184,10 +220,16 @@ pub trait EventLog: Send + Sync + 'static {
     /// Durable events from `from` on, at most about `max` (whole groups may overshoot), oldest first; empty at the end.
     fn read(&self, topic: Topic, partition: u16, from: u64, max: usize) -> Result<Vec<Record>, LogError>;
 
-    /// The offset the next durable event will have.
+    /// A mark that moves whenever there is something new to read; for [`EventLog::wait_beyond`].
+    fn news(&self) -> Ticket {
+        self.durable()
+    }
+
+    /// The offset after the last durable event; 0 without any.
     fn end(&self, topic: Topic, partition: u16) -> u64;
 
-    /// Blocks until something newer than `seen` is durable anywhere, or `limit` has passed; gives the watermark.
+    /// Blocks until there is something newer than the mark `seen` (of [`EventLog::news`]), or `limit` has passed; gives the
+    /// mark.
     fn wait_beyond(&self, seen: Ticket, limit: Duration) -> Ticket;
 
     /// Where a consumer stands; None when it never committed.

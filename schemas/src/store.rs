@@ -140,11 +140,13 @@ pub type Positions = Vec<u64>;
 
 pub trait CdrStore: Send + Sync + 'static {
     /// Takes rows read from topic `cdrs` of `partition` up to (not including) `next`. They can be queried when this
-    /// returns; they are in files once `positions` has passed them.
+    /// returns; they are durable once `positions` has passed them, or on return where the store keeps no positions.
+    /// The same rows may come again, alone or in other batches: that changes nothing.
     fn write(&self, partition: u16, rows: Vec<Arc<Cdr>>, next: u64) -> Result<(), StoreError>;
 
-    /// Where to read on from after a start.
-    fn positions(&self) -> Positions;
+    /// Where to read on from after a start, where the store's own files know it; None: the log keeps it, as the
+    /// projector's progress.
+    fn positions(&self) -> Option<Positions>;
 
     /// Puts everything written so far into files.
     fn flush(&self) -> Answer<'_, ()>;

@@ -148,6 +148,7 @@ fn bodies() -> Vec<Body> {
         Body::ControlApplied(ControlApplied {
             kind: "trunk".into(), name: "acme-pbx".into(), spec_json: "{\"account\":\"acme\"}".into(), removed: false,
             actor: "admin".into(), reason: "onboarding".into(), command_id: "c-1".into(),
+            based_on: Some(41), batch_index: 1, batch_count: 3,
         }),
         Body::ControlRefused(ControlRefused { kind: "trunk".into(), name: "acme-pbx".into(), problem: "there is no account 'acme'".into(), actor: "admin".into(), command_id: "c-0".into() }),
         Body::DeckChunk(DeckChunk { deck: "retail".into(), deck_version: "0123456789abcdef".into(), index: 0, data: b"prefix,rate\n44,0.01\n".to_vec() }),
@@ -172,7 +173,23 @@ fn bodies() -> Vec<Body> {
             sip_code: 403, teardown: true, rule: "concurrent_calls".into(), evidence: vec![feature()],
         }),
         Body::BlockLifted(BlockLifted { block_id, actor: "operator:night".into(), reason: "customer called".into() }),
+        Body::CallEndRequested(CallEndRequested { call_id: call_id.clone(), actor: "operator:night".into(), reason: "complaint".into() }),
         Body::Quarantined(Quarantined { stage: "rater".into(), problem: "no facts".into(), event: vec![1, 2, 3], topic: "calls".into(), partition: 3, offset: 42, call_id }),
+        Body::LeaseAsked(LeaseAsked {
+            node: "0123456789ab".into(),
+            demands: vec![LeaseDemand {
+                scope: "trunk".into(), name: "acme-pbx".into(), channels_limit: 30, cps_limit: 10, channels_used: 7, channels_wanted: 12, cps_offered: 4,
+            }],
+        }),
+        Body::LeaseGranted(LeaseGranted {
+            node: "0123456789ab".into(),
+            shares: vec![LeaseShare { scope: "trunk".into(), name: "acme-pbx".into(), channels: 12, cps: 6 }],
+            hold_ms: 5_000, keep_ms: 10_000, revision: 9,
+        }),
+        Body::PartialPublished(PartialPublished {
+            kind: "carrier_destination".into(), key: "cheap United Kingdom".into(), window_start_us: US, window_s: 60, source_partition: 3, revision: 2,
+            figures: vec![Figure { name: "answered".into(), value: 17 }],
+        }),
     ]
 }
 
@@ -182,7 +199,7 @@ fn samples() -> Vec<Event> {
         .enumerate()
         .map(|(i, body)| Event {
             version: VERSION,
-            oldest_reader: 1,
+            oldest_reader: 2,
             id: vec![i as u8 + 1; 16],
             occurred_us: US,
             boot_id: 77,
@@ -190,6 +207,7 @@ fn samples() -> Vec<Event> {
             control_position: 12,
             key: "acme".into(),
             partition_seq: 1_000 + i as u64,
+            log_node: if matches!(body, Body::BlockPlaced(_)) { 0x0123_4567_89ab } else { 0 },
             cause_id: vec![5; 16],
             ingest_us: US + 9,
             personal: matches!(body, Body::CallAttempted(_) | Body::CallAnswered(_)).then(personal),

@@ -217,6 +217,7 @@ impl Owner {
             actor: command.actor.clone(),
             reason: command.reason.clone(),
             command_id: String::new(),
+            ..ControlApplied::default()
         });
         Append { topic: Topic::Control, partition: 0, event: self.born(&command.name, body) }
     }

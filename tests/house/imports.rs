@@ -11,17 +11,20 @@ use serde_json::Value;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// What each package may import of ours. Everyone imports `schemas`; the parts meet in `src/` only.
-const TABLE: [(&str, &[&str]); 8] = [
+const TABLE: [(&str, &[&str]); 10] = [
     ("tollgate-schemas", &[]),
     ("tollgate-rating", &["tollgate-schemas"]),
     ("tollgate-fraud", &["tollgate-schemas"]),
     ("tollgate-ingest", &["tollgate-schemas"]),
-    ("tollgate-store", &["tollgate-schemas"]),
+    // Beside the contracts, the suites that every backend runs.
+    ("tollgate-kafka", &["tollgate-schemas", "tollgate-ingest"]),
+    ("tollgate-store", &["tollgate-schemas", "tollgate-ingest"]),
+    ("tollgate-clickhouse", &["tollgate-schemas", "tollgate-ingest"]),
     ("tollgate-proxy", &["tollgate-schemas"]),
     ("tollgate-api", &["tollgate-schemas"]),
     (
         "tollgate",
-        &["tollgate-schemas", "tollgate-rating", "tollgate-fraud", "tollgate-ingest", "tollgate-store", "tollgate-proxy", "tollgate-api"],
+        &["tollgate-schemas", "tollgate-rating", "tollgate-fraud", "tollgate-ingest", "tollgate-kafka", "tollgate-store", "tollgate-clickhouse", "tollgate-proxy", "tollgate-api"],
     ),
 ];
 

@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn every_stream_has_its_own_number_and_topics_are_in_the_order_of_all() {
         let s = Streams::new(16);
-        assert_eq!(s.count(), 6 * 16 + 3);
+        assert_eq!(s.count(), 7 * 16 + 3);
         for i in 0..s.count() {
             let (topic, partition) = s.of(i);
             assert_eq!(s.index(topic, partition).expect("its own stream"), i);

@@ -308,8 +308,8 @@ impl CdrStore for EmbeddedStore {
         self.shared.write(partition, rows, next)
     }
 
-    fn positions(&self) -> Positions {
-        self.shared.lock().durable.clone()
+    fn positions(&self) -> Option<Positions> {
+        Some(self.shared.lock().durable.clone())
     }
 
     fn flush(&self) -> Answer<'_, ()> {
