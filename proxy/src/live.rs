@@ -1,11 +1,16 @@
 //! The calls that are up, as a fold over topic `calls`: what the proxy resumes from after a crash (design §3), and the
 //! sums admission needs then. Per partition; makes no events.
 //!
-//! Limits: [`MAX_OPEN`] open calls (a further one is poison: quarantined, and not resumed after a crash),
-//! [`MAX_EVENTS`] events kept of one call (then the oldest that only informs gives way), calls older than [`MAX_AGE_US`] by
-//! event time are forgotten (their node is lost, and the rater closes them).
+//! **Several nodes.** Calls of a node that fell silent are set aside, by the rule by which the rater closes them (`nodes.rs`),
+//! and are open again with the node's next word, if it has not ended them. Those of the own node never are
+//! ([`LiveCalls::of_node`]): after however long a stop they are what it resumes from.
+//!
+//! Limits: [`MAX_OPEN`] open calls, those set aside included (the first of those give way; without any, a further call is
+//! poison: quarantined, and not resumed after a crash), [`MAX_EVENTS`] events kept of one call (then the oldest that only
+//! informs gives way), calls older than [`MAX_AGE_US`] by event time are forgotten.
 
 mod call;
+pub mod nodes;
 mod snapshot;
 mod usage;
 
@@ -18,8 +23,10 @@ use tollgate_schemas::{
     v1::Event,
 };
 
+use self::nodes::{Nodes, node_of};
 pub use self::{
     call::{MAX_EVENTS, OpenCall},
+    nodes::NODE_LOST_US,
     usage::{Spend, Usage},
 };
 
@@ -31,23 +38,59 @@ pub const MAX_AGE_US: i64 = 48 * 3600 * 1_000_000;
 const SWEEP_US: i64 = 3600 * 1_000_000;
 
 /// One partition's open calls and usage.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LiveCalls {
+    /// Whose calls are never set aside.
+    own: Option<u64>,
     /// First offset not applied: what comes again below it is a repeat.
     next_offset: u64,
     swept_us: i64,
+    nodes: Nodes,
     calls: BTreeMap<Id, OpenCall>,
+    /// Of nodes that are silent.
+    aside: BTreeMap<Id, OpenCall>,
     usage: Usage,
 }
 
+impl Default for LiveCalls {
+    fn default() -> LiveCalls {
+        LiveCalls {
+            own: None,
+            next_offset: 0,
+            swept_us: 0,
+            nodes: Nodes::new(NODE_LOST_US),
+            calls: BTreeMap::new(),
+            aside: BTreeMap::new(),
+            usage: Usage::default(),
+        }
+    }
+}
+
 impl LiveCalls {
+    /// The view of nobody in particular.
     pub fn new() -> LiveCalls {
         LiveCalls::default()
     }
 
-    /// Calls without `call.ended`, in order of id.
+    /// As a node sees them (the upper 48 bits of its ids): its own calls are open until they end.
+    pub fn of_node(node: u64) -> LiveCalls {
+        LiveCalls { own: Some(node), ..LiveCalls::default() }
+    }
+
+    /// With another tolerated outage than [`NODE_LOST_US`].
+    pub fn node_lost_after(mut self, us: i64) -> LiveCalls {
+        self.nodes = self.nodes.restored(us);
+        self
+    }
+
+    /// Calls without `call.ended` of nodes that are heard, in order of id.
     pub fn open_calls(&self) -> impl ExactSizeIterator<Item = &OpenCall> {
         self.calls.values()
+    }
+
+    /// One node's calls without `call.ended`, in order of id: what it resumes from where the log is shared.
+    pub fn open_calls_of(&self, node: u64) -> impl Iterator<Item = &OpenCall> {
+        self.calls.range(ids_of(node)).map(|(_, call)| call)
     }
 
     pub fn open_call(&self, id: Id) -> Option<&OpenCall> {
@@ -69,23 +112,39 @@ impl LiveCalls {
             self.swept_us = self.usage.latest_us;
             let oldest = self.usage.latest_us - MAX_AGE_US;
             self.calls.retain(|_, call| call.attempted_event().occurred_us >= oldest);
+            self.aside.retain(|_, call| call.attempted_event().occurred_us >= oldest);
         }
+        // What is not born on a node (a stage's output) tells of none.
+        if event.cause_id.is_empty() && self.nodes.heard(event, event.occurred_us) {
+            shift(&mut self.aside, &mut self.calls, node_of(event.id()));
+        }
+        let folded = self.take(event);
+        for node in self.nodes.newly_lost() {
+            if self.own != Some(node) {
+                shift(&mut self.calls, &mut self.aside, node);
+            }
+        }
+        folded
+    }
+
+    fn take(&mut self, event: &Arc<Event>) -> Result<(), Poison> {
         match &event.body {
             Some(Body::CallAttempted(attempted)) => {
                 let id = event.id();
-                if self.calls.contains_key(&id) {
+                if self.calls.contains_key(&id) || self.aside.contains_key(&id) {
                     return Ok(());
                 }
                 if let Some(facts) = &attempted.facts {
                     self.usage.attempted(facts, event.occurred_us);
                 }
-                if self.calls.len() >= MAX_OPEN {
+                if self.calls.len() + self.aside.len() >= MAX_OPEN && self.aside.pop_first().is_none() {
                     return Err(Poison(format!("call {id} is not kept for a restart: {MAX_OPEN} calls are open")));
                 }
                 self.calls.insert(id, OpenCall::new(Arc::clone(event)));
             }
             Some(Body::CallEnded(ended)) => {
-                if let Some(call) = self.calls.remove(&event.call_id())
+                let id = event.call_id();
+                if let Some(call) = self.calls.remove(&id).or_else(|| self.aside.remove(&id))
                     && let Some(facts) = call.facts()
                 {
                     let sell = call.answered().and_then(|(_, answered)| answered.sell.as_ref());
@@ -93,7 +152,8 @@ impl LiveCalls {
                 }
             }
             Some(_) => {
-                if let Some(call) = self.calls.get_mut(&event.call_id()) {
+                let id = event.call_id();
+                if let Some(call) = self.calls.get_mut(&id).or_else(|| self.aside.get_mut(&id)) {
                     call.keep(event);
                 }
             }
@@ -103,19 +163,31 @@ impl LiveCalls {
     }
 }
 
+fn ids_of(node: u64) -> std::ops::RangeInclusive<Id> {
+    let first = u128::from(node) << 80;
+    Id(first)..=Id(first | ((1 << 80) - 1))
+}
+
+fn shift(from: &mut BTreeMap<Id, OpenCall>, to: &mut BTreeMap<Id, OpenCall>, node: u64) {
+    let ids: Vec<Id> = from.range(ids_of(node)).map(|(id, _)| *id).collect();
+    to.extend(ids.into_iter().filter_map(|id| from.remove_entry(&id)));
+}
+
 impl Stage for LiveCalls {
     fn name(&self) -> &'static str {
         "live"
     }
 
     fn snapshot_version(&self) -> u32 {
-        1
+        2
     }
 
     fn apply(&mut self, offset: u64, event: &Event, _out: &mut Outputs) -> Result<(), Poison> {
         // Most events are of calls; what no fold keeps is not copied.
         if matches!(event.body, Some(Body::CallRefused(_) | Body::CallMedia(_) | Body::Tick(_)) | None) {
-            return self.fold(offset, &Arc::new(Event { occurred_us: event.occurred_us, ..Event::default() }));
+            let (id, cause_id) = (event.id.clone(), event.cause_id.clone());
+            let (occurred_us, boot_id, mono_ns) = (event.occurred_us, event.boot_id, event.mono_ns);
+            return self.fold(offset, &Arc::new(Event { id, cause_id, occurred_us, boot_id, mono_ns, ..Event::default() }));
         }
         self.fold(offset, &Arc::new(event.clone()))
     }
@@ -125,7 +197,8 @@ impl Stage for LiveCalls {
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), BadSnapshot> {
-        *self = snapshot::decode(state).map_err(|problem| BadSnapshot { stage: "live", problem })?;
+        let restored = snapshot::decode(state, self.own, self.nodes.lost_after_us());
+        *self = restored.map_err(|problem| BadSnapshot { stage: "live", problem })?;
         Ok(())
     }
 }

@@ -36,18 +36,18 @@ mod cause;
 mod fold;
 mod lost;
 mod memory;
-mod nodes;
+pub mod nodes;
 mod record;
 mod state;
 mod text;
 mod write;
 
 pub use memory::{KEEP_LOST_US, KEEP_US, MAX_FORGOTTEN, MAX_LOST, MAX_SETTLED, MAX_UNSETTLED, WAIT_US};
-pub use nodes::{MAX_NODES, NODE_LOST_US};
+pub use nodes::NODE_LOST_US;
 
 use fold::Touched;
 use memory::{Forgotten, Queue};
-use nodes::{Nodes, node_of};
+use nodes::Nodes;
 use state::{Call, Saved, Stamp};
 use write::Desk;
 
@@ -134,59 +134,6 @@ impl Rater {
         }
         while let Some(entry) = self.lost.pop_due(to_us) {
             self.forget(entry);
-        }
-    }
-
-    /// A carrier's late answer is not to be missed because the node that has it is silent. True when the call is kept.
-    fn keep_for_silent_node(&mut self, (deadline, id): (i64, Id)) -> bool {
-        let Some(Remembered::Closed { deadline_us, state, .. }) = self.calls.get_mut(&id) else { return false };
-        if *deadline_us != deadline || !self.nodes.is_lost(node_of(id)) {
-            return false;
-        }
-        let Ok(mut call) = Call::decode(&**state) else { return false };
-        if call.kept {
-            return false;
-        }
-        call.kept = true;
-        call.deadline_us = deadline.saturating_add(KEEP_LOST_US);
-        (*deadline_us, *state) = (call.deadline_us, call.encode_to_vec().into_boxed_slice());
-        self.unsettled.push(call.deadline_us, id);
-        true
-    }
-
-    /// Closes the calls of nodes that have just been found silent; of one silent for a second time, also those that were
-    /// closed before and not ended since.
-    fn lose(&mut self, offset: u64, out: &mut Outputs) {
-        let lost = self.nodes.newly_lost();
-        if lost.is_empty() {
-            return;
-        }
-        let open = |call: &Remembered| match call {
-            Remembered::Open(call) => call.attempted.is_some() && call.ended.is_none(),
-            Remembered::Closed { lost, .. } => *lost,
-        };
-        let of_lost = |id: &Id| lost.contains(&node_of(*id));
-        let mut ids: Vec<Id> = self.calls.iter().filter(|(id, call)| of_lost(id) && open(call)).map(|(id, _)| *id).collect();
-        ids.sort_unstable();
-        for id in ids {
-            let Some(word) = self.nodes.last_word(node_of(id)) else { continue };
-            match self.calls.get_mut(&id) {
-                Some(Remembered::Open(call)) => {
-                    lost::conclude(call, &word, offset);
-                    self.desk.settle(call, Touched::Call, None, out);
-                    self.close(id);
-                }
-                Some(closed @ Remembered::Closed { .. }) => {
-                    // What we closed ourselves reads back.
-                    let Remembered::Closed { state, .. } = &*closed else { continue };
-                    let Ok(mut call) = Call::decode(&**state) else { continue };
-                    lost::conclude(&mut call, &word, offset);
-                    let concluded = call.ended.as_ref().map(|e| e.stamp);
-                    self.desk.settle(&mut call, Touched::Call, concluded, out);
-                    *closed = Remembered::closed(&mut call);
-                }
-                None => {}
-            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! The snapshot of [`LiveCalls`], version 1: protobuf, with the events as the log holds them. Written and read here only;
+//! The snapshot of [`LiveCalls`], version 2: protobuf, with the events as the log holds them. Written and read here only;
 //! a field's number is never used again.
 
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use prost::Message;
 use tollgate_schemas::v1::Event;
 
-use super::{LiveCalls, OpenCall, Spend, Usage};
+use super::{LiveCalls, Nodes, OpenCall, Spend, Usage, node_of};
 use crate::admission::HotWindow;
 
 #[derive(Clone, PartialEq, Message)]
@@ -25,6 +25,9 @@ struct State {
     owed: Vec<OwedState>,
     #[prost(message, repeated, tag = "7")]
     hot_spots: Vec<HotState>,
+    /// They say which calls are set aside.
+    #[prost(message, optional, tag = "8")]
+    nodes: Option<Nodes>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -71,7 +74,7 @@ pub(super) fn encode(live: &LiveCalls) -> Vec<u8> {
         next_offset: live.next_offset,
         swept_us: live.swept_us,
         latest_us: usage.latest_us,
-        calls: live.calls.values().map(|call| CallState { events: call.events().iter().map(|e| e.encode_to_vec()).collect() }).collect(),
+        calls: live.calls.values().chain(live.aside.values()).map(|call| CallState { events: call.events().iter().map(|e| e.encode_to_vec()).collect() }).collect(),
         spend: usage.spend.iter().map(|(trunk, s)| SpendState { trunk: trunk.clone(), day: s.day, amount_e8: s.amount_e8 }).collect(),
         owed: usage.owed.iter().map(|(account, amount_e8)| OwedState { account: account.clone(), amount_e8: *amount_e8 }).collect(),
         hot_spots: usage
@@ -82,17 +85,21 @@ pub(super) fn encode(live: &LiveCalls) -> Vec<u8> {
                 HotState { account: account.clone(), group: group.clone(), minutes, calls }
             })
             .collect(),
+        nodes: Some(live.nodes.clone()),
     }
     .encode_to_vec()
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<LiveCalls, String> {
+pub(super) fn decode(bytes: &[u8], own: Option<u64>, lost_after_us: i64) -> Result<LiveCalls, String> {
     let state = State::decode(bytes).map_err(|e| e.to_string())?;
-    let mut live = LiveCalls { next_offset: state.next_offset, swept_us: state.swept_us, ..LiveCalls::default() };
+    let nodes = state.nodes.unwrap_or_default().restored(lost_after_us);
+    let mut live = LiveCalls { own, next_offset: state.next_offset, swept_us: state.swept_us, nodes, ..LiveCalls::default() };
     for call in state.calls {
         let events: Result<Vec<Arc<Event>>, _> = call.events.iter().map(|bytes| tollgate_schemas::event::decode(bytes).map(Arc::new)).collect();
         let call = OpenCall::of(events.map_err(|e| e.to_string())?).ok_or("an open call does not start with call.attempted")?;
-        live.calls.insert(call.id(), call);
+        let node = node_of(call.id());
+        let aside = own != Some(node) && live.nodes.is_lost(node);
+        if aside { &mut live.aside } else { &mut live.calls }.insert(call.id(), call);
     }
     let spend = state.spend.into_iter().map(|s| (s.trunk, Spend { day: s.day, amount_e8: s.amount_e8 })).collect();
     let owed = state.owed.into_iter().map(|o| (o.account, o.amount_e8)).collect();

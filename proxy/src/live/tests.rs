@@ -122,6 +122,92 @@ fn calls_of_a_lost_node_are_forgotten_in_the_end() {
     assert_eq!(live.open_calls().len(), 0);
 }
 
+const SECOND: i64 = 1_000_000;
+
+fn id_on(node: u128, seq: u128) -> u128 {
+    node << 80 | seq
+}
+
+/// Ticks of a node, one a second, both ends included.
+fn ticks(live: &mut LiveCalls, node: u128, from_s: i64, to_s: i64) {
+    for s in from_s..=to_s {
+        let tick = event(id_on(node, 1_000 + s as u128), s * SECOND, Body::Tick(Tick { at_us: START_US + s * SECOND }));
+        live.apply(live.next_offset, &tick, &mut Outputs::default()).expect("folds");
+    }
+}
+
+fn put(live: &mut LiveCalls, event: Event) {
+    live.apply(live.next_offset, &event, &mut Outputs::default()).expect("folds");
+}
+
+fn up(live: &LiveCalls) -> Vec<u128> {
+    live.open_calls().map(|c| c.id().0).collect()
+}
+
+#[test]
+fn design_3_calls_of_a_silent_node_are_not_up_until_it_is_heard_again() {
+    let (ours, theirs, more) = (id_on(1, 1), id_on(2, 1), id_on(2, 2));
+    let mut live = LiveCalls::new();
+    for id in [ours, theirs, more] {
+        put(&mut live, event(id, 0, attempted("t", "g", false)));
+    }
+    ticks(&mut live, 1, 0, 90);
+    assert_eq!(up(&live), [ours, theirs, more]);
+    ticks(&mut live, 1, 91, 91);
+    assert_eq!(up(&live), [ours]);
+    // It ended one of them before anybody heard of it again, and is up with the other.
+    put(&mut live, event(id_on(2, 50), 40 * SECOND, ended(theirs, 0)));
+    assert_eq!(up(&live), [ours, more]);
+    assert_eq!(live.open_calls_of(2).map(|c| c.id().0).collect::<Vec<_>>(), [more]);
+    // Restored while calls are set aside.
+    ticks(&mut live, 1, 92, 200);
+    let mut again = LiveCalls::new();
+    again.restore(&live.snapshot()).expect("restores");
+    for live in [&mut live, &mut again] {
+        assert_eq!(up(live), [ours]);
+        ticks(live, 2, 201, 201);
+        assert_eq!(up(live), [ours, more]);
+    }
+    assert_eq!(live.snapshot(), again.snapshot());
+}
+
+#[test]
+fn design_3_a_nodes_own_calls_are_there_after_however_long_a_stop() {
+    let own = id_on(2, 1);
+    let story = |live: &mut LiveCalls| {
+        put(live, event(own, 0, attempted("t", "g", false)));
+        ticks(live, 1, 0, 36_000);
+    };
+    let mut theirs = LiveCalls::new();
+    story(&mut theirs);
+    assert_eq!(up(&theirs), [0u128; 0]);
+    let mut ours = LiveCalls::of_node(2);
+    story(&mut ours);
+    assert_eq!(up(&ours), [own]);
+    let mut again = LiveCalls::of_node(2);
+    again.restore(&theirs.snapshot()).expect("restores");
+    assert_eq!(up(&again), [own], "whoever took the snapshot");
+    // And alone in its partition, whoever looks.
+    let mut alone = LiveCalls::new();
+    put(&mut alone, event(own, 0, attempted("t", "g", false)));
+    ticks(&mut alone, 2, 7_200, 8_000);
+    assert_eq!(up(&alone), [own]);
+}
+
+#[test]
+fn what_was_set_aside_counts_nowhere_twice() {
+    let theirs = id_on(2, 1);
+    let mut live = LiveCalls::new();
+    put(&mut live, event(theirs, 0, attempted("t", "hot", false)));
+    put(&mut live, event(id_on(2, 2), 1, answered(theirs)));
+    ticks(&mut live, 1, 0, 200);
+    // Repeated by its forwarder, then ended.
+    put(&mut live, event(theirs, 0, attempted("t", "hot", false)));
+    put(&mut live, event(id_on(2, 3), 90 * SECOND, ended(theirs, 90_000)));
+    assert_eq!((up(&live), live.usage().owed["of-t"]), (vec![], 9_000_000));
+    assert_eq!(live.usage().hot_spots[&("of-t".to_owned(), "hot".to_owned())].minutes().map(|(_, n)| n).sum::<u32>(), 1);
+}
+
 #[test]
 fn a_torn_snapshot_is_refused() {
     let mut bytes = fold(&[event(1, 0, attempted("t", "g", false))]).snapshot();

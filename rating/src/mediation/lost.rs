@@ -5,10 +5,13 @@
 //! while it stands are only kept, the node's own end replaces it as if it had never been, and a node lost once more moves it
 //! to its newer last word.
 
-use tollgate_schemas::v1::CallEnded;
+use prost::Message;
+use tollgate_schemas::{id::Id, stage::Outputs, v1::CallEnded};
 
 use super::{
-    nodes::Word,
+    KEEP_LOST_US, Rater, Remembered,
+    fold::Touched,
+    nodes::{Word, node_of},
     state::{Attempt, Call, Ended, Stamp},
 };
 
@@ -16,6 +19,61 @@ use super::{
 pub(super) const NODE_LOST: &str = "node_lost";
 /// Q.850 cause 41, temporary failure: as after a restart.
 const TEMPORARY_FAILURE: u32 = 41;
+
+impl Rater {
+    /// A carrier's late answer is not to be missed because the node that has it is silent. True when the call is kept.
+    pub(super) fn keep_for_silent_node(&mut self, (deadline, id): (i64, Id)) -> bool {
+        let Some(Remembered::Closed { deadline_us, state, .. }) = self.calls.get_mut(&id) else { return false };
+        if *deadline_us != deadline || !self.nodes.is_lost(node_of(id)) {
+            return false;
+        }
+        let Ok(mut call) = Call::decode(&**state) else { return false };
+        if call.kept {
+            return false;
+        }
+        call.kept = true;
+        call.deadline_us = deadline.saturating_add(KEEP_LOST_US);
+        (*deadline_us, *state) = (call.deadline_us, call.encode_to_vec().into_boxed_slice());
+        self.unsettled.push(call.deadline_us, id);
+        true
+    }
+
+    /// Closes the calls of nodes that have just been found silent; of one silent for a second time, also those that were
+    /// closed before and not ended since.
+    pub(super) fn lose(&mut self, offset: u64, out: &mut Outputs) {
+        let lost = self.nodes.newly_lost();
+        if lost.is_empty() {
+            return;
+        }
+        let open = |call: &Remembered| match call {
+            Remembered::Open(call) => call.attempted.is_some() && call.ended.is_none(),
+            Remembered::Closed { lost, .. } => *lost,
+        };
+        let of_lost = |id: &Id| lost.contains(&node_of(*id));
+        let mut ids: Vec<Id> = self.calls.iter().filter(|(id, call)| of_lost(id) && open(call)).map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        for id in ids {
+            let Some(word) = self.nodes.last_word(node_of(id)) else { continue };
+            match self.calls.get_mut(&id) {
+                Some(Remembered::Open(call)) => {
+                    conclude(call, &word, offset);
+                    self.desk.settle(call, Touched::Call, None, out);
+                    self.close(id);
+                }
+                Some(closed @ Remembered::Closed { .. }) => {
+                    // What we closed ourselves reads back.
+                    let Remembered::Closed { state, .. } = &*closed else { continue };
+                    let Ok(mut call) = Call::decode(&**state) else { continue };
+                    conclude(&mut call, &word, offset);
+                    let concluded = call.ended.as_ref().map(|e| e.stamp);
+                    self.desk.settle(&mut call, Touched::Call, concluded, out);
+                    *closed = Remembered::closed(&mut call);
+                }
+                None => {}
+            }
+        }
+    }
+}
 
 /// Ends a call at the last word of its node. `offset`: of the event by which the silence was seen.
 pub(super) fn conclude(call: &mut Call, word: &Word, offset: u64) {
