@@ -42,7 +42,7 @@ pub fn follow(
         control.ready();
         while !control.stopping() {
             let began = Instant::now();
-            let mark = log.durable();
+            let mark = log.news();
             let mut moved = false;
             for (i, (topic, partition)) in streams.iter().enumerate() {
                 if log.end(*topic, *partition) == next[i] {

@@ -3,7 +3,10 @@
 pub mod conformance;
 pub mod embedded;
 
+pub mod copy;
 pub mod follow;
+pub mod forward;
+pub mod mirror;
 pub mod project;
 pub mod runner;
 pub mod tick;
@@ -13,6 +16,8 @@ pub mod inspect;
 
 pub use embedded::{EmbeddedLog, Options};
 pub use follow::follow;
+pub use forward::{Backlog, Forwarder};
+pub use mirror::Mirror;
 pub use project::Projector;
 pub use runner::{Runner, RunnerOptions};
 pub use tick::Ticker;

@@ -46,7 +46,7 @@ impl Projector {
             control.ready();
             while !control.stopping() {
                 let began = Instant::now();
-                let seen = body_log.durable();
+                let seen = body_log.news();
                 let mut moved = false;
                 for (partition, next) in (0..).zip(next.iter_mut()) {
                     match project(&*body_log, &*store, &clock, partition, *next, control)? {

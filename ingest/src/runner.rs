@@ -13,7 +13,15 @@
 //! **Poison.** An event the stage refuses, or panics on, is written to `quarantine` with its bytes and its call's id,
 //! nothing else of it is put out, and the partition goes on. Replay meets the same event in the same state, so it ends alike.
 
+//!
+//! **Shared.** On a log that several processes share, each owns some partitions ([`tollgate_schemas::log::Member`]) and works
+//! each in a thread of its own, since a commit there takes tens of milliseconds. Who takes a partition over first fences and ends
+//! what a dead owner left open. A runner that *observes* owns nothing: it follows every partition from the newest snapshot and
+//! puts out, at once, only what may be said twice (blocks), so that nobody waits for a take-over.
+
 mod instance;
+mod repeats;
+mod share;
 
 use std::{
     sync::Arc,
@@ -21,7 +29,7 @@ use std::{
 };
 
 use tollgate_schemas::{
-    log::{Append, EventLog, LogError, Progress, Topic},
+    log::{Append, Claim, EventLog, LogError, Membership, Progress, Topic, Urgency},
     stage::Stage,
 };
 
@@ -41,6 +49,8 @@ pub struct RunnerOptions {
     pub snapshot_every_s: u64,
     /// Feed the stage control and block events.
     pub follow_control: bool,
+    /// Own nothing and put out only these topics.
+    pub observes: Option<&'static [Topic]>,
 }
 
 impl Default for RunnerOptions {
@@ -52,12 +62,17 @@ impl Default for RunnerOptions {
             snapshot_every_events: 500_000,
             snapshot_every_s: 60,
             follow_control: false,
+            observes: None,
         }
     }
 }
 
-/// Progress of passes without outputs is committed this often.
+/// Progress of passes without outputs is committed this often; on a shared log, where that is a transaction, more seldom.
 const PROGRESS: Duration = Duration::from_secs(1);
+const PROGRESS_SHARED: Duration = Duration::from_secs(5);
+
+/// Makes an empty instance of a stage for a partition.
+pub(crate) type Make = Arc<dyn Fn(u16) -> Box<dyn Stage> + Send + Sync>;
 
 pub struct Runner;
 
@@ -66,12 +81,35 @@ impl Runner {
     pub fn spawn(
         log: Arc<dyn EventLog>,
         stage: &'static str,
-        make: impl Fn(u16) -> Box<dyn Stage> + Send + 'static,
+        make: impl Fn(u16) -> Box<dyn Stage> + Send + Sync + 'static,
+        options: RunnerOptions,
+    ) -> std::io::Result<WorkerHandle> {
+        Runner::spawn_as(log, stage, stage, make, options)
+    }
+
+    /// As `spawn`, the thread named otherwise than the consumer whose snapshots it reads.
+    pub fn spawn_as(
+        log: Arc<dyn EventLog>,
+        thread: &'static str,
+        stage: &'static str,
+        make: impl Fn(u16) -> Box<dyn Stage> + Send + Sync + 'static,
         options: RunnerOptions,
     ) -> std::io::Result<WorkerHandle> {
         let streams = partitions(&*log, options.input);
+        let all: Vec<u16> = streams.iter().map(|(_, p)| *p).collect();
+        let make: Make = Arc::new(make);
         let body_log = log.clone();
-        worker::spawn(log, stage, streams, move |control| run(&*body_log, stage, &make, &options, control).map_err(|e| e.to_string()))
+        worker::spawn(log, thread, streams, move |control| {
+            let log = body_log;
+            if options.observes.is_some() {
+                return run(&*log, stage, &*make, &options, &all, control).map_err(|e| e.to_string());
+            }
+            let share = share::Share::new(log.clone(), stage, make.clone(), options.clone(), control.clone());
+            match log.join(stage, options.input, share.clone()).map_err(|e| e.to_string())? {
+                Membership::Alone => run(&*log, stage, &*make, &options, &all, control).map_err(|e| e.to_string()),
+                Membership::Shared(membership) => share.watch(membership),
+            }
+        })
     }
 }
 
@@ -79,6 +117,11 @@ impl Runner {
 pub(crate) fn partitions(log: &dyn EventLog, topic: Topic) -> Vec<(Topic, u16)> {
     let count = if topic.single_partition() { 1 } else { log.partitions() };
     (0..count).map(|p| (topic, p)).collect()
+}
+
+/// A snapshot's state of a log that one node wrote, for a shared log: up to `next` that node's events have come.
+pub(crate) fn with_node(state: &[u8], node: u64, next: u64) -> Vec<u8> {
+    instance::with_node(state, node, next)
 }
 
 /// What a pass leaves to commit, and when that was last done.
@@ -95,10 +138,14 @@ fn run(
     stage: &'static str,
     make: &dyn Fn(u16) -> Box<dyn Stage>,
     options: &RunnerOptions,
+    partitions: &[u16],
     control: &Control,
 ) -> Result<(), LogError> {
     let mut instances = Vec::new();
-    for (_, partition) in partitions(log, options.input) {
+    for partition in partitions.iter().copied() {
+        if options.observes.is_none() && control.until_read(|| log.take_over(stage, options.input, partition))?.is_none() {
+            return Ok(());
+        }
         let Some(instance) = control.until_read(|| Instance::restore(log, stage, partition, make, options))? else { return Ok(()) };
         control.reached(partition.into(), instance.next);
         instances.push(instance);
@@ -112,7 +159,7 @@ fn run(
     let mut ledger = Ledger { outputs: Vec::new(), committed: Instant::now(), saved: Instant::now(), events: 0 };
     while !control.stopping() {
         let began = Instant::now();
-        let seen = log.durable();
+        let seen = log.news();
         let mut moved = 0;
         for instance in &mut instances {
             let before = instance.next;
@@ -136,6 +183,9 @@ fn run(
             std::thread::sleep(rest);
         }
     }
+    if options.observes.is_some() {
+        return Ok(());
+    }
     if ledger.save(log, stage, &mut instances, options, control)? {
         control.settle(log);
     }
@@ -145,15 +195,34 @@ fn run(
 impl Ledger {
     /// Commits what the pass requires; false when told to stop before it could be.
     fn settle(&mut self, log: &dyn EventLog, stage: &str, instances: &mut [Instance], o: &RunnerOptions, control: &Control) -> Result<bool, LogError> {
+        if let Some(topics) = o.observes {
+            self.say(log, stage, topics, control)?;
+            return Ok(true);
+        }
         let due = self.events >= o.snapshot_every_events || self.saved.elapsed() >= Duration::from_secs(o.snapshot_every_s);
         if due && self.events > 0 {
             return self.save(log, stage, instances, o, control);
         }
         let dirty = instances.iter().any(|i| i.next != i.committed);
-        if !self.outputs.is_empty() || (dirty && self.committed.elapsed() >= PROGRESS) {
+        if !self.outputs.is_empty() || (dirty && self.committed.elapsed() >= if log.shared() { PROGRESS_SHARED } else { PROGRESS }) {
             return self.commit(log, stage, instances, o, control, false);
         }
         Ok(true)
+    }
+
+    /// What may be said twice goes out now, the rest is its owner's to say.
+    fn say(&mut self, log: &dyn EventLog, stage: &str, topics: &[Topic], control: &Control) -> Result<(), LogError> {
+        self.outputs.retain(|a| topics.contains(&a.topic));
+        if self.outputs.is_empty() {
+            return Ok(());
+        }
+        match log.append(std::mem::take(&mut self.outputs), Urgency::Group, Claim::Reserved) {
+            Ok(ticket) => control.appended(ticket),
+            // The owner says it, too.
+            Err(error) if error.retryable() => tracing::warn!(stage, %error, "a verdict is left to the partition's owner"),
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     fn save(&mut self, log: &dyn EventLog, stage: &str, instances: &mut [Instance], o: &RunnerOptions, control: &Control) -> Result<bool, LogError> {

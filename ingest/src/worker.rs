@@ -37,6 +37,11 @@ pub(crate) struct Control {
     /// What the worker itself appended must be durable before it has caught up.
     appended: AtomicU64,
     ready: AtomicBool,
+    /// Events that came again and were dropped, and places where a node's events are missing.
+    repeats: AtomicU64,
+    gaps: AtomicU64,
+    /// The worker this is a part of.
+    whole: Option<Arc<Control>>,
 }
 
 /// How long a worker sleeps at most before it looks whether it should stop.
@@ -55,7 +60,19 @@ impl Control {
             positions: streams.into_iter().map(|(t, p)| (t, p, AtomicU64::new(0))).collect(),
             appended: AtomicU64::new(0),
             ready: AtomicBool::new(false),
+            repeats: AtomicU64::new(0),
+            gaps: AtomicU64::new(0),
+            whole: None,
         }
+    }
+
+    /// Of a thread of its own that does a part of the worker's work, and can be stopped alone.
+    pub fn part(whole: Arc<Control>) -> Control {
+        Control { whole: Some(whole), ..Control::new(Vec::new()) }
+    }
+
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
     }
 
     /// For work in the caller's own thread: nobody stops it.
@@ -64,18 +81,43 @@ impl Control {
     }
 
     pub fn stopping(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
+        self.stop.load(Ordering::Acquire) || self.whole.as_ref().is_some_and(|w| w.stopping())
     }
 
     /// Everything before `next` of the stream with that index is handled.
     pub fn reached(&self, stream: usize, next: u64) {
+        if let Some(whole) = &self.whole {
+            return whole.reached(stream, next);
+        }
         if let Some((_, _, position)) = self.positions.get(stream) {
             position.store(next, Ordering::Release);
         }
     }
 
+    /// The stream is another's to handle: it counts as handled.
+    pub fn not_ours(&self, stream: usize) {
+        self.reached(stream, u64::MAX);
+    }
+
+    pub fn repeated(&self) {
+        match &self.whole {
+            Some(whole) => whole.repeated(),
+            None => drop(self.repeats.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
+    pub fn gap(&self) {
+        match &self.whole {
+            Some(whole) => whole.gap(),
+            None => drop(self.gaps.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
     pub fn appended(&self, ticket: Ticket) {
-        self.appended.store(ticket.0, Ordering::Release);
+        self.appended.fetch_max(ticket.0, Ordering::AcqRel);
+        if let Some(whole) = &self.whole {
+            whole.appended(ticket);
+        }
     }
 
     /// The positions stand for where the worker begins.
@@ -116,7 +158,7 @@ pub(crate) fn spawn(
     log: Arc<dyn EventLog>,
     name: &str,
     streams: Vec<(Topic, u16)>,
-    body: impl FnOnce(&Control) -> Result<(), String> + Send + 'static,
+    body: impl FnOnce(&Arc<Control>) -> Result<(), String> + Send + 'static,
 ) -> std::io::Result<WorkerHandle> {
     let shared = Arc::new(Control::new(streams));
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn({
@@ -170,9 +212,28 @@ impl WorkerHandle {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Events that came more than once and were dropped.
+    pub fn repeats(&self) -> u64 {
+        self.shared.repeats.load(Ordering::Relaxed)
+    }
+
+    /// Places where events of a node are missing: alarm.
+    pub fn gaps(&self) -> u64 {
+        self.shared.gaps.load(Ordering::Relaxed)
+    }
+
+    /// Partitions that are this process's to handle.
+    pub fn owned(&self) -> usize {
+        self.shared.positions.iter().filter(|(_, _, next)| next.load(Ordering::Acquire) != u64::MAX).count()
+    }
+
     /// Durable events not handled yet, over all streams.
     pub fn lag(&self) -> u64 {
-        let behind = |(topic, partition, next): &(Topic, u16, AtomicU64)| self.log.end(*topic, *partition).saturating_sub(next.load(Ordering::Acquire));
+        let behind = |(topic, partition, next): &(Topic, u16, AtomicU64)| match next.load(Ordering::Acquire) {
+            // Another's.
+            u64::MAX => 0,
+            next => self.log.end(*topic, *partition).saturating_sub(next),
+        };
         self.shared.positions.iter().map(behind).sum()
     }
 

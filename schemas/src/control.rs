@@ -1,6 +1,10 @@
 //! Provisioning documents: `{kind, name, spec}` (design §5). What a person writes; parts compile it into what they
 //! need. Durations say their unit in the name; money is a decimal string; every default is the safe one (§5.4).
 
+mod decisions;
+
+pub use decisions::Decisions;
+
 use serde::{Deserialize, Serialize};
 
 /// The kinds of documents, in the order they are applied.

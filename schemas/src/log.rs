@@ -191,6 +191,12 @@ pub trait EventLog: Send + Sync + 'static {
     /// As `append`, and gives the events back when the log does not take them: for who must not lose them.
     fn append_or_return(&self, batch: Vec<Append>, urgency: Urgency, claim: Claim) -> Result<Ticket, (Vec<Append>, LogError)>;
 
+    /// The log is shared by several processes: an event may come more than once (its sender was killed between sending and
+    /// noting it), told by node and `partition_seq`, and more than one owner may decide.
+    fn shared(&self) -> bool {
+        false
+    }
+
     /// Joins the processes that share a consumer's partitions of a topic, where the log can be shared.
     fn join(&self, _consumer: &str, _topic: Topic, _member: Arc<dyn Member>) -> Result<Membership, LogError> {
         Ok(Membership::Alone)

@@ -220,6 +220,10 @@ impl EventLog for KafkaLog {
         }
     }
 
+    fn shared(&self) -> bool {
+        true
+    }
+
     fn join(&self, consumer: &str, topic: Topic, member: Arc<dyn Member>) -> Result<Membership, LogError> {
         let writers = self.writers.clone();
         let name = consumer.to_owned();

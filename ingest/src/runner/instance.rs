@@ -1,16 +1,22 @@
 //! One partition of a stage: its state and how far it has read.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use prost::Message;
 use tollgate_schemas::{
+    control::Decisions,
     event::{Body, Event},
     log::{Append, EventLog, LogError, Snapshot, Topic},
     stage::{Outputs, Poison, Stage},
     v1::Quarantined,
 };
 
-use super::RunnerOptions;
+use super::{
+    RunnerOptions,
+    repeats::{self, Repeats},
+};
 use crate::worker::{Control, panic_text};
 
 /// Control events read at once.
@@ -23,8 +29,13 @@ pub struct Instance {
     input: Topic,
     batch_max: usize,
     follow_control: bool,
-    /// The next offset of topic control to feed.
+    /// The next offset of topic control to read, and what of it stands.
     control: u64,
+    decisions: Decisions,
+    /// On a log that is shared: what came of each node.
+    repeats: Option<Repeats>,
+    /// Only looks on: another owns the partition's outputs and progress.
+    observes: bool,
     /// The next input offset.
     pub next: u64,
     /// The next input offset as the log knows it.
@@ -33,8 +44,23 @@ pub struct Instance {
     pub saved: u64,
 }
 
-/// Before the stage's own state in a snapshot: the next control offset.
+/// Before the stage's own state in a snapshot: the next control offset, then what came of each node ([`Repeats`]).
 const HEADER: usize = 8;
+/// Version of that form, above the stage's own version.
+pub(super) const FORM: u32 = 1 << 24;
+
+/// As [`super::with_node`].
+pub fn with_node(state: &[u8], node: u64, next: u64) -> Vec<u8> {
+    let Some((control, rest)) = state.split_first_chunk::<HEADER>() else { return state.to_vec() };
+    let Some((mut repeats, stage)) = Repeats::read(rest) else { return state.to_vec() };
+    if next > 0 {
+        repeats.reached(node, next);
+    }
+    let mut out = control.to_vec();
+    repeats.write(&mut out);
+    out.extend(stage);
+    out
+}
 
 impl Instance {
     /// At the beginning, whatever was saved.
@@ -54,6 +80,9 @@ impl Instance {
             batch_max: options.batch_max.max(1),
             follow_control: options.follow_control,
             control: 0,
+            decisions: Decisions::default(),
+            repeats: log.shared().then(Repeats::default),
+            observes: options.observes.is_some(),
             next: 0,
             committed,
             saved: 0,
@@ -71,11 +100,17 @@ impl Instance {
         let mut instance = Instance::fresh(log, name, partition, make, options)?;
         let committed = instance.committed;
         let Some(snapshot) = log.snapshot(name, partition)? else { return Ok(instance) };
-        let usable = snapshot.version == instance.stage.snapshot_version() && snapshot.next <= committed;
-        match snapshot.state.split_first_chunk::<HEADER>().filter(|_| usable) {
-            Some((control, state)) => match instance.stage.restore(state) {
+        if instance.observes {
+            // Any state is one to go on from; what it makes of the past is not put out.
+            instance.committed = snapshot.next;
+        }
+        let usable = snapshot.version == instance.version() && (snapshot.next <= committed || instance.observes);
+        let parts = snapshot.state.split_first_chunk::<HEADER>().filter(|_| usable);
+        match parts.and_then(|(control, rest)| Repeats::read(rest).map(|(repeats, state)| (control, repeats, state))) {
+            Some((control, repeats, state)) => match instance.stage.restore(state) {
                 Ok(()) => {
                     instance.control = u64::from_be_bytes(*control);
+                    instance.repeats = log.shared().then_some(repeats);
                     instance.next = snapshot.next;
                     instance.saved = snapshot.next;
                 }
@@ -134,6 +169,24 @@ impl Instance {
         let mut out = Outputs { appends: std::mem::take(outputs) };
         for record in records.iter().take_while(|r| r.offset < before) {
             let event = &*record.event;
+            if let Some(repeats) = &mut self.repeats {
+                match repeats.see(event) {
+                    repeats::Seen::Next => {}
+                    repeats::Seen::Again => {
+                        control.repeated();
+                        self.next = record.offset + 1;
+                        continue;
+                    }
+                    repeats::Seen::Gap { node, expected } => {
+                        control.gap();
+                        let found = event.partition_seq;
+                        tracing::error!(
+                            stage = self.name, partition = self.partition, offset = record.offset, node = format!("{node:012x}"), expected, found,
+                            "events of a node are missing: its local log has them, see the page on operations"
+                        );
+                    }
+                }
+            }
             let block = matches!(event.body, Some(Body::BlockPlaced(_) | Body::BlockLifted(_)));
             if self.follow_control && !self.feed_control(log, control, event.control_position, &mut out)? {
                 *outputs = out.appends;
@@ -168,9 +221,11 @@ impl Instance {
                 break;
             }
             for record in records.iter().take_while(|r| r.offset < stamp) {
-                let stage = &mut self.stage;
-                if let Err(poison) = guarded(|| stage.control(&record.event)) {
-                    self.quarantine(Topic::Control, 0, record.offset, &record.event, poison, out);
+                for event in self.decisions.take(record.offset, &record.event) {
+                    let stage = &mut self.stage;
+                    if let Err(poison) = guarded(|| stage.control(&event)) {
+                        self.quarantine(Topic::Control, 0, record.offset, &event, poison, out);
+                    }
                 }
                 self.control = record.offset + 1;
             }
@@ -195,9 +250,14 @@ impl Instance {
     }
 
     pub fn snapshot(&self, consumer: &str) -> Snapshot {
-        let mut state = self.control.to_be_bytes().to_vec();
+        let mut state = self.decisions.resume_at(self.control).to_be_bytes().to_vec();
+        self.repeats.as_ref().unwrap_or(&Repeats::default()).write(&mut state);
         state.extend(self.stage.snapshot());
-        Snapshot { consumer: consumer.to_owned(), partition: self.partition, version: self.stage.snapshot_version(), next: self.next, state }
+        Snapshot { consumer: consumer.to_owned(), partition: self.partition, version: self.version(), next: self.next, state }
+    }
+
+    fn version(&self) -> u32 {
+        FORM | self.stage.snapshot_version()
     }
 }
 
