@@ -12,6 +12,7 @@ use crate::{
     destinations::{Classes, Watch},
     detectors::worst,
     features::{Feature, call_duration, spend::Price},
+    keys::Keys,
     memo::Severity,
     policy::{Policy, Rule},
 };
@@ -41,6 +42,8 @@ pub struct Call {
     /// When a duration verdict that is quiet now may be raised again; 0 = none is.
     pub again_us: i64,
     pub seen_us: i64,
+    /// Its node is silent: it counts as up nowhere. The serial its key had then, 0 without one.
+    pub silent: Option<u64>,
 }
 
 /// A duration verdict by what it judged, so that a changed policy judges anew.
@@ -52,6 +55,12 @@ pub struct Raised {
 }
 
 impl Call {
+    /// Its key, unless that was dropped while the call did not count and another has its slot: then the call counts in its
+    /// account's total alone.
+    pub fn standing_key(&self, keys: &Keys) -> Option<u32> {
+        self.key.filter(|slot| self.silent.is_none_or(|serial| keys.get(*slot).is_some_and(|k| k.serial == serial)))
+    }
+
     /// Brings the money owed up to `now_us`; gives what was added.
     pub fn accrue(&mut self, now_us: i64) -> i64 {
         let (Some(price), Some(answered_us)) = (&self.price, self.answered_us) else { return 0 };
@@ -111,6 +120,18 @@ pub struct Calls {
 impl Calls {
     pub fn len(&self) -> usize {
         self.by_id.len()
+    }
+
+    /// Those that do not count as up.
+    pub fn silent(&self) -> usize {
+        self.slots.iter().flatten().filter(|c| c.silent.is_some()).count()
+    }
+
+    /// Slots of some calls, in the order they were let in.
+    pub fn slots_where(&self, wanted: impl Fn(&Call) -> bool) -> Vec<u32> {
+        let mut found: Vec<_> = (0u32..).zip(&self.slots).filter_map(|(i, c)| Some((c.as_ref().filter(|c| wanted(c))?.serial, i))).collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, slot)| slot).collect()
     }
 
     pub fn knows(&self, id: Id) -> bool {

@@ -89,6 +89,12 @@ impl Lane {
         self.per_minute.count(at_us, now_us);
     }
 
+    /// A call that did not count as up counts again; it begins nothing.
+    pub fn resume(&mut self, now_us: i64) {
+        self.last_us = self.last_us.max(now_us);
+        self.concurrent.begin();
+    }
+
     /// A call that was let in is over.
     pub fn end(&mut self, now_us: i64) {
         self.last_us = self.last_us.max(now_us);

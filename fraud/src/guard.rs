@@ -3,9 +3,14 @@
 //! Time is the latest seen on an event or tick. Features that count at INVITE are judged at each INVITE let in. Money
 //! and durations are judged for all running calls by a sweep, at every tick and at the first event 250 ms or more after
 //! the last sweep, and for one call at its answer and its end.
+//!
+//! Several nodes write into a partition, each by its own clock. An event counts at the partition's time: its own, moved by how
+//! far its node's newest time lies behind the latest of any node, if that is no more than [`MAX_SKEW_US`]; what lies further
+//! back is a backlog, and counts when it happened. Calls of a node that fell silent are no longer up (`silent.rs`).
 
 mod control;
 mod judging;
+mod silent;
 
 use std::{collections::BTreeMap, mem, sync::Arc};
 
@@ -22,6 +27,7 @@ use crate::{
     destinations::{Classes, classify},
     features::{Feature, call_duration, spend::Currency, spend::Price},
     keys::Keys,
+    nodes::{NODE_LOST_US, Nodes, node_of},
     policy::{BadPolicy, Policy},
     snapshot,
     verdict::{STAGE, Verdicts},
@@ -29,6 +35,8 @@ use crate::{
 
 /// Least event time between two sweeps that no tick asked for.
 const SWEEP_US: i64 = 250_000;
+/// Clocks of two nodes may differ by as much.
+pub const MAX_SKEW_US: i64 = 35_000_000;
 /// Times outside 1970 to about 2223 are a broken clock or a broken event.
 const LAST_US: i64 = 8_000_000_000_000_000;
 
@@ -64,6 +72,8 @@ pub struct Stats {
     pub unknown: u64,
     /// Calls dropped because nothing was heard of them for a day.
     pub lost: u64,
+    /// Calls not counted as up, because their node is silent.
+    pub silent: u64,
     /// Keys dropped at the cap, with what they remembered.
     pub keys_dropped: u64,
     /// Calls counted in their account's total alone, because every key at the cap had a live call.
@@ -82,6 +92,7 @@ pub struct Guard {
     pub(crate) assigned: BTreeMap<String, String>,
     pub(crate) calls: Calls,
     pub(crate) keys: Keys,
+    pub(crate) nodes: Nodes,
     pub(crate) call_serial: u64,
     pub(crate) now_us: i64,
     pub(crate) swept_us: i64,
@@ -108,6 +119,7 @@ impl Guard {
             assigned: BTreeMap::new(),
             calls: Calls::default(),
             keys: Keys::new(limits.keys),
+            nodes: Nodes::new(NODE_LOST_US),
             call_serial: 0,
             now_us: 0,
             swept_us: 0,
@@ -117,9 +129,17 @@ impl Guard {
         }
     }
 
+    /// With another tolerated outage than 90 s. All replays of a log must have the same.
+    pub fn node_lost_after(mut self, us: i64) -> Guard {
+        self.nodes = self.nodes.restored(us);
+        self
+    }
+
     pub fn stats(&self) -> Stats {
+        let silent = self.calls.silent() as u64;
         Stats {
-            live_calls: self.calls.len() as u64,
+            live_calls: self.calls.len() as u64 - silent,
+            silent,
             keys: self.keys.groups() as u64,
             keys_dropped: self.keys.dropped,
             keys_over_cap: self.keys.refused,
@@ -130,9 +150,6 @@ impl Guard {
     fn attempted(&mut self, event: &Event, body: &CallAttempted, out: &mut Verdicts<'_>) -> Result<(), Poison> {
         let facts = body.facts.as_ref().ok_or_else(|| Poison("call.attempted without facts".to_owned()))?;
         let id = event.id();
-        if id == Id::NIL {
-            return Err(Poison("call.attempted without an id".to_owned()));
-        }
         if self.calls.knows(id) {
             self.stats.repeated += 1;
             return Ok(());
@@ -160,7 +177,7 @@ impl Guard {
         let classes = classify(facts, event.personal.as_ref(), &policy);
         let key = self.keys.find_or_add(account, &facts.b_dest_group);
         let total = self.keys.accounts[account as usize].total;
-        let (at_us, now_us) = (event.occurred_us, self.now_us);
+        let (at_us, now_us) = (self.partition_time(event), self.now_us);
         for slot in key.into_iter().chain([total]) {
             self.keys.begin(slot, |k| classes.each().for_each(|w| k.lanes[w.lane()].begin(at_us, now_us, policy.spend_span_us)));
         }
@@ -179,6 +196,7 @@ impl Guard {
             raised: Vec::new(),
             again_us: 0,
             seen_us: now_us,
+            silent: None,
         };
         self.calls.insert(call, now_us + LOST_US);
         for slot in key.into_iter().chain([total]) {
@@ -188,8 +206,8 @@ impl Guard {
     }
 
     fn answered(&mut self, event: &Event, body: &CallAnswered, out: &mut Verdicts<'_>) {
-        let now_us = self.now_us;
-        let Some(slot) = self.calls.slot(event.call_id()) else {
+        let (now_us, at_us) = (self.now_us, self.partition_time(event));
+        let Some(slot) = self.spoken_of(event.call_id()) else {
             self.stats.unknown += 1;
             return;
         };
@@ -199,7 +217,7 @@ impl Guard {
         if call.answered_us.is_some() {
             return;
         }
-        call.answered_us = Some(event.occurred_us);
+        call.answered_us = Some(at_us);
         call.price = body.sell.as_ref().map(Price::of).or(call.price);
         let policy = Arc::clone(&self.keys.accounts[call.account as usize].policy);
         let watched = policy.spend_classes.meets(call.classes);
@@ -214,6 +232,7 @@ impl Guard {
     }
 
     fn ended(&mut self, event: &Event, body: &CallEnded, out: &mut Verdicts<'_>) {
+        self.spoken_of(event.call_id());
         let Some(mut call) = self.calls.remove(event.call_id()) else {
             self.stats.unknown += 1;
             return;
@@ -252,10 +271,17 @@ impl Guard {
             let slot = slot as u32;
             let Some(call) = self.calls.get_mut(slot) else { continue };
             if call.seen_us + LOST_US <= now_us {
-                let (id, owing) = (call.id, Owing::of(call));
+                let (id, owing, silent) = (call.id, Owing::of(call), call.silent.is_some());
                 self.calls.remove(id);
-                self.forget(&owing);
+                if !silent {
+                    self.forget(&owing);
+                }
                 self.stats.lost += 1;
+                continue;
+            }
+            if call.silent.is_some() {
+                let due_us = call.seen_us + LOST_US;
+                self.calls.set_due(slot, due_us);
                 continue;
             }
             let policy = &self.keys.accounts[call.account as usize].policy;
@@ -357,7 +383,15 @@ impl Stage for Guard {
         if !(0..=LAST_US).contains(&at_us) {
             return Err(Poison(format!("{} at {at_us} us lies outside the times there are", event.name())));
         }
+        // Before anything is said: what poison puts out is thrown away.
+        if let Some(Body::CallAttempted(body)) = &event.body {
+            let missing = if body.facts.is_none() { "facts" } else { "an id" };
+            if body.facts.is_none() || event.id() == Id::NIL {
+                return Err(Poison(format!("call.attempted without {missing}")));
+            }
+        }
         self.now_us = self.now_us.max(at_us);
+        self.hear(event, at_us);
         let mut out = Verdicts { cause: event, out, partition: self.partition, ordinal: 0 };
         if tick || self.now_us - self.swept_us >= SWEEP_US {
             self.sweep(&mut out);
@@ -368,7 +402,7 @@ impl Stage for Guard {
             Some(Body::CallEnded(body)) => self.ended(event, body, &mut out),
             Some(Body::CallRefused(body)) => self.stats.refused += body.count.max(1),
             Some(Body::CallInterim(_)) => {
-                if let Some(call) = self.calls.slot(event.call_id()).and_then(|slot| self.calls.get_mut(slot)) {
+                if let Some(call) = self.spoken_of(event.call_id()).and_then(|slot| self.calls.get_mut(slot)) {
                     call.seen_us = self.now_us;
                 }
             }
@@ -387,7 +421,8 @@ impl Stage for Guard {
 
     fn restore(&mut self, state: &[u8]) -> Result<(), BadSnapshot> {
         let (defaults, limits) = (Arc::clone(&self.defaults), Limits { keys: self.keys.limit() });
-        let restored = snapshot::read(state, Guard::with_policy(self.partition, defaults, limits));
+        let empty = Guard::with_policy(self.partition, defaults, limits).node_lost_after(self.nodes.lost_after_us());
+        let restored = snapshot::read(state, empty);
         *self = restored.map_err(|problem| BadSnapshot { stage: STAGE, problem })?;
         Ok(())
     }

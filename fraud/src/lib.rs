@@ -6,6 +6,7 @@
 
 pub mod destinations;
 pub mod features;
+pub mod nodes;
 pub mod policy;
 
 mod calls;

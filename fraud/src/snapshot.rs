@@ -20,12 +20,14 @@ use crate::{
     guard::Guard,
     keys::Key,
     memo::{Memo, RuleKey, Severity},
+    nodes::Nodes,
     policy::Policy,
     window::{Entry, Window},
 };
 
 /// Of the form below; another one is not restored.
-pub const VERSION: u32 = 1;
+/// 2: the nodes heard, and calls that do not count because theirs is silent.
+pub const VERSION: u32 = 2;
 
 #[derive(Clone, PartialEq, Message)]
 struct State {
@@ -50,6 +52,8 @@ struct State {
     keys: Vec<KeyState>,
     #[prost(message, repeated, tag = "10")]
     calls: Vec<CallState>,
+    #[prost(message, optional, tag = "11")]
+    nodes: Option<Nodes>,
 }
 
 /// A policy and its JSON, an account and its policy's name, or an account and its root.
@@ -160,6 +164,8 @@ struct CallState {
     seen_us: i64,
     #[prost(sint64, tag = "13")]
     due_us: i64,
+    #[prost(uint64, optional, tag = "14")]
+    silent: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -204,7 +210,8 @@ pub fn take(guard: &Guard) -> Vec<u8> {
         assigned: guard.assigned.iter().map(|(account, policy)| named(account, policy)).collect(),
         accounts: guard.keys.accounts.iter().map(|a| named(&a.name, &a.root)).collect(),
         keys: guard.keys.sorted().into_iter().map(|(_, key)| key_state(key)).collect(),
-        calls: guard.calls.sorted().into_iter().map(|(c, due)| call_state(c, due, c.key.and_then(serial_of))).collect(),
+        calls: guard.calls.sorted().into_iter().map(|(c, due)| call_state(c, due, c.standing_key(&guard.keys).and_then(serial_of))).collect(),
+        nodes: Some(guard.nodes.clone()),
     }
     .encode_to_vec()
 }
@@ -240,6 +247,7 @@ pub fn read(state: &[u8], mut guard: Guard) -> Result<Guard, String> {
         let due_us = call.due_us;
         guard.calls.insert(call_of(call, key)?, due_us);
     }
+    guard.nodes = state.nodes.unwrap_or_default().restored(guard.nodes.lost_after_us());
     (guard.now_us, guard.swept_us, guard.call_serial) = (state.now_us, state.swept_us, state.call_serial);
     (guard.keys.serial, guard.keys.uses) = (state.key_serial, state.key_uses);
     Ok(guard)
@@ -354,6 +362,7 @@ fn call_state(call: &Call, due_us: i64, key: Option<u64>) -> CallState {
         again_us: call.again_us,
         seen_us: call.seen_us,
         due_us,
+        silent: call.silent,
     }
 }
 
@@ -375,6 +384,7 @@ fn call_of(state: CallState, key: Option<u32>) -> Result<Call, String> {
         raised: state.raised.iter().map(raised).collect::<Result<_, _>>()?,
         again_us: state.again_us,
         seen_us: state.seen_us,
+        silent: state.silent,
     })
 }
 

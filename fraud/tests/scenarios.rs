@@ -7,6 +7,8 @@ mod attack;
 mod bounds;
 #[path = "scenarios/evasions.rs"]
 mod evasions;
+#[path = "scenarios/nodes.rs"]
+mod nodes;
 #[path = "scenarios/replay.rs"]
 mod replay;
 #[path = "scenarios/thresholds.rs"]

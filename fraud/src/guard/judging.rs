@@ -117,7 +117,7 @@ impl Guard {
         let now_us = self.now_us;
         let Some((account, total)) = self.keys.get(slot).map(|k| (k.account, k.total)) else { return };
         for call in self.calls.each_mut() {
-            if call.account == account && (total || call.key == Some(slot)) {
+            if call.account == account && call.silent.is_none() && (total || call.key == Some(slot)) {
                 let added = call.accrue(now_us);
                 Owing::of(call).post(&mut self.keys, now_us, added);
             }
