@@ -5,6 +5,7 @@ pub mod deck;
 pub mod rate_file;
 pub mod routing;
 
+pub mod lease;
 pub mod ledger;
 pub mod mediation;
 
