@@ -33,7 +33,7 @@ fn steps() -> impl Strategy<Value = Vec<(u8, Step)>> {
         1 => any::<u8>().prop_map(|which| Step::Lift { which }),
         1 => (0u8..3).prop_map(|which| Step::Policy { which }),
     ];
-    prop::collection::vec((0u8..60, step), 1..150)
+    prop::collection::vec((0u8..60, step), 1..200)
 }
 
 fn tight() -> FraudPolicy {
@@ -61,9 +61,12 @@ fn run(steps: &[(u8, Step)], stops: impl Fn(usize) -> bool) -> (Vec<Append>, Vec
     let mut at_s = 0.0;
     for (i, (gap, step)) in steps.iter().enumerate() {
         at_s += f64::from(*gap) / 4.0;
-        let n = 1_000 + i as u128;
+        // Three nodes, of which the third is often silent for long.
+        let id = |i: usize| u128::from(steps[i].0 % 7).min(2) % 3 << 80 | (1_000 + i as u128);
+        let id = |i: usize| if id(i) >> 80 == 2 && i % 40 > 8 { id(i) & (1 << 80) - 1 } else { id(i) };
+        let n = id(i);
         // Calls are named by the step that began them, so some names are of nothing.
-        let call = |call: u8| Id(1_000 + u128::from(call) % (i as u128 + 1));
+        let call = |call: u8| Id(id(usize::from(call) % (i + 1)));
         match step {
             Step::Begin { account, group, kind } => {
                 let (account, group) = (format!("account{account}"), format!("group{group}"));
