@@ -2,13 +2,13 @@
 //! and its facts come out; a refusal is a closed enum and always becomes an event (S1-75).
 //!
 //! In the order data flows: who it is from (`policy`, `source`), what was dialled (`normalise`, `classify`), the
-//! decision and its order (`admit`), what is counted for it (`counters`, `bucket`, `hot_spot`, `blocks`, `carriers`),
-//! and what is written when refusals come in floods (`meter`).
+//! decision and its order (`admit`), what is counted for it (`counters`, `bucket`, `hot_spot`, `blocks`, `carriers`), what
+//! of it is shared with other proxies (`lease`), and what is written when refusals come in floods (`meter`).
 //!
 //! Tables and their limits: calls [`MAX_CALLS`] (then ordinary calls are refused as `overload`), destination groups
 //! of one account [`MAX_GROUPS`] (idle ones go first, then `group_limit`), blocks [`MAX_BLOCKS`] (the one that would
 //! expire first gives way), names 100,000 of each kind (checked when the policy is compiled), refusal counters
-//! [`MAX_BUCKETS`] buckets of strangers (then one common bucket).
+//! [`MAX_BUCKETS`] buckets of strangers (then one common bucket), scopes in one demand [`MAX_DEMANDS`].
 
 mod admit;
 mod blocks;
@@ -17,6 +17,7 @@ mod carriers;
 mod classify;
 mod counters;
 mod hot_spot;
+mod lease;
 mod meter;
 mod normalise;
 mod policy;
@@ -39,6 +40,7 @@ pub use self::{
     classify::{CallerValidity, Class, NumberType, Tables},
     counters::{AccountGauge, Admission, CarrierGauge, Gauges, MAX_CALLS, MAX_GROUPS, Resumed, Slot, TrunkGauge},
     hot_spot::HotWindow,
+    lease::{LeaseGauge, LeaseRules, MAX_DEMANDS},
     meter::{CountedRefusal, MAX_BUCKETS, RefusalMeter, SourceBucket, Verdict, WRITTEN_PER_SECOND},
     normalise::{NormError, Normalised, Rules, caller, normalise},
     policy::{AccountIx, AccountView, CarrierIx, CarrierView, Dial, Documents, Party, Policy, Problem, TrunkIx, TrunkView},

@@ -11,3 +11,15 @@ mod limits;
 mod order;
 #[path = "admission/restart.rs"]
 mod restart;
+#[path = "admission/shared.rs"]
+mod shared;
+#[path = "admission/fleet.rs"]
+mod fleet;
+
+/// The lessor is rating's, and neither crate may import the other: since it needs nothing but the contracts, its source is
+/// compiled into this test, to be run against real counters.
+#[path = "../../rating/src"]
+#[allow(dead_code)]
+mod rating {
+    pub mod lease;
+}

@@ -113,8 +113,8 @@ impl Admission {
             return no(Refusal::InvalidNumber, "norm.not_in_plan");
         }
 
-        if !self.trunks[trunk_at as usize].bucket.take(trunk.cps, trunk.burst, now) {
-            return no(Refusal::CpsLimit, format!("{} calls per second, burst {}", trunk.cps, trunk.burst));
+        if let Some(detail) = self.over_cps(trunk_at, trunk, now) {
+            return no(Refusal::CpsLimit, detail);
         }
 
         // Looked up before it is judged: blocks speak of destination groups, and a refusal's event says the price.
@@ -152,7 +152,11 @@ impl Admission {
         }
 
         let channels = self.trunks[trunk_at as usize].channels;
-        if channels >= trunk.channels {
+        let share = self.trunk_channels(trunk_at, trunk.channels, now);
+        if channels >= share && share < trunk.channels {
+            return no(Refusal::ChannelLimit, format!("{channels} calls are up, this node's share is {share} of {}", trunk.channels));
+        }
+        if channels >= share {
             return no(Refusal::ChannelLimit, format!("{channels} calls are up, at most {}", trunk.channels));
         }
 

@@ -2,7 +2,12 @@
 
 use tollgate_schemas::time::Now;
 
-use super::{CarrierIx, Policy, bucket::Bucket, counters::Admission};
+use super::{
+    CarrierIx, Policy,
+    bucket::Bucket,
+    counters::Admission,
+    lease::{Lease, Scope},
+};
 
 /// Why a carrier cannot take one more call; `reason` is what stands in the route's explanation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,11 +40,12 @@ pub(super) struct CarrierState {
     pub name: String,
     pub channels: u32,
     pub bucket: Bucket,
+    pub lease: Lease,
 }
 
 impl CarrierState {
     pub(super) fn new(name: &str) -> CarrierState {
-        CarrierState { name: name.to_owned(), channels: 0, bucket: Bucket::new() }
+        CarrierState { name: name.to_owned(), channels: 0, bucket: Bucket::new(), lease: Lease::default() }
     }
 }
 
@@ -50,16 +56,23 @@ impl Admission {
         self.adopt(policy);
         let view = policy.carrier(carrier);
         let index = self.carrier_state(carrier);
+        let shared = self.shared.is_some();
+        if shared && !emergency && (view.channels.is_some() || view.cps.is_some()) {
+            self.lease_offered(Scope::Carrier(index as u32), now);
+        }
         let state = &mut self.carriers[index];
         if !emergency {
-            if view.channels.is_some_and(|limit| state.channels >= limit) {
+            let lease = &state.lease;
+            if view.channels.is_some_and(|limit| state.channels >= if shared { lease.channels(limit, now) } else { limit }) {
                 return Err(CarrierFull::Channels);
             }
             // The rate last: a token is spent by being taken, a full carrier must not spend it.
-            if let Some(cps) = view.cps
-                && !state.bucket.take(cps, cps, now)
-            {
-                return Err(CarrierFull::Cps);
+            if let Some(cps) = view.cps {
+                let share = if shared { lease.cps(cps, now) } else { cps };
+                let passes = if shared { share > 0 && state.bucket.take_share(share, share, now) } else { state.bucket.take(cps, cps, now) };
+                if !passes {
+                    return Err(CarrierFull::Cps);
+                }
             }
         }
         state.channels += 1;
@@ -70,6 +83,7 @@ impl Admission {
     pub fn resume_carrier(&mut self, name: &str) -> CarrierSlot {
         let index = self.carrier_state_named(name);
         self.carriers[index].channels += 1;
+        self.lease_resumed(Scope::Carrier(index as u32));
         CarrierSlot { carrier: index as u32 }
     }
 

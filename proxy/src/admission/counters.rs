@@ -22,6 +22,7 @@ use super::{
     bucket::Bucket,
     carriers::CarrierState,
     hot_spot::HotWindow,
+    lease::{Lease, Scope, Shared},
 };
 use crate::live::Usage;
 
@@ -40,9 +41,9 @@ pub struct Admission {
     pub(super) trunks: Vec<TrunkState>,
     pub(super) accounts: Vec<AccountState>,
     pub(super) carriers: Vec<CarrierState>,
-    trunk_names: HashMap<String, u32>,
+    pub(super) trunk_names: HashMap<String, u32>,
     account_names: HashMap<String, u32>,
-    carrier_names: HashMap<String, u32>,
+    pub(super) carrier_names: HashMap<String, u32>,
     /// Policy index → state, for the policy with this stamp.
     stamp: Option<u128>,
     trunk_map: Vec<u32>,
@@ -50,13 +51,16 @@ pub struct Admission {
     carrier_map: Vec<u32>,
     calls: Calls,
     pub(super) blocks: Blocks,
+    /// None: this node has its limits for itself.
+    pub(super) shared: Option<Box<Shared>>,
 }
 
 #[derive(Debug)]
 pub(super) struct TrunkState {
-    name: String,
+    pub name: String,
     pub channels: u32,
     pub bucket: Bucket,
+    pub lease: Lease,
     /// Charges of calls that ended on this UTC day.
     day: i64,
     spent_e8: i64,
@@ -156,7 +160,9 @@ impl Admission {
         if let Some((elapsed_ms, terms)) = resumed.answered {
             call.answer(i128::from(now.mono_ns) - i128::from(elapsed_ms) * 1_000_000, terms);
         }
-        self.put(call)
+        let slot = self.put(call);
+        self.lease_resumed(Scope::Trunk(trunk));
+        slot
     }
 
     /// What calls do not cause: payments (negative), corrections of a re-rate. Calls' own charges are added by `release`.
@@ -360,7 +366,17 @@ fn named<T>(names: &mut HashMap<String, u32>, states: &mut Vec<T>, name: &str, m
 
 impl TrunkState {
     fn new(name: &str) -> TrunkState {
-        TrunkState { name: name.to_owned(), channels: 0, bucket: Bucket::new(), day: 0, spent_e8: 0, exposure_e8: 0, live: Vec::new(), accrued_ns: 0 }
+        TrunkState {
+            name: name.to_owned(),
+            channels: 0,
+            bucket: Bucket::new(),
+            lease: Lease::default(),
+            day: 0,
+            spent_e8: 0,
+            exposure_e8: 0,
+            live: Vec::new(),
+            accrued_ns: 0,
+        }
     }
 
     fn spend(&mut self, day: i64, amount_e8: i64) {
