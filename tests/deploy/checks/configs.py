@@ -48,6 +48,9 @@ def check(root, _):
             alike.setdefault((path.parent, "partitions"), {})[path.name] = log.get("partitions")
             alike.setdefault((path.parent, "topic_prefix"), {})[path.name] = log.get("topic_prefix")
             alike.setdefault((path.parent, "replication"), {})[path.name] = log.get("replication")
+        if (store := config.get("store", {})).get("kind") == "clickhouse":
+            # The last one to start would change the table's TTL for all.
+            alike.setdefault((path.parent, "retention"), {})[path.name] = str(store.get("retention"))
             if "proxy" in stages(path) and "spool_mb" not in log:
                 bad.append(f"{path}: a proxy without spool_mb")
             if path.parent.name == "examples" and log.get("security") in (None, "plaintext"):
@@ -57,7 +60,7 @@ def check(root, _):
             bad.append(f"{path}: {needs_store} without a store that processes share")
     for (folder, key), values in alike.items():
         if len(set(values.values())) > 1:
-            bad.append(f"{folder}: [log] {key} differs: {values}")
+            bad.append(f"{folder}: {key} differs: {values}")
     return bad, []
 
 

@@ -36,7 +36,7 @@ class Source:
 
 def named(expr):
     """The metrics a query names; what is in quotes are labels' values."""
-    return set(re.findall(r"\b(?:tollgate|log)_[a-z0-9_]+\b", re.sub(r'"[^"]*"', '""', expr)))
+    return set(re.findall(r"\b(?:tollgate|log|clickhouse)_[a-z0-9_]+\b", re.sub(r'"[^"]*"', '""', expr)))
 
 
 def check(root, source):

@@ -8,7 +8,7 @@ from . import docs, files, parts
 WATCHED = [
     "tollgate_stage_rater_lag_events", "tollgate_stage_fraud_lag_events", "tollgate_stage_projector_lag_events",
     "tollgate_forward_backlog_events", "tollgate_forward_oldest_seconds", "tollgate_mirror_lag_events", "tollgate_unrated_calls_total",
-    "tollgate_refused_calls_total", "tollgate_ledger_difference_e8", "tollgate_log_health", "tollgate_store_failures_total",
+    "tollgate_refused_calls_total", "tollgate_ledger_difference_e8", "tollgate_log_health", "clickhouse_away",
     "tollgate_node_lost_calls_total", "tollgate_quarantined_events_total",
 ]
 
@@ -43,7 +43,7 @@ def check(root, _):
     # Paging somebody is tested or it is a threshold on one gauge, plain to see.
     for alert in pages:
         expr = next(e for a, e, _ in known if a == alert)
-        if alert not in tested and len(re.findall(r"\b(?:tollgate|log)_\w+", expr)) > 1:
+        if alert not in tested and len(re.findall(r"\b(?:tollgate|log|clickhouse)_\w+", expr)) > 1:
             bad.append(f"{folder}/rules.test.yml: no test of {alert}")
     return bad, []
 

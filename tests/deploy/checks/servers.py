@@ -10,7 +10,7 @@ import xml.etree.ElementTree as xml
 from . import files, parts
 
 # Sections of ClickHouse's configuration that have no table of their own to look them up in.
-SECTIONS = {"listen_host", "prometheus", "query_log", "trace_log", "text_log", "metric_log", "asynchronous_metric_log", "processors_profile_log"}
+SECTIONS = {"listen_host", "custom_settings_prefixes", "prometheus", "query_log", "trace_log", "text_log", "metric_log", "asynchronous_metric_log", "processors_profile_log"}
 # Read by Kafka's authorizer, not by the broker.
 AUTHORIZER = {"super.users", "allow.everyone.if.no.acl.found"}
 
