@@ -2,7 +2,7 @@
 """Checks what an operator deploys: deploy/, and what docs/ says about it.
 
     tests/deploy/lint.py                   everything that needs no build
-    tests/deploy/lint.py --configs BIN     the configuration examples, by `BIN check-config`
+    tests/deploy/lint.py --configs BIN     the configuration examples, by `BIN check-config`, and the commands that pages name
     tests/deploy/lint.py --prove           breaks one thing after the other and expects to be told
 
 Exit 1: problems, one a line, with their files. What could not be looked at on this machine is said at the end.

@@ -69,6 +69,9 @@ def by_binary(root, binary):
     bad = []
     with tempfile.TemporaryDirectory() as temporary:
         bad += checked(shown(root, pathlib.Path(temporary)), binary)
+    for command, page in docs.commands(root).items():
+        if subprocess.run([str(binary), *command.split(), "--help"], capture_output=True).returncode != 0:
+            bad.append(f"{page}: there is no command `tollgate {command}`")
     return bad + checked(examples(root), binary)
 
 

@@ -17,6 +17,16 @@ def blocks(path):
     return re.findall(r"^```toml\n(.*?)^```", path.read_text(), re.M | re.S)
 
 
+def commands(root):
+    """The commands of the program that pages name, each with a page that does."""
+    found = {}
+    for page in pages(root):
+        for code in re.findall(r"`([^`\n]+)`|^(tollgate .*)$", page.read_text(), re.M):
+            if m := re.match(r"tollgate ((?:log|deck|call|block|sip|fraud) [a-z]+|[a-z-]+)", "".join(code)):
+                found.setdefault(m[1], page)
+    return found
+
+
 def check(root, _):
     bad = []
     for page in pages(root):
