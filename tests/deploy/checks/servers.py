@@ -10,7 +10,10 @@ import xml.etree.ElementTree as xml
 from . import files, parts
 
 # Sections of ClickHouse's configuration that have no table of their own to look them up in.
-SECTIONS = {"listen_host", "custom_settings_prefixes", "prometheus", "query_log", "trace_log", "text_log", "metric_log", "asynchronous_metric_log", "processors_profile_log"}
+SECTIONS = {
+    "listen_host", "custom_settings_prefixes", "prometheus", "query_log", "trace_log", "text_log", "metric_log",
+    "asynchronous_metric_log", "processors_profile_log",
+}
 # Read by Kafka's authorizer, not by the broker.
 AUTHORIZER = {"super.users", "allow.everyone.if.no.acl.found"}
 
@@ -35,7 +38,7 @@ def kafka(root, bad, skipped):
     lines = [l for l in path.read_text().splitlines() if l.strip() and not l.startswith("#")]
     keys = [l.partition("=")[0] for l in lines]
     bad += [f"{path}: {k} stands twice" for k in sorted({k for k in keys if keys.count(k) > 1})]
-    bad += [f"{path}: Kafka knows no setting {k}" for k in keys if re.sub(r"^listener\.name\.\w+\.", "", k) not in known | AUTHORIZER]
+    bad += [f"{path}: Kafka knows no setting {k}" for k in keys if re.sub(r"^listener\.name\.\w+\.((plain|scram-sha-\d+)\.)?", "", k) not in known | AUTHORIZER]
     docs, problems = files.documents(root / "deploy/compose.yaml")
     for name in [] if problems else docs[0]["services"].get("kafka", {}).get("environment", {}):
         key = name.removeprefix("KAFKA_").replace("_", ".").lower()
@@ -55,7 +58,10 @@ def clickhouse(root, bad, skipped):
         skipped.append("no ClickHouse engine on this machine (tests/run --parts): names of its settings were not looked up")
         return
     # In a process of its own: the engine does not let go of its memory.
-    ask = "import chdb\nfor t in ('settings','merge_tree_settings','server_settings'): print(t, *str(chdb.query(f'select name from system.{t}','TSV')).split())"
+    ask = (
+        "import chdb\nfor t in ('settings', 'merge_tree_settings', 'server_settings'):\n"
+        "    print(t, *str(chdb.query(f'select name from system.{t}', 'TSV')).split())"
+    )
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": ":".join(sys.path)})
     tables = {line.split()[0]: set(line.split()[1:]) for line in done.stdout.splitlines() if line}
     if len(tables.get("settings", ())) < 100:
