@@ -1,6 +1,7 @@
 //! Movement and storage, in the order data flows: the event log, the threads that follow it, what is read off it.
 
 pub mod conformance;
+pub mod store_suite;
 pub mod embedded;
 
 pub mod copy;

@@ -3,5 +3,6 @@
 mod calls_file;
 mod content;
 mod crash;
+mod suite;
 mod support;
 mod traffic;
