@@ -6,13 +6,30 @@
 //! provision = ["provision.yaml"]    # applied once, to an empty control topic
 //! drain_s = 10                      # how long a clean stop waits for calls
 //! [log]
-//! kind = "embedded"                 # the one there is
+//! kind = "embedded"                 # or "kafka", with the keys below
 //! partitions = 16                   # fixed when the data folder is made
 //! window_ms = 15
 //! ride_ms = 200
 //! reserve_mb = 256                  # free space below which new calls are refused
+//! brokers = "kafka-1:9092,kafka-2:9092"
+//! topic_prefix = "tollgate."
+//! replication = 3                   # of topics when they are made
+//! calls_retention_h = 0             # how long topic calls is kept; 0 = for ever
+//! spool_mb = 8192                   # events not yet in Kafka at which new calls are refused
+//! session_ms = 6000                 # a stage silent this long is taken over
+//! transaction_ms = 10000
+//! security = "plaintext"            # ssl, sasl_plaintext, sasl_ssl
+//! ca = "ca.pem"                     # and cert, key; sasl_mechanism, sasl_user, sasl_password_file
 //! [store]
-//! kind = "embedded"
+//! kind = "embedded"                 # or "clickhouse", with the keys below
+//! url = "http://127.0.0.1:8123"
+//! database = "tollgate"
+//! user = "default"
+//! password_file = "clickhouse.password"
+//! compression = "lz4"               # or "none"
+//! row_policies = false              # a second fence in the server; its user must be allowed to make them
+//! retention = ["44=400", "*=550"]   # days by country code of the called number
+//! poll_ms = 500                     # an insert a partition begins at most this often
 //! flush_s = 60
 //! flush_rows = 200000
 //! [sip]
@@ -73,9 +90,11 @@ pub struct Config {
     pub api: ApiConfig,
 }
 
-/// The embedded event log.
+/// The node's own log, and the one it shares with others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
+    /// None: the node's own log is the only one.
+    pub kafka: Option<KafkaConfig>,
     pub partitions: u16,
     /// How long the first urgent append waits for company.
     pub window_ms: u64,
@@ -85,11 +104,96 @@ pub struct LogConfig {
     pub reserve_mb: u64,
 }
 
-/// The embedded CDR store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KafkaConfig {
+    /// `host:port`, separated by commas.
+    pub brokers: String,
+    /// Before every topic and group.
+    pub topic_prefix: String,
+    pub replication: u16,
+    /// Hours topic `calls` is kept; 0 = for ever.
+    pub calls_retention_h: u64,
+    /// MiB of events not yet in Kafka at which new calls are refused.
+    pub spool_mb: u64,
+    pub session_ms: u64,
+    pub transaction_ms: u64,
+    pub security: String,
+    pub ca: Option<PathBuf>,
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub sasl_mechanism: String,
+    pub sasl_user: String,
+    pub sasl_password: Secret,
+}
+
+/// A text that is not shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Default for KafkaConfig {
+    fn default() -> KafkaConfig {
+        KafkaConfig {
+            brokers: "127.0.0.1:9092".to_owned(),
+            topic_prefix: "tollgate.".to_owned(),
+            replication: 1,
+            calls_retention_h: 0,
+            spool_mb: 8192,
+            session_ms: 6_000,
+            transaction_ms: 10_000,
+            security: "plaintext".to_owned(),
+            ca: None,
+            cert: None,
+            key: None,
+            sasl_mechanism: "SCRAM-SHA-256".to_owned(),
+            sasl_user: String::new(),
+            sasl_password: Secret::default(),
+        }
+    }
+}
+
+/// The CDR store: files of this process, or a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreConfig {
+    /// None: Parquet files in the data folder.
+    pub clickhouse: Option<ClickhouseConfig>,
     pub flush_s: u64,
     pub flush_rows: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClickhouseConfig {
+    pub url: String,
+    pub database: String,
+    pub user: String,
+    pub password: Secret,
+    /// `lz4` or `none`.
+    pub compression: String,
+    pub row_policies: bool,
+    /// Days by country code of the called number; `*` = all others.
+    pub retention: Vec<(String, u32)>,
+    /// An insert of a partition begins at most this often.
+    pub poll_ms: u64,
+}
+
+impl Default for ClickhouseConfig {
+    fn default() -> ClickhouseConfig {
+        ClickhouseConfig {
+            url: "http://127.0.0.1:8123".to_owned(),
+            database: "tollgate".to_owned(),
+            user: "default".to_owned(),
+            password: Secret::default(),
+            compression: "lz4".to_owned(),
+            row_policies: false,
+            retention: Vec::new(),
+            poll_ms: 500,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,8 +272,8 @@ impl Config {
             data_dir: dir.to_owned(),
             provision: Vec::new(),
             drain_s: 10,
-            log: LogConfig { partitions: 16, window_ms: 15, ride_ms: 200, reserve_mb: 256 },
-            store: StoreConfig { flush_s: 60, flush_rows: 200_000 },
+            log: LogConfig { kafka: None, partitions: 16, window_ms: 15, ride_ms: 200, reserve_mb: 256 },
+            store: StoreConfig { clickhouse: None, flush_s: 60, flush_rows: 200_000 },
             sip: SipConfig { listen: any_port, shards: 1, timers: Settings::default() },
             rating: RatingConfig { poll_ms: 200 },
             fraud: FraudConfig { poll_ms: 20, tick_ms: 1000 },
@@ -177,17 +281,25 @@ impl Config {
         }
     }
 
-    /// The embedded log lives in one process, so it runs every stage or none (design §2). `stages` empty = all.
+    /// What lives in one process must be used in it (design §2): the embedded log by every stage, the embedded store by ingest
+    /// and api. `stages` empty = all.
     pub fn check_stages(&self, stages: &[Stage]) -> Result<(), ConfigProblem> {
         let missing: Vec<&str> = Stage::ALL.into_iter().filter(|s| !stages.contains(s)).map(Stage::name).collect();
         if stages.is_empty() || missing.is_empty() {
             return Ok(());
         }
         let file = self.file.as_deref().unwrap_or(Path::new("tollgate.toml"));
-        let message = format!(
-            "the embedded log belongs to one process, so all stages run in it, and --stages leaves out {}; leave --stages away",
-            missing.join(", ")
-        );
-        Err(ConfigProblem::of_file(file, message))
+        if self.log.kafka.is_none() {
+            let message = format!(
+                "the embedded log belongs to one process, so all stages run in it, and --stages leaves out {}; leave --stages away, or use [log] kind = \"kafka\"",
+                missing.join(", ")
+            );
+            return Err(ConfigProblem::of_file(file, message));
+        }
+        if self.store.clickhouse.is_none() && stages.contains(&Stage::Ingest) != stages.contains(&Stage::Api) {
+            let message = "the embedded CDR store belongs to one process, so ingest and api run in the same; name both, or use [store] kind = \"clickhouse\"";
+            return Err(ConfigProblem::of_file(file, message));
+        }
+        Ok(())
     }
 }

@@ -104,7 +104,8 @@ fn play(options: &DemoOptions, folder: &Folder, interrupted: &AtomicBool) -> any
     let used_before = folder.path.join("log").exists();
     let config = configuration(options, &folder.path, &documents)?;
     let node = Node::start(config, Extra { admin_key: Some(key.clone()), ..Extra::default() })?;
-    let client = Client::new(node.api_addr(), &key);
+    let (Some(sip_addr), Some(api_addr)) = (node.sip_addr(), node.api_addr()) else { anyhow::bail!("the node runs neither proxy nor API") };
+    let client = Client::new(api_addr, &key);
     if used_before {
         take_over(&client, &documents).context("provisioning a data folder that was in use")?;
     }
@@ -113,13 +114,13 @@ fn play(options: &DemoOptions, folder: &Folder, interrupted: &AtomicBool) -> any
     let start = Instant::now();
     let times = Timetable { start, seconds: options.seconds, cps: options.cps };
     let teller = Teller::new(start, options.json, options.seconds);
-    teller.line(&format!("portal  http://{}/   key: {key}", node.api_addr()));
-    teller.line(&format!("SIP     udp:{}   {} calls/s for {} s, then the books", node.sip_addr(), options.cps, options.seconds));
+    teller.line(&format!("portal  http://{}/   key: {key}", api_addr));
+    teller.line(&format!("SIP     udp:{}   {} calls/s for {} s, then the books", sip_addr, options.cps, options.seconds));
 
     let (mut watch, notices) = Watch::start(client.clone())?;
     let stage = Arc::new(Stage::default());
     let run = format!("{:x}", clock().utc_us);
-    let cast = Cast::start(sockets, node.sip_addr(), &run, options.seed, times, &stage, &notices)?;
+    let cast = Cast::start(sockets, sip_addr, &run, options.seed, times, &stage, &notices)?;
     let whole = conduct(times, &stage, &teller, &mut watch, interrupted);
     let (calls, legs) = cast.stop(LINGER)?;
     watch.tell(&teller);
@@ -141,7 +142,7 @@ fn play(options: &DemoOptions, folder: &Folder, interrupted: &AtomicBool) -> any
         seconds: options.seconds,
         cps: options.cps,
         seed: options.seed,
-        api: node.api_addr().to_string(),
+        api: api_addr.to_string(),
     };
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report.json())?);
@@ -149,7 +150,7 @@ fn play(options: &DemoOptions, folder: &Folder, interrupted: &AtomicBool) -> any
         print!("{}", report.text());
     }
     if options.hold {
-        teller.line(&format!("\nThe node stays up: http://{}/   key: {key}   (Ctrl-C ends it)", node.api_addr()));
+        teller.line(&format!("\nThe node stays up: http://{}/   key: {key}   (Ctrl-C ends it)", api_addr));
         while !interrupted.load(Ordering::Relaxed) {
             thread::sleep(Duration::from_millis(100));
         }

@@ -1,13 +1,22 @@
-//! A running node: opens the data folder, folds what the log has, takes up open calls, and starts the stages in the
-//! order the design gives them: log, provisioning, blocks and live calls before sockets, the rest after.
+//! A running process: opens the data folder, folds what the log has, takes up open calls, and starts the stages it was told
+//! to, in the order the design gives them: log, provisioning, blocks and live calls before sockets, the rest after.
+//!
+//! There is always the node's own log. Alone, it is the only one. Where a log is shared with others, stages work on that one,
+//! and the own log holds what this process must know without it: its calls until they are forwarded, and provisioning and blocks.
 
+mod cluster;
+mod figures;
 mod live;
 mod metrics;
 mod owner;
 mod ports;
+mod proxy;
 mod secrets;
+mod stages;
+mod store;
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -19,30 +28,33 @@ use std::{
 
 use anyhow::Context as _;
 use tollgate_api::{ApiState, Keys, Limits, Metrics, Parts, Views};
-use tollgate_ingest::{EmbeddedLog, Projector, Runner, RunnerOptions, Ticker, WorkerHandle, WorkerState, follow, follow::From};
+use tollgate_ingest::{Backlog, EmbeddedLog, Forwarder, Mirror, WorkerHandle, WorkerState, follow, follow::From};
+use tollgate_kafka::KafkaLog;
 use tollgate_proxy::{
-    shard::{self, Command, Shard},
-    sip::core::{Context, Gate},
-    udp::UdpBatch,
+    shard::{self, Command},
+    sip::core::Gate,
 };
 use tollgate_schemas::{
-    control::FraudPolicy,
-    event::Body,
-    id::{Id, Mint},
+    id::Mint,
     log::{EventLog, Topic},
-    store::CdrStore,
     time::Now,
 };
-use tollgate_store::EmbeddedStore;
 
-use crate::config::{Config, documents::{Document, read_documents}};
+use crate::config::{Config, Stage, documents::{Document, read_documents}};
+use figures::Figures;
 use live::Live;
 use owner::Owner;
+use store::Stores;
+
+pub use cluster::options as kafka_options;
+pub use store::options as clickhouse_options;
 
 /// Version of the rating program, in every CDR. Raise it when the same events would give another CDR.
 pub const RATING_VERSION: u32 = 1;
 /// How long folds may take at the start before it is given up.
 const START: Duration = Duration::from_secs(600);
+/// How long what is left may take at a clean stop, all stages together.
+const LAST: Duration = Duration::from_secs(8);
 
 /// What a caller of [`Node::start`] brings beside the configuration.
 #[derive(Default)]
@@ -51,10 +63,15 @@ pub struct Extra {
     pub documents: Vec<Document>,
     /// Instead of the environment's `TOLLGATE_ADMIN_KEY`.
     pub admin_key: Option<String>,
+    /// What this process runs; empty = all.
+    pub stages: Vec<Stage>,
 }
 
-/// What threads of one node share.
+/// What threads of one process share.
 pub struct Shared {
+    /// The node's own log.
+    pub own: Arc<dyn EventLog>,
+    /// Where facts are for everybody: the same, or the log that is shared.
     pub log: Arc<dyn EventLog>,
     pub mint: Arc<Mint>,
     pub boot_id: u64,
@@ -85,19 +102,23 @@ impl Shared {
 pub struct Node {
     shared: Arc<Shared>,
     embedded: Arc<EmbeddedLog>,
-    store: Arc<EmbeddedStore>,
+    kafka: Option<Arc<KafkaLog>>,
+    backlog: Arc<Backlog>,
+    stores: Option<Stores>,
     live: Arc<Live>,
     workers: Workers,
+    spool: Option<cluster::Spool>,
+    leases: Option<stages::Leases>,
     shard_threads: Vec<thread::JoinHandle<()>>,
     api: Option<Api>,
-    sip_addr: SocketAddr,
+    sip_addr: Option<SocketAddr>,
     admin_key: Option<String>,
     drain: Duration,
     /// Two round trips of SIP's own estimate.
     round_trips: Duration,
 }
 
-/// The stages' threads, with their names.
+/// The threads, with their names.
 pub type Workers = Arc<Vec<(&'static str, WorkerHandle)>>;
 
 struct Api {
@@ -127,130 +148,155 @@ fn boot_id() -> u64 {
 }
 
 impl Node {
-    /// Starts everything; when it returns, calls are taken and the API answers.
+    /// Starts everything asked for; when it returns, calls are taken and the API answers.
     pub fn start(config: Config, extra: Extra) -> anyhow::Result<Node> {
+        let stages: BTreeSet<Stage> = if extra.stages.is_empty() { Stage::ALL.into() } else { extra.stages.iter().copied().collect() };
+        let runs = |stage| stages.contains(&stage);
         let dir = config.data_dir.clone();
         std::fs::create_dir_all(&dir).with_context(|| format!("data folder {}", dir.display()))?;
-        let secrets = secrets::open(&dir, extra.admin_key)?;
+        let secrets = secrets::open(&dir, extra.admin_key, runs(Stage::Api))?;
         let embedded = Arc::new(EmbeddedLog::open(dir.join("log"), log_options(&config)).context("event log")?);
-        let log: Arc<dyn EventLog> = embedded.clone();
+        let own: Arc<dyn EventLog> = embedded.clone();
         let (mint, boot) = (embedded.mint(), boot_id());
-        let owner = Owner::open(log.clone(), mint.clone(), boot, clock).context("provisioning")?;
-        if owner.is_empty() {
-            let own = read_documents(&config.provision).map_err(|problems| {
-                anyhow::anyhow!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-            })?;
-            provision(&owner, own.into_iter().chain(extra.documents).collect())?;
+        let kafka = cluster::attach(&config, &embedded)?;
+        let log: Arc<dyn EventLog> = match &kafka {
+            Some(kafka) => kafka.clone(),
+            None => own.clone(),
+        };
+        let mut workers: Vec<(&'static str, WorkerHandle)> = Vec::new();
+        // Who admits calls or takes commands knows provisioning and blocks without the shared log.
+        let knows = runs(Stage::Proxy) || runs(Stage::Api);
+        if kafka.is_some() && knows {
+            let mirror = Mirror::spawn(log.clone(), own.clone())?;
+            if own.end(Topic::Control, 0) == 0 {
+                caught_up(&mirror, "provisioning")?;
+            }
+            workers.push(("mirror", mirror));
         }
-        let plan = owner.plan();
-        let gate: Arc<Mutex<Gate>> = Arc::default();
+        let decided = kafka.as_ref().map(|_| log.clone());
+        let owner = Owner::open(own.clone(), decided, mint.clone(), boot, clock).context("provisioning")?;
         let shared = Arc::new(Shared {
+            own: own.clone(),
             log: log.clone(),
             mint: mint.clone(),
             boot_id: boot,
             clock,
             started: clock(),
             owner,
-            gate: gate.clone(),
+            gate: Arc::default(),
             draining: AtomicBool::new(false),
             shards: Mutex::default(),
         });
+        if kafka.is_some() && knows {
+            let applied = shared.clone();
+            workers.push(("control", follow::follow(own.clone(), "control", &[Topic::Control], From::Beginning, 0, move |_, _, record| applied.owner.apply(record))?));
+        }
+        if shared.owner.is_empty() && knows {
+            let own = read_documents(&config.provision).map_err(|problems| {
+                anyhow::anyhow!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+            })?;
+            provision(&shared.owner, own.into_iter().chain(extra.documents).collect())?;
+        }
         // Blocks first, then the calls that were up: nothing is admitted, or resumed, past a block.
-        let blocks = follow_blocks(&shared)?;
-        let live = Live::new(log.partitions());
-        let live_stage = live.clone();
-        let runner = |poll_ms, follow_control| RunnerOptions { poll_ms, follow_control, ..RunnerOptions::default() };
-        let live_worker = Runner::spawn(log.clone(), "live", move |p| live_stage.stage(p), runner(50, false))?;
-        caught_up(&live_worker, "the calls that were up")?;
-        live.each_usage(|usage| shared.gate().admission.restore_usage(usage));
-
-        let ctx = Context {
-            local: config.sip.listen,
-            settings: config.sip.timers.clone(),
-            keys: secrets.keyring.clone(),
-            mint: mint.clone(),
-            boot_id: boot,
-            generation: embedded.epoch().wrapping_mul(0x9e37_79b9),
-            partitions: log.partitions(),
-            gate,
+        if knows {
+            workers.push(("blocks", proxy::follow_blocks(&shared)?));
+        }
+        let backlog = Arc::new(Backlog::default());
+        let mut started = None;
+        let mut spool = None;
+        let mut live = Live::of_all(log.partitions());
+        if runs(Stage::Proxy) {
+            let (own_live, worker, proxy) = proxy::start(&shared, &embedded, &config, secrets.keyring.clone())?;
+            workers.push(("live", worker));
+            workers.push(("ticker", stages::ticker(&shared, &config)?));
+            started = Some(proxy);
+            if kafka.is_some() {
+                workers.push(("forwarder", Forwarder::spawn(own.clone(), log.clone(), embedded.node(), backlog.clone())?));
+                let spool_mb = config.log.kafka.as_ref().map_or(0, |k| k.spool_mb);
+                spool = Some(cluster::Spool::watch(embedded.clone(), backlog.clone(), spool_mb)?);
+            } else {
+                live = own_live;
+            }
+        }
+        let (shard_threads, sip_addr) = started.map_or((Vec::new(), None), |(threads, addr)| (threads, Some(addr)));
+        workers.extend(stages::start(&shared, &config, &stages)?);
+        let leases = match runs(Stage::Proxy) && kafka.is_some() {
+            true => Some(stages::Leases::start(&shared)?),
+            false => None,
         };
-        let (shard_threads, sip_addr) = start_shards(&shared, &live, ctx, plan, config.sip.shards)?;
-
-        let store = EmbeddedStore::open(&dir.join("cdrs"), store_options(&config, log.partitions())).context("CDR store")?;
-        let cdrs: Arc<dyn CdrStore> = store.clone();
+        let stores = match runs(Stage::Ingest) || runs(Stage::Api) {
+            true => Some(store::open(&config, &mint.node_name())?),
+            false => None,
+        };
+        if let (Some(stores), true) = (&stores, runs(Stage::Ingest)) {
+            workers.push(("projector", stages::projector(&shared, &config, stores)?));
+        }
+        let figures = Arc::new(Figures::default());
         let views = Arc::new(Views::new(tollgate_api::CountFrom::Calls));
-        let fed = views.clone();
-        let workers = vec![
-            ("blocks", blocks),
-            ("live", live_worker),
-            ("rater", Runner::spawn(log.clone(), "rater", |p| Box::new(tollgate_rating::mediation::Rater::new(p, RATING_VERSION)), runner(config.rating.poll_ms, false))?),
-            ("fraud", Runner::spawn(log.clone(), "fraud", |p| Box::new(tollgate_fraud::Guard::new(p, FraudPolicy::default()).unwrap_or_else(|e| unreachable!("the default policy compiles: {e:?}"))), runner(config.fraud.poll_ms, true))?),
-            ("ticker", Ticker::spawn(log.clone(), clock, mint, boot, Duration::from_millis(config.fraud.tick_ms))?),
-            ("projector", Projector::spawn(log.clone(), cdrs.clone(), || clock().utc_us, config.rating.poll_ms)?),
-            ("views", follow::follow(log.clone(), "views", &[Topic::Alerts, Topic::Blocks], From::Beginning, 20, {
-                let views = fed.clone();
-                move |topic, partition, record| views.apply(topic, partition, record.offset, &record.event)
-            })?),
-            ("counts", follow::follow(log, "counts", &[Topic::Calls, Topic::Cdrs], From::End, 250, move |topic, partition, record| {
-                fed.apply(topic, partition, record.offset, &record.event);
-            })?),
-        ];
-        let workers = Arc::new(workers);
-        let mut node = Node { shared, embedded, store, live, workers, shard_threads, api: None, sip_addr, admin_key: secrets.shown.clone(), drain: Duration::from_secs(config.drain_s), round_trips: Duration::from_millis(2 * config.sip.timers.t1_ms) };
-        node.api = Some(node.serve(&config, cdrs, views, secrets.keys(config.api.keys.clone())?)?);
+        if runs(Stage::Api) {
+            workers.extend(stages::views(&shared, &views, &figures)?);
+            if kafka.is_some() {
+                workers.push(("live", stages::live_view(&shared, &live)?));
+            }
+        }
+        let mut node = Node {
+            shared,
+            embedded,
+            kafka,
+            backlog,
+            stores: stores.clone(),
+            live,
+            workers: Arc::new(workers),
+            spool,
+            leases,
+            shard_threads,
+            api: None,
+            sip_addr,
+            admin_key: secrets.shown.clone(),
+            drain: Duration::from_secs(config.drain_s),
+            round_trips: Duration::from_millis(2 * config.sip.timers.t1_ms),
+        };
+        let render = metrics::render(&node, &figures);
+        let (metrics, render) = render;
+        node.api = Some(match stores {
+            Some(stores) if runs(Stage::Api) => node.serve(&config, stores, views, secrets.keys(config.api.keys.clone())?, metrics, render)?,
+            _ => node.serve_health(&config, render)?,
+        });
         Ok(node)
     }
 
-    fn serve(&self, config: &Config, cdrs: Arc<dyn CdrStore>, views: Arc<Views>, keys: Keys) -> anyhow::Result<Api> {
-        let metrics = Metrics::default();
-        let render = metrics::render(&self.shared, &self.embedded, &self.store, &self.workers, &metrics);
+    /// Health and metrics only, for a process without the API.
+    fn serve_health(&self, config: &Config, render: tollgate_api::RenderMetrics) -> anyhow::Result<Api> {
+        let shared = self.shared.clone();
+        let ready: tollgate_api::Ready = Arc::new(move || readiness(&shared));
+        Api::start(config.api.listen, move |listener, stopped| Box::pin(tollgate_api::serve_health(listener, ready, render, stopped)))
+    }
+
+    fn serve(&self, config: &Config, stores: Stores, views: Arc<Views>, keys: Keys, metrics: Metrics, render: tollgate_api::RenderMetrics) -> anyhow::Result<Api> {
         let shared = self.shared.clone();
         let state = ApiState::new(Parts {
             control: Arc::new(ports::ControlPort(self.shared.clone())),
             calls: Arc::new(ports::CallsPort { shared: self.shared.clone(), live: self.live.clone(), rate: Mutex::default() }),
             blocks: Arc::new(ports::BlocksPort(self.shared.clone())),
-            cdrs,
+            cdrs: stores.cdrs,
             views,
             keys,
             render_metrics: render,
-            ready: Arc::new(move || tollgate_api::ports::Readiness {
-                ready: !shared.draining.load(Ordering::Relaxed),
-                waiting_for: if shared.draining.load(Ordering::Relaxed) { vec!["the node is stopping".to_owned()] } else { Vec::new() },
-            }),
+            ready: Arc::new(move || readiness(&shared)),
             metrics,
             limits: Limits::default(),
             clock: Arc::new(|| clock().utc_us),
         });
-        let listen = config.api.listen;
-        let (started, starting) = std::sync::mpsc::channel();
-        let (stop, stopped) = tokio::sync::oneshot::channel();
-        let thread = thread::Builder::new().name("api".to_owned()).spawn(move || {
-            let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("api-worker").enable_all().build() {
-                Ok(runtime) => runtime,
-                Err(e) => return drop(started.send(Err(e))),
-            };
-            runtime.block_on(async move {
-                let listener = match tokio::net::TcpListener::bind(listen).await {
-                    Ok(listener) => listener,
-                    Err(e) => return drop(started.send(Err(e))),
-                };
-                let _ = started.send(listener.local_addr());
-                let result = tollgate_api::serve(listener, state, async { drop(stopped.await) }).await;
-                if let Err(error) = result {
-                    tracing::error!(%error, "API");
-                }
-            });
-        })?;
-        let addr = starting.recv().context("API thread")?.with_context(|| format!("API address {listen}"))?;
-        Ok(Api { addr, stop, thread })
+        Api::start(config.api.listen, move |listener, stopped| Box::pin(tollgate_api::serve(listener, state, stopped)))
     }
 
-    pub fn sip_addr(&self) -> SocketAddr {
+    /// None without the proxy.
+    pub fn sip_addr(&self) -> Option<SocketAddr> {
         self.sip_addr
     }
 
-    pub fn api_addr(&self) -> SocketAddr {
-        self.api.as_ref().map_or(self.sip_addr, |api| api.addr)
+    pub fn api_addr(&self) -> Option<SocketAddr> {
+        self.api.as_ref().map(|api| api.addr)
     }
 
     /// The admin key, where this start knows it: given, or made just now.
@@ -293,9 +339,11 @@ impl Node {
             let _ = api.stop.send(());
             api.thread.join().map_err(|_| anyhow::anyhow!("the API had panicked"))?;
         }
+        self.leases.take();
         // What the last events give is rated and stored before the stages write their snapshots.
+        let until = Instant::now() + LAST;
         for (_, worker) in self.workers.iter() {
-            worker.wait_caught_up(Duration::from_secs(5));
+            worker.wait_caught_up(until.saturating_duration_since(Instant::now()).min(Duration::from_secs(5)));
         }
         self.workers.iter().for_each(|(_, worker)| worker.stop());
         let until = Instant::now() + Duration::from_secs(30);
@@ -303,8 +351,16 @@ impl Node {
             thread::sleep(Duration::from_millis(5));
         }
         let failed = self.failure();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(self.store.flush()).context("CDR store")?;
+        self.spool.take();
+        if let Some(stores) = &self.stores {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let flushed = runtime.block_on(stores.cdrs.flush());
+            match (flushed, &stores.embedded) {
+                (Err(e), Some(_)) => return Err(e).context("CDR store"),
+                (Err(error), None) => tracing::warn!(%error, "CDR store"),
+                (Ok(()), _) => {}
+            }
+        }
         self.embedded.close().context("event log")?;
         match failed {
             Some(problem) => Err(anyhow::anyhow!("a stage had stopped: {problem}")),
@@ -323,15 +379,6 @@ fn log_options(config: &Config) -> tollgate_ingest::Options {
     }
 }
 
-fn store_options(config: &Config, partitions: u16) -> tollgate_store::Options {
-    tollgate_store::Options {
-        partitions: partitions.into(),
-        flush_rows: config.store.flush_rows,
-        flush_every: Duration::from_secs(config.store.flush_s),
-        ..tollgate_store::Options::default()
-    }
-}
-
 /// Applies the first documents, all or none.
 fn provision(owner: &Owner, documents: Vec<Document>) -> anyhow::Result<()> {
     if documents.is_empty() {
@@ -341,34 +388,14 @@ fn provision(owner: &Owner, documents: Vec<Document>) -> anyhow::Result<()> {
         .into_iter()
         .map(|d| tollgate_api::ports::Command { kind: d.kind, name: d.name, spec: Some(d.spec), actor: "provision".to_owned(), reason: "first start".to_owned(), dry_run: false })
         .collect();
-    match owner.submit_all(&commands)? {
-        tollgate_api::ports::Decision::Accepted { .. } => Ok(()),
-        tollgate_api::ports::Decision::Refused { problems } => {
+    match owner.submit_first(&commands)? {
+        // None: another process was first.
+        None | Some(tollgate_api::ports::Decision::Accepted { .. }) => Ok(()),
+        Some(tollgate_api::ports::Decision::Refused { problems }) => {
             let lines: Vec<_> = problems.iter().map(|p| format!("  {}", p.message)).collect();
             anyhow::bail!("provisioning is refused:\n{}", lines.join("\n"))
         }
     }
-}
-
-/// Puts every block in force, and from then on each as it comes, with a sweep over the calls.
-fn follow_blocks(shared: &Arc<Shared>) -> anyhow::Result<WorkerHandle> {
-    let applied = shared.clone();
-    let worker = follow::follow(shared.log.clone(), "blocks", &[Topic::Blocks], From::Beginning, 0, move |_, _, record| {
-        let now = (applied.clock)();
-        match &record.event.body {
-            Some(Body::BlockPlaced(placed)) => {
-                if let Err(error) = applied.gate().admission.apply_block(placed, now) {
-                    tracing::error!(%error, "a block cannot be enforced");
-                    return;
-                }
-                applied.tell(|| Command::Sweep);
-            }
-            Some(Body::BlockLifted(lifted)) => drop(applied.gate().admission.lift_block(Id::of(&lifted.block_id))),
-            _ => {}
-        }
-    })?;
-    caught_up(&worker, "blocks")?;
-    Ok(worker)
 }
 
 fn caught_up(worker: &WorkerHandle, what: &str) -> anyhow::Result<()> {
@@ -382,48 +409,51 @@ fn caught_up(worker: &WorkerHandle, what: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Binds the sockets, takes up open calls, starts the threads.
-fn start_shards(shared: &Arc<Shared>, live: &Live, mut ctx: Context, plan: tollgate_proxy::routing::SharedPlan, count: usize) -> anyhow::Result<(Vec<thread::JoinHandle<()>>, SocketAddr)> {
-    let listen = ctx.local;
-    let first = UdpBatch::bind(listen, count > 1).with_context(|| format!("SIP address {listen}"))?;
-    let addr = first.local();
-    ctx.local = addr;
-    let mut sockets = vec![first];
-    for _ in 1..count {
-        sockets.push(UdpBatch::bind(addr, true).with_context(|| format!("SIP address {addr}"))?);
+fn readiness(shared: &Shared) -> tollgate_api::ports::Readiness {
+    let stopping = shared.draining.load(Ordering::Relaxed);
+    tollgate_api::ports::Readiness { ready: !stopping, waiting_for: if stopping { vec!["the node is stopping".to_owned()] } else { Vec::new() } }
+}
+
+type Serving = std::pin::Pin<Box<dyn Future<Output = std::io::Result<()>>>>;
+type Stopped = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Api {
+    /// Serves HTTP in threads of its own, until told to stop.
+    fn start(listen: SocketAddr, serve: impl FnOnce(tokio::net::TcpListener, Stopped) -> Serving + Send + 'static) -> anyhow::Result<Api> {
+        let (started, starting) = std::sync::mpsc::channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let thread = thread::Builder::new().name("api".to_owned()).spawn(move || {
+            let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("api-worker").enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(e) => return drop(started.send(Err(e))),
+            };
+            runtime.block_on(async move {
+                let listener = match tokio::net::TcpListener::bind(listen).await {
+                    Ok(listener) => listener,
+                    Err(e) => return drop(started.send(Err(e))),
+                };
+                let _ = started.send(listener.local_addr());
+                if let Err(error) = serve(listener, Box::pin(async { drop(stopped.await) })).await {
+                    tracing::error!(%error, "API");
+                }
+            });
+        })?;
+        let addr = starting.recv().context("API thread")?.with_context(|| format!("API address {listen}"))?;
+        Ok(Api { addr, stop, thread })
     }
-    let peers = (0..count).map(|_| shard::Shared::new()).collect::<Result<Vec<_>, _>>()?;
-    let mut shards: Vec<_> = sockets
-        .into_iter()
-        .enumerate()
-        .map(|(i, socket)| Shard::new(i, peers.clone(), socket, ctx.clone(), plan.clone(), shared.log.clone(), shared.clock))
-        .collect();
-    let open = live.open_calls();
-    if !open.is_empty() {
-        tracing::info!(calls = open.len(), "taking up calls of the last run");
-    }
-    for call in open {
-        let call_id = call.attempted_event().personal.as_ref().and_then(|p| p.leg.as_ref()).map(|l| l.call_id.clone()).unwrap_or_default();
-        if let Err(problem) = shards[Shard::of_call_id(&call_id, count)].resume(&call) {
-            tracing::error!(call = %call.id(), problem, "a call cannot be taken up again");
-        }
-    }
-    *shared.shards.lock().unwrap_or_else(PoisonError::into_inner) = peers.clone();
-    let wake = peers.clone();
-    shared.log.on_durable(Arc::new(move |_| wake.iter().for_each(|p| p.wake_if_waiting())));
-    let plans = peers;
-    shared.owner.on_plan(Box::new(move |plan| plans.iter().for_each(|p| p.command(Command::Plan(plan.clone())))));
-    let threads = shards.into_iter().map(Shard::spawn).collect::<Result<Vec<_>, _>>()?;
-    Ok((threads, addr))
 }
 
 /// `tollgate run`: a node in the foreground until SIGTERM or Ctrl-C.
-pub fn run(config: Config) -> anyhow::Result<()> {
+pub fn run(config: Config, stages: Vec<Stage>) -> anyhow::Result<()> {
     let env_key = std::env::var("TOLLGATE_ADMIN_KEY").ok();
     let given = env_key.is_some();
-    let node = Node::start(config, Extra { documents: Vec::new(), admin_key: env_key })?;
-    eprintln!("SIP    udp:{}", node.sip_addr());
-    eprintln!("API    http://{}/", node.api_addr());
+    let node = Node::start(config, Extra { documents: Vec::new(), admin_key: env_key, stages })?;
+    if let Some(addr) = node.sip_addr() {
+        eprintln!("SIP    udp:{addr}");
+    }
+    if let Some(addr) = node.api_addr() {
+        eprintln!("API    http://{addr}/");
+    }
     if let (false, Some(key)) = (given, node.admin_key()) {
         eprintln!("admin key (shown only now): {key}");
     }

@@ -26,6 +26,7 @@ mod control;
 mod cursor;
 mod export;
 mod health;
+mod health_only;
 mod openapi;
 mod portal;
 mod render;
@@ -34,6 +35,7 @@ mod stats;
 mod stream;
 
 pub use auth::{BadKey, Key, KeyConfig, Keys, Scope};
+pub use health_only::serve_health;
 pub use metrics::Metrics;
 pub use server::{router, serve};
 pub use state::{ApiState, Clock, Limits, Parts, Ready, RenderMetrics};

@@ -93,6 +93,11 @@ impl EmbeddedLog {
         self.shared.metrics.stats()
     }
 
+    /// Refuses new calls, or takes them again, for a reason outside this log: what reads it is too far behind.
+    pub fn refuse_new_calls(&self, refuse: bool) {
+        self.shared.refuse_new_calls(refuse);
+    }
+
     /// Registers the log's metrics under `log_…`.
     pub fn register(&self, registry: &mut prometheus_client::registry::Registry) {
         self.shared.metrics.register(registry);

@@ -26,7 +26,8 @@ pub struct TopicInfo {
     pub next_offset: u64,
 }
 
-/// Every stream, empty ones too, in the order of topics and partitions. Nothing is ever deleted: all begin at 0.
+/// Every stream, empty ones too, in the order of topics and partitions. Nothing is ever deleted from a node's own log: all
+/// begin at 0. On a shared log offsets have gaps, and `events` is what they span.
 pub fn ls(log: &dyn EventLog) -> Vec<TopicInfo> {
     let streams = Topic::ALL.into_iter().flat_map(|t| partitions(log, t));
     streams
@@ -72,7 +73,7 @@ impl Iterator for Tail<'_> {
             if self.failed || self.stop.is_some_and(|stop| stop.load(Ordering::Acquire)) {
                 return None;
             }
-            let seen = self.log.durable();
+            let seen = self.log.news();
             match self.refill() {
                 Ok(true) => {}
                 Ok(false) if self.stop.is_none() => return None,

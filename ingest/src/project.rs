@@ -1,5 +1,9 @@
-//! Carries CDRs from the log to the store. How far it got is the store's own knowledge ([`CdrStore::positions`]), so that rows in its
-//! files and its position can never disagree; rows written again change nothing.
+//! Carries CDRs from the log to the store; rows written again change nothing.
+//!
+//! A store that is files of this process knows itself how far it is ([`CdrStore::positions`]), so that rows in its files and
+//! its position can never disagree. For a server the log keeps the position, and before each batch is inserted the log is told
+//! where the batch ends: after a crash the same batch goes again, so that a server that remembers batches drops it whole
+//! at once. Nothing rests on that: a row's identity decides.
 
 use std::{
     sync::Arc,
@@ -10,20 +14,27 @@ use prost::Message;
 use tollgate_schemas::{
     cdr::Cdr,
     event::{Body, Event},
-    log::{Append, Claim, EventLog, LogError, Record, Topic, Urgency},
+    log::{Append, Claim, EventLog, LogError, Membership, Progress, Record, Snapshot, Topic, Urgency},
     store::{CdrStore, StoreError},
     v1::Quarantined,
 };
 
 use crate::{
-    runner::partitions,
+    runner::{partitions, share::{Share, Work}},
     worker::{self, Control, NAP, WorkerHandle},
 };
 
-/// The thread's name, and the stage's in what it quarantines.
+/// The thread's name, the consumer's, and the stage's in what it quarantines.
 pub const PROJECTOR: &str = "projector";
 
 const BATCH: usize = 4096;
+/// Rows in one insert into a server: inserts are dear there.
+const BATCH_SERVER: usize = 50_000;
+/// An idle partition's position is noted after this long.
+const IDLE: Duration = Duration::from_secs(1);
+/// Version of the form a plan is kept in: the batch's end, u64 big endian.
+const PLAN: u32 = 1;
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct Projector;
 
@@ -32,40 +43,151 @@ impl Projector {
     pub fn spawn(
         log: Arc<dyn EventLog>,
         store: Arc<dyn CdrStore>,
-        clock: impl Fn() -> i64 + Send + 'static,
+        clock: impl Fn() -> i64 + Send + Sync + 'static,
         poll_ms: u64,
     ) -> std::io::Result<WorkerHandle> {
         let streams = partitions(&*log, Topic::Cdrs);
+        let count = log.partitions();
         let body_log = log.clone();
+        let clock: Clock = Arc::new(clock);
         worker::spawn(log, PROJECTOR, streams, move |control| {
-            let mut next = store.positions().unwrap_or_default();
-            next.resize(body_log.partitions().into(), 0);
-            for (i, offset) in next.iter().enumerate() {
-                control.reached(i, *offset);
+            let log = body_log;
+            if let Some(next) = store.positions() {
+                return own(&*log, &*store, &*clock, poll_ms, next, control);
             }
-            control.ready();
-            while !control.stopping() {
-                let began = Instant::now();
-                let seen = body_log.news();
-                let mut moved = false;
-                for (partition, next) in (0..).zip(next.iter_mut()) {
-                    match project(&*body_log, &*store, &clock, partition, *next, control)? {
-                        Some(to) if to > *next => (*next, moved) = (to, true),
-                        Some(_) => {}
-                        None => return Ok(()),
-                    }
-                    control.reached(partition.into(), *next);
-                }
-                if !moved {
-                    body_log.wait_beyond(seen, NAP);
-                }
-                let rest = Duration::from_millis(poll_ms).saturating_sub(began.elapsed());
-                if !rest.is_zero() && !control.stopping() {
-                    std::thread::sleep(rest);
-                }
+            let work: Work = Arc::new({
+                let log = log.clone();
+                move |partition, control| served(&*log, &*store, &*clock, poll_ms, partition, control)
+            });
+            let share = Share::new(PROJECTOR, work.clone(), control.clone());
+            match log.join(PROJECTOR, Topic::Cdrs, share.clone()).map_err(|e| e.to_string())? {
+                Membership::Shared(membership) => share.watch(count, membership),
+                // All are this process's.
+                Membership::Alone => share.watch_all(count),
             }
-            Ok(())
         })
+    }
+}
+
+type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Into a store that knows its positions: one thread for all partitions.
+fn own(log: &dyn EventLog, store: &dyn CdrStore, clock: &dyn Fn() -> i64, poll_ms: u64, mut next: Vec<u64>, control: &Control) -> Result<(), String> {
+    next.resize(log.partitions().into(), 0);
+    for (i, offset) in next.iter().enumerate() {
+        control.reached(i, *offset);
+    }
+    control.ready();
+    while !control.stopping() {
+        let began = Instant::now();
+        let seen = log.news();
+        let mut moved = false;
+        for (partition, next) in (0..).zip(next.iter_mut()) {
+            match project(log, store, clock, partition, *next, control)? {
+                Some(to) if to > *next => (*next, moved) = (to, true),
+                Some(_) => {}
+                None => return Ok(()),
+            }
+            control.reached(partition.into(), *next);
+        }
+        if !moved {
+            log.wait_beyond(seen, NAP);
+        }
+        rest(began, poll_ms, control);
+    }
+    Ok(())
+}
+
+fn rest(began: Instant, poll_ms: u64, control: &Control) {
+    let rest = Duration::from_millis(poll_ms).saturating_sub(began.elapsed());
+    if !rest.is_zero() && !control.stopping() {
+        std::thread::sleep(rest);
+    }
+}
+
+/// One partition into a server, until told to stop.
+fn served(
+    log: &dyn EventLog,
+    store: &dyn CdrStore,
+    clock: &dyn Fn() -> i64,
+    poll_ms: u64,
+    partition: u16,
+    control: &Control,
+) -> Result<(), LogError> {
+    if control.until_read(|| log.take_over(PROJECTOR, Topic::Cdrs, partition))?.is_none() {
+        return Ok(());
+    }
+    let Some(noted) = control.until_read(|| log.progress(PROJECTOR, Topic::Cdrs, partition))? else { return Ok(()) };
+    let Some(plan) = control.until_read(|| log.snapshot(PROJECTOR, partition))? else { return Ok(()) };
+    let (mut next, mut noted) = (noted.unwrap_or(0), noted.unwrap_or(0));
+    let mut planned = plan.filter(|s| s.version == PLAN && s.next == next).and_then(|s| Some(u64::from_be_bytes(s.state.try_into().ok()?)));
+    let mut moved_at = Instant::now();
+    control.reached(partition.into(), next);
+    while !control.stopping() {
+        let began = Instant::now();
+        let seen = log.news();
+        if log.end(Topic::Cdrs, partition) == next {
+            if noted != next && moved_at.elapsed() >= IDLE {
+                note(log, partition, next, None, control)?;
+                noted = next;
+            }
+            log.wait_beyond(seen, NAP);
+            continue;
+        }
+        let Some(batch) = control.until_read(|| gather(log, partition, next, planned))? else { return Ok(()) };
+        let Some(to) = batch.last().map(|r| r.offset + 1) else {
+            planned = None;
+            continue;
+        };
+        if planned.is_none() {
+            note(log, partition, next, Some(to), control)?;
+            noted = next;
+        }
+        match carry(log, store, clock, partition, &batch, to, control).map_err(LogError::Refused)? {
+            Some(to) => next = to,
+            None => return Ok(()),
+        }
+        planned = None;
+        moved_at = Instant::now();
+        control.reached(partition.into(), next);
+        rest(began, poll_ms, control);
+    }
+    if noted != next {
+        note(log, partition, next, None, control)?;
+    }
+    Ok(())
+}
+
+/// What comes next, up to a batch, or to where a batch that was begun ends.
+fn gather(log: &dyn EventLog, partition: u16, from: u64, planned: Option<u64>) -> Result<Vec<Record>, LogError> {
+    let mut batch: Vec<Record> = Vec::new();
+    while batch.len() < BATCH_SERVER {
+        let next = batch.last().map_or(from, |r| r.offset + 1);
+        if planned.is_some_and(|to| next >= to) {
+            break;
+        }
+        let more = log.read(Topic::Cdrs, partition, next, BATCH)?;
+        if more.is_empty() {
+            break;
+        }
+        batch.extend(more.into_iter().take_while(|r| planned.is_none_or(|to| r.offset < to)));
+    }
+    Ok(batch)
+}
+
+/// Tells the log how far it is and where the batch under way ends, and waits until it knows.
+fn note(log: &dyn EventLog, partition: u16, next: u64, to: Option<u64>, control: &Control) -> Result<(), LogError> {
+    let progress = vec![Progress { consumer: PROJECTOR.to_owned(), topic: Topic::Cdrs, partition, next }];
+    let plan = |to: u64| Snapshot { consumer: PROJECTOR.to_owned(), partition, version: PLAN, next, state: to.to_be_bytes().to_vec() };
+    let plan: Vec<Snapshot> = to.map(plan).into_iter().collect();
+    let Some(ticket) = control.until_read(|| log.commit(Vec::new(), progress.clone(), plan.clone()))? else { return Ok(()) };
+    loop {
+        match log.wait(ticket, PATIENCE) {
+            Ok(()) => return Ok(()),
+            Err(e) if e.retryable() && !control.stopping() => {}
+            Err(e) if e.retryable() => return Ok(()),
+            Err(e) => return Err(e),
+        }
     }
 }
 
@@ -76,10 +198,23 @@ fn project(log: &dyn EventLog, store: &dyn CdrStore, clock: &dyn Fn() -> i64, pa
     }
     let read = control.until_read(|| log.read(Topic::Cdrs, partition, from, BATCH)).map_err(|e| e.to_string())?;
     let Some(records) = read else { return Ok(None) };
-    let Some(last) = records.last() else { return Ok(Some(from)) };
+    let Some(next) = records.last().map(|r| r.offset + 1) else { return Ok(Some(from)) };
+    carry(log, store, clock, partition, &records, next, control)
+}
+
+/// Writes the rows of some records; gives `next`, None when told to stop.
+fn carry(
+    log: &dyn EventLog,
+    store: &dyn CdrStore,
+    clock: &dyn Fn() -> i64,
+    partition: u16,
+    records: &[Record],
+    next: u64,
+    control: &Control,
+) -> Result<Option<u64>, String> {
     let now_us = clock();
     let mut rows = Vec::with_capacity(records.len());
-    for record in &records {
+    for record in records {
         match row(&record.event, now_us) {
             Ok(Some(cdr)) => rows.push(cdr),
             Ok(None) => {}
@@ -90,11 +225,15 @@ fn project(log: &dyn EventLog, store: &dyn CdrStore, clock: &dyn Fn() -> i64, pa
             }
         }
     }
-    let next = last.offset + 1;
+    let mut told = false;
     loop {
         match store.write(partition, rows.clone(), next) {
             Ok(()) => return Ok(Some(next)),
-            Err(StoreError::Unavailable(problem)) => tracing::warn!(problem, "CDRs wait for the store"),
+            Err(StoreError::Unavailable(problem)) if !told => {
+                told = true;
+                tracing::warn!(problem, partition, "CDRs wait for the store");
+            }
+            Err(StoreError::Unavailable(_)) => {}
             Err(e) => return Err(e.to_string()),
         }
         if !control.pause() {

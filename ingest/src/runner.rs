@@ -20,8 +20,8 @@
 //! puts out, at once, only what may be said twice (blocks), so that nobody waits for a take-over.
 
 mod instance;
-mod repeats;
-mod share;
+pub(crate) mod repeats;
+pub(crate) mod share;
 
 use std::{
     sync::Arc,
@@ -51,6 +51,8 @@ pub struct RunnerOptions {
     pub follow_control: bool,
     /// Own nothing and put out only these topics.
     pub observes: Option<&'static [Topic]>,
+    /// An observer that keeps snapshots, where no owner does.
+    pub keeps: bool,
 }
 
 impl Default for RunnerOptions {
@@ -63,6 +65,7 @@ impl Default for RunnerOptions {
             snapshot_every_s: 60,
             follow_control: false,
             observes: None,
+            keeps: false,
         }
     }
 }
@@ -104,10 +107,14 @@ impl Runner {
             if options.observes.is_some() {
                 return run(&*log, stage, &*make, &options, &all, control).map_err(|e| e.to_string());
             }
-            let share = share::Share::new(log.clone(), stage, make.clone(), options.clone(), control.clone());
+            let work: share::Work = Arc::new({
+                let (log, make, options) = (log.clone(), make.clone(), options.clone());
+                move |partition, control| run(&*log, stage, &*make, &options, &[partition], control)
+            });
+            let share = share::Share::new(stage, work, control.clone());
             match log.join(stage, options.input, share.clone()).map_err(|e| e.to_string())? {
                 Membership::Alone => run(&*log, stage, &*make, &options, &all, control).map_err(|e| e.to_string()),
-                Membership::Shared(membership) => share.watch(membership),
+                Membership::Shared(membership) => share.watch(all.len() as u16, membership),
             }
         })
     }
@@ -197,6 +204,9 @@ impl Ledger {
     fn settle(&mut self, log: &dyn EventLog, stage: &str, instances: &mut [Instance], o: &RunnerOptions, control: &Control) -> Result<bool, LogError> {
         if let Some(topics) = o.observes {
             self.say(log, stage, topics, control)?;
+            if o.keeps && self.events > 0 && self.saved.elapsed() >= Duration::from_secs(o.snapshot_every_s) {
+                self.keep(log, stage, instances)?;
+            }
             return Ok(true);
         }
         let due = self.events >= o.snapshot_every_events || self.saved.elapsed() >= Duration::from_secs(o.snapshot_every_s);
@@ -208,6 +218,19 @@ impl Ledger {
             return self.commit(log, stage, instances, o, control, false);
         }
         Ok(true)
+    }
+
+    /// Snapshots of what an observer sees; one that is not taken is made up by the next.
+    fn keep(&mut self, log: &dyn EventLog, stage: &str, instances: &mut [Instance]) -> Result<(), LogError> {
+        let shots = instances.iter().filter(|i| i.next != i.saved).map(|i| i.snapshot(stage)).collect();
+        match log.commit(Vec::new(), Vec::new(), shots) {
+            Ok(_) => instances.iter_mut().for_each(|i| i.saved = i.next),
+            Err(error) if error.retryable() => {}
+            Err(error) => return Err(error),
+        }
+        self.events = 0;
+        self.saved = Instant::now();
+        Ok(())
     }
 
     /// What may be said twice goes out now, the rest is its owner's to say.

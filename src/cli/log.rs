@@ -1,5 +1,7 @@
-//! `tollgate log`: the embedded event log of a stopped node, opened in place. A running node holds its lock.
+//! `tollgate log`: the event log of a stopped node, opened in place (a running node holds its lock), or the one that the
+//! configuration shares on Kafka, while it runs.
 
+mod copy;
 mod replay;
 
 use std::{
@@ -11,8 +13,9 @@ use anyhow::{Context as _, bail};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use tollgate_ingest::{EmbeddedLog, Options, inspect};
+use tollgate_kafka::KafkaLog;
 use tollgate_schemas::{
-    log::{LogError, Topic},
+    log::{EventLog, LogError, Topic},
     time::format_rfc3339,
 };
 
@@ -58,16 +61,17 @@ pub enum Command {
         json: bool,
     },
     Replay(replay::Args),
+    Copy(copy::Args),
 }
 
-/// Which data folder.
+/// Which log.
 #[derive(Debug, Clone, clap::Args)]
 #[group(required = true, multiple = false)]
 pub struct Place {
-    /// The node's data folder
+    /// A stopped node's data folder
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// The configuration that names it
+    /// The configuration that names it: its data folder, or its Kafka
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -76,13 +80,34 @@ fn parse_topic(text: &str) -> Result<Topic, String> {
     Topic::from_name(text).ok_or_else(|| format!("there are {}", Topic::ALL.map(Topic::name).join(", ")))
 }
 
-/// Opens a folder's log, whatever its count of partitions.
-pub fn open(place: &Place) -> anyhow::Result<EmbeddedLog> {
-    let data = match (&place.data, &place.config) {
-        (Some(data), _) => data.clone(),
-        (None, Some(file)) => Config::load(file).map_err(Problems)?.data_dir,
+/// Opens the log a place names.
+pub fn open(place: &Place) -> anyhow::Result<Box<dyn EventLog>> {
+    match (&place.data, &place.config) {
+        (Some(data), _) => Ok(Box::new(open_folder(data)?)),
+        (None, Some(file)) => {
+            let config = Config::load(file).map_err(Problems)?;
+            match &config.log.kafka {
+                Some(_) => Ok(Box::new(open_kafka(&config)?)),
+                None => Ok(Box::new(open_folder(&config.data_dir)?)),
+            }
+        }
         (None, None) => bail!("name a data folder with --data DIR, or a configuration with -c FILE"),
-    };
+    }
+}
+
+/// The shared log of a configuration; nothing is made there.
+pub fn open_kafka(config: &Config) -> anyhow::Result<KafkaLog> {
+    let Some(kafka) = &config.log.kafka else { bail!("the configuration's log is not on Kafka: set [log] kind = \"kafka\"") };
+    let options = crate::node::kafka_options(kafka, config.log.partitions, "tollgate-log");
+    let findings = tollgate_kafka::examine(&options).context("Kafka")?;
+    if let Some(bad) = findings.iter().find(|f| f.fatal || f.problem == "there is no such topic") {
+        bail!("Kafka: topic {}: {}; {}", bad.topic, bad.problem, bad.mend);
+    }
+    KafkaLog::attach(options).context("Kafka")
+}
+
+/// Opens a folder's log, whatever its count of partitions.
+pub fn open_folder(data: &std::path::Path) -> anyhow::Result<EmbeddedLog> {
     let folder = data.join("log");
     if !folder.is_dir() {
         bail!("{} holds no event log: name the data folder of a node with --data DIR", data.display());
@@ -107,16 +132,17 @@ fn made_with(refusal: &LogError) -> Option<u16> {
 
 pub fn run(command: Command) -> anyhow::Result<Done> {
     match command {
-        Command::Ls { place, json } => ls(&open(&place)?, json),
+        Command::Ls { place, json } => ls(&*open(&place)?, json),
         Command::Tail { topic, partition, from, limit, json, place } => {
-            tail(&open(&place)?, topic, partition, from, limit.unwrap_or(usize::MAX), json)
+            tail(&*open(&place)?, topic, partition, from, limit.unwrap_or(usize::MAX), json)
         }
-        Command::Verify { place, json } => verify(&open(&place)?, json),
+        Command::Verify { place, json } => verify(&*open(&place)?, json),
         Command::Replay(args) => replay::run(&args),
+        Command::Copy(args) => copy::run(&args),
     }
 }
 
-fn ls(log: &EmbeddedLog, as_json: bool) -> anyhow::Result<Done> {
+fn ls(log: &dyn EventLog, as_json: bool) -> anyhow::Result<Done> {
     let streams = inspect::ls(log);
     if as_json {
         let stream = |s: &inspect::TopicInfo| {
@@ -136,7 +162,7 @@ fn ls(log: &EmbeddedLog, as_json: bool) -> anyhow::Result<Done> {
     Ok(Done::Yes)
 }
 
-fn tail(log: &EmbeddedLog, topic: Topic, partition: Option<u16>, from: u64, limit: usize, as_json: bool) -> anyhow::Result<Done> {
+fn tail(log: &dyn EventLog, topic: Topic, partition: Option<u16>, from: u64, limit: usize, as_json: bool) -> anyhow::Result<Done> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     for item in inspect::tail(log, topic, partition, from, None).take(limit) {
         let (partition, record) = item?;
@@ -167,7 +193,7 @@ fn spinner(what: &str) -> ProgressBar {
     ProgressBar::new_spinner().with_message(what.to_owned())
 }
 
-fn verify(log: &EmbeddedLog, as_json: bool) -> anyhow::Result<Done> {
+fn verify(log: &dyn EventLog, as_json: bool) -> anyhow::Result<Done> {
     let bar = spinner("events");
     let report = inspect::verify(log, |events| {
         bar.set_message(format!("{events} events"));
@@ -178,7 +204,9 @@ fn verify(log: &EmbeddedLog, as_json: bool) -> anyhow::Result<Done> {
     if as_json {
         let problem = |p: &inspect::Problem| json!({ "topic": p.topic.name(), "partition": p.partition, "offset": p.offset, "problem": p.what });
         let problems: Vec<Value> = report.problems.iter().map(problem).collect();
-        out::json(&json!({ "sound": report.sound(), "events": report.events, "cdrs": report.cdrs, "postings": report.postings, "problems": problems }))?;
+        out::json(&json!({
+            "sound": report.sound(), "events": report.events, "cdrs": report.cdrs, "postings": report.postings, "repeats": report.repeats, "problems": problems,
+        }))?;
     } else {
         for p in &report.problems {
             eprintln!("{} partition {} offset {}: {}", p.topic.name(), p.partition, p.offset, p.what);
@@ -187,7 +215,11 @@ fn verify(log: &EmbeddedLog, as_json: bool) -> anyhow::Result<Done> {
             0 => "all sound".to_owned(),
             n => format!("{n} problems"),
         };
-        out::line(&format!("{} events, {} CDRs, {} ledger postings: {found}", report.events, report.cdrs, report.postings))?;
+        let repeats = match report.repeats {
+            0 => String::new(),
+            n => format!(", {n} sent twice and read once"),
+        };
+        out::line(&format!("{} events, {} CDRs, {} ledger postings{repeats}: {found}", report.events, report.cdrs, report.postings))?;
     }
     Ok(Done::when(report.sound()))
 }

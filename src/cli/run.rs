@@ -33,6 +33,6 @@ pub fn run(args: Args) -> anyhow::Result<Done> {
     if let Some(data) = args.data {
         config.data_dir = data;
     }
-    node::run(config)?;
+    node::run(config, args.stages)?;
     Ok(Done::Yes)
 }

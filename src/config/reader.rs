@@ -150,14 +150,27 @@ impl<'s> Section<'s> {
         })
     }
 
-    /// One of `known`, else a mistake and the first of them. `later` are words that mean something to come.
-    pub fn kind(&self, key: &'static str, known: &'static str, later: &str) {
-        let Some(text) = self.text(key, &format!("\"{known}\"")) else { return };
-        if text.value == later {
-            let message = format!("{} = \"{later}\" is not in this version, it comes later: use \"{known}\"", self.path(key));
-            self.wrong(text.at, message);
-        } else if text.value != known {
-            self.wrong(text.at, format!("{} is \"{}\": want \"{known}\"", self.path(key), text.value));
+    /// One of `known`, the first when it is not there; anything else is a mistake.
+    pub fn one_of(&self, key: &'static str, known: &[&'static str]) -> &'static str {
+        let first = known.first().copied().unwrap_or_default();
+        let quoted = || known.iter().map(|k| format!("\"{k}\"")).collect::<Vec<_>>().join(", ");
+        let Some(text) = self.text(key, &format!("one of {}", quoted())) else { return first };
+        known.iter().copied().find(|k| *k == text.value).unwrap_or_else(|| {
+            let meant = nearest(text.value, known.iter().copied()).map_or(String::new(), |m| format!("did you mean '{m}'? "));
+            self.wrong(text.at, format!("{} is \"{}\": {meant}want one of {}", self.path(key), text.value, quoted()));
+            first
+        })
+    }
+
+    /// True or false.
+    pub fn flag(&self, key: &'static str, default: bool) -> bool {
+        let Some(value) = self.value(key) else { return default };
+        match value.get_ref() {
+            DeValue::Boolean(flag) => *flag,
+            _ => {
+                self.wrong_type(key, value, "true or false");
+                default
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use tollgate_api::{KeyConfig, Keys, Scope};
 use tollgate_proxy::sip::settings::Settings;
 
 use super::{
-    ApiConfig, Config, ConfigProblem, FraudConfig, LogConfig, RatingConfig, SipConfig, StoreConfig, fields,
+    ApiConfig, ClickhouseConfig, Config, ConfigProblem, FraudConfig, KafkaConfig, LogConfig, RatingConfig, Secret, SipConfig, StoreConfig, fields,
     reader::{Reader, Section},
     secrets,
 };
@@ -50,8 +50,8 @@ fn read(path: &Path, top: Section<'_>) -> Config {
         data_dir: data_dir.unwrap_or(defaults.data_dir),
         provision,
         drain_s: top.whole("drain_s", 0..=86_400, "seconds", defaults.drain_s),
-        log: log(top.section("log"), &defaults.log),
-        store: store(top.section("store"), &defaults.store),
+        log: log(top.section("log"), &defaults.log, folder),
+        store: store(top.section("store"), &defaults.store, folder),
         sip: sip(top.section("sip")),
         rating: rating(top.section("rating"), &defaults.rating),
         fraud: fraud(top.section("fraud"), &defaults.fraud),
@@ -61,9 +61,10 @@ fn read(path: &Path, top: Section<'_>) -> Config {
     config
 }
 
-fn log(section: Section<'_>, defaults: &LogConfig) -> LogConfig {
-    section.kind("kind", "embedded", "kafka");
+fn log(section: Section<'_>, defaults: &LogConfig, folder: &Path) -> LogConfig {
+    let kafka = (section.one_of("kind", &["embedded", "kafka"]) == "kafka").then(|| kafka(&section, folder));
     let log = LogConfig {
+        kafka,
         partitions: section.whole("partitions", 1..=1024, "", defaults.partitions.into()) as u16,
         window_ms: section.whole("window_ms", 0..=1000, "ms", defaults.window_ms),
         ride_ms: section.whole("ride_ms", 0..=60_000, "ms", defaults.ride_ms),
@@ -77,9 +78,95 @@ fn log(section: Section<'_>, defaults: &LogConfig) -> LogConfig {
     log
 }
 
-fn store(section: Section<'_>, defaults: &StoreConfig) -> StoreConfig {
-    section.kind("kind", "embedded", "clickhouse");
+/// A file whose first line is a password.
+fn password(section: &Section<'_>, key: &'static str, folder: &Path) -> Secret {
+    let Some(text) = section.text(key, "a file's name in quotes") else { return Secret::default() };
+    let file = folder.join(text.value);
+    match std::fs::read_to_string(&file) {
+        Ok(content) => Secret(content.lines().next().unwrap_or_default().trim().to_owned()),
+        Err(e) => {
+            section.wrong(text.at, format!("{key} names '{}', which cannot be read ({e}): put the password there, readable to this user only", file.display()));
+            Secret::default()
+        }
+    }
+}
+
+/// A file that must be there.
+fn file(section: &Section<'_>, key: &'static str, folder: &Path) -> Option<std::path::PathBuf> {
+    let text = section.text(key, "a file's name in quotes")?;
+    let file = folder.join(text.value);
+    if !file.is_file() {
+        section.wrong(text.at, format!("{key} names '{}', and there is no such file ({})", text.value, file.display()));
+    }
+    Some(file)
+}
+
+fn kafka(section: &Section<'_>, folder: &Path) -> KafkaConfig {
+    let defaults = KafkaConfig::default();
+    let text = |key, want, default: &str| section.text(key, want).map_or(default.to_owned(), |t| t.value.to_owned());
+    let kafka = KafkaConfig {
+        brokers: text("brokers", "host:port, separated by commas, in quotes", &defaults.brokers),
+        topic_prefix: text("topic_prefix", "a prefix in quotes, as \"tollgate.\"", &defaults.topic_prefix),
+        replication: section.whole("replication", 1..=7, "replicas", defaults.replication.into()) as u16,
+        calls_retention_h: section.whole("calls_retention_h", 0..=1 << 20, "hours", defaults.calls_retention_h),
+        spool_mb: section.whole("spool_mb", 16..=1 << 24, "MiB", defaults.spool_mb),
+        session_ms: section.whole("session_ms", 1_000..=300_000, "ms", defaults.session_ms),
+        transaction_ms: section.whole("transaction_ms", 1_000..=300_000, "ms", defaults.transaction_ms),
+        security: section.one_of("security", &["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]).to_owned(),
+        ca: file(section, "ca", folder),
+        cert: file(section, "cert", folder),
+        key: file(section, "key", folder),
+        sasl_mechanism: section.one_of("sasl_mechanism", &["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"]).to_owned(),
+        sasl_user: text("sasl_user", "a name in quotes", ""),
+        sasl_password: password(section, "sasl_password_file", folder),
+    };
+    for one in kafka.brokers.split(',') {
+        let fine = one.trim().rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        if !fine {
+            let at = section.place("brokers").map_or(section.at(), |p| p.start);
+            section.wrong(at, format!("log.brokers has \"{}\": want host:port, as \"kafka-1:9092,kafka-2:9092\"", one.trim()));
+        }
+    }
+    if kafka.cert.is_some() != kafka.key.is_some() {
+        section.wrong(section.at(), "log.cert and log.key belong together: give both or neither");
+    }
+    if kafka.security.starts_with("sasl") && (kafka.sasl_user.is_empty() || kafka.sasl_password.0.is_empty()) {
+        section.wrong(section.at(), format!("log.security is \"{}\": give sasl_user and sasl_password_file", kafka.security));
+    }
+    kafka
+}
+
+fn clickhouse(section: &Section<'_>, folder: &Path) -> ClickhouseConfig {
+    let defaults = ClickhouseConfig::default();
+    let text = |key, want, default: &str| section.text(key, want).map_or(default.to_owned(), |t| t.value.to_owned());
+    let mut retention = Vec::new();
+    for one in section.texts("retention", "country code = days, as \"44=400\" or \"*=550\"") {
+        match one.value.split_once('=').map(|(code, days)| (code.trim().to_owned(), days.trim().parse::<u32>())) {
+            Some((code, Ok(days))) if days > 0 && (code == "*" || (!code.is_empty() && code.bytes().all(|b| b.is_ascii_digit()))) => retention.push((code, days)),
+            _ => section.wrong(one.at, format!("store.retention has \"{}\": want country code = days, as \"44=400\", or \"*=550\" for all others", one.value)),
+        }
+    }
+    let clickhouse = ClickhouseConfig {
+        url: text("url", "an address in quotes, as \"http://127.0.0.1:8123\"", &defaults.url),
+        database: text("database", "a name in quotes", &defaults.database),
+        user: text("user", "a name in quotes", &defaults.user),
+        password: password(section, "password_file", folder),
+        compression: section.one_of("compression", &["lz4", "none"]).to_owned(),
+        row_policies: section.flag("row_policies", defaults.row_policies),
+        retention,
+        poll_ms: section.whole("poll_ms", 1..=60_000, "ms", defaults.poll_ms),
+    };
+    if !clickhouse.url.starts_with("http://") && !clickhouse.url.starts_with("https://") {
+        let at = section.place("url").map_or(section.at(), |p| p.start);
+        section.wrong(at, format!("store.url is \"{}\": want http://HOST:8123 or https://HOST:8443", clickhouse.url));
+    }
+    clickhouse
+}
+
+fn store(section: Section<'_>, defaults: &StoreConfig, folder: &Path) -> StoreConfig {
+    let clickhouse = (section.one_of("kind", &["embedded", "clickhouse"]) == "clickhouse").then(|| clickhouse(&section, folder));
     let store = StoreConfig {
+        clickhouse,
         flush_s: section.whole("flush_s", 1..=86_400, "seconds", defaults.flush_s),
         flush_rows: section.whole("flush_rows", 1..=1_000_000, "rows", defaults.flush_rows as u64) as usize,
     };

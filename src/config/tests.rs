@@ -87,8 +87,8 @@ scopes = ["read", "blocks"]
     let config = Config::load(&folder.put("tollgate.toml", &text)).expect("right");
     assert_eq!(config.data_dir, folder.0.join("d"));
     assert_eq!(config.provision, [folder.0.join("p.yaml")]);
-    assert_eq!(config.log, LogConfig { partitions: 4, window_ms: 5, ride_ms: 50, reserve_mb: 0 });
-    assert_eq!(config.store, StoreConfig { flush_s: 2, flush_rows: 1000 });
+    assert_eq!(config.log, LogConfig { kafka: None, partitions: 4, window_ms: 5, ride_ms: 50, reserve_mb: 0 });
+    assert_eq!(config.store, StoreConfig { clickhouse: None, flush_s: 2, flush_rows: 1000 });
     assert_eq!((config.sip.shards, config.sip.listen.port(), config.drain_s), (2, 0, 0));
     assert_eq!(config.sip.timers, Settings { t1_ms: 20, hunt_ms: 256, ..Settings::default() });
     assert_eq!((config.rating.poll_ms, config.fraud.poll_ms, config.fraud.tick_ms), (10, 5, 100));
@@ -101,10 +101,10 @@ fn every_mistake_is_said_at_once_with_its_place_and_mend() {
 drain_s = "ten"
 provision = ["gone.yaml"]
 [log]
-kind = "kafka"
+kind = "kafke"
 partitions = 0
 [store]
-kind = "clickhouse"
+kind = "clickhose"
 flush_s = 1.5
 [sip]
 listen = "localhost:5060"
@@ -124,9 +124,9 @@ scopes = ["reed"]
         ("tollgate.toml:1:1: ", "did you mean 'data_dir'?"),
         ("tollgate.toml:2:11: ", "want a whole number 0 to 86400 seconds"),
         ("tollgate.toml:3:14: ", "there is no such file"),
-        ("tollgate.toml:5:8: ", "it comes later: use \"embedded\""),
+        ("tollgate.toml:5:8: ", "did you mean 'kafka'?"),
         ("tollgate.toml:6:14: ", "want a whole number 1 to 1024"),
-        ("tollgate.toml:8:8: ", "it comes later: use \"embedded\""),
+        ("tollgate.toml:8:8: ", "did you mean 'clickhouse'?"),
         ("tollgate.toml:9:11: ", "a number with a fraction"),
         ("tollgate.toml:11:10: ", "want IP:PORT"),
         ("tollgate.toml:13:1: ", "did you mean 't1_ms'?"),
@@ -190,4 +190,50 @@ fn words_are_near_when_few_letters_are_wrong() {
     assert_eq!(nearest("lsiten", ["listen", "shards"]), Some("listen"));
     assert_eq!(nearest("Listen", ["listen"]), Some("listen"));
     assert_eq!(nearest("zzz", ["listen", "shards"]), None);
+}
+
+#[test]
+fn kafka_and_clickhouse_are_read_whole_and_their_mistakes_are_told() {
+    let folder = Folder::new("kafka");
+    folder.put("sasl", "hush\n");
+    folder.put("ca.pem", "x");
+    let text = r#"
+[log]
+kind = "kafka"
+brokers = "k1:9092, k2:9092"
+topic_prefix = "a."
+replication = 3
+security = "sasl_ssl"
+ca = "ca.pem"
+sasl_mechanism = "PLAIN"
+sasl_user = "tollgate"
+sasl_password_file = "sasl"
+spool_mb = 64
+[store]
+kind = "clickhouse"
+url = "https://ch:8443"
+retention = ["44=400", "*=550"]
+"#;
+    let config = Config::load(&folder.put("tollgate.toml", text)).expect("right");
+    let kafka = config.log.kafka.as_ref().expect("kafka");
+    assert_eq!((kafka.replication, kafka.spool_mb, kafka.sasl_password.0.as_str()), (3, 64, "hush"));
+    assert!(!format!("{config:?}").contains("hush"), "a password is not shown");
+    assert_eq!(config.store.clickhouse.as_ref().expect("clickhouse").retention, [("44".to_owned(), 400), ("*".to_owned(), 550)]);
+    assert!(config.check_stages(&[Stage::Proxy]).is_ok());
+    let bad = "[log]\nkind = \"kafka\"\nbrokers = \"nowhere\"\nsecurity = \"sasl_ssl\"\ncert = \"no.pem\"\n[store]\nkind = \"clickhouse\"\nurl = \"ch:8123\"\nretention = [\"uk=1\"]\n";
+    let found = mistakes("bad-kafka", bad).join("\n");
+    for mend in ["want host:port", "no such file", "belong together", "give sasl_user and sasl_password_file", "want http://HOST", "want country code = days"] {
+        assert!(found.contains(mend), "{mend} in\n{found}");
+    }
+}
+
+#[test]
+fn design_2_what_lives_in_one_process_is_used_in_one() {
+    let mut config = Config::default_in("d".as_ref());
+    let said = |c: &Config, stages: &[Stage]| c.check_stages(stages).err().map(|p| p.message).unwrap_or_default();
+    assert!(said(&config, &[Stage::Proxy]).contains("the embedded log belongs to one process"));
+    config.log.kafka = Some(KafkaConfig::default());
+    assert!(said(&config, &[Stage::Api]).contains("the embedded CDR store belongs to one process"));
+    assert_eq!(said(&config, &[Stage::Api, Stage::Ingest]), "");
+    assert_eq!(said(&config, &[Stage::Rating]), "");
 }

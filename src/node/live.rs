@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tollgate_proxy::live::{LiveCalls, OpenCall, Usage};
 use tollgate_schemas::{
+    id::Id,
     stage::{BadSnapshot, Outputs, Poison, Stage},
     v1::Event,
 };
@@ -14,8 +15,18 @@ pub struct Live {
 }
 
 impl Live {
-    pub fn new(partitions: u16) -> Arc<Live> {
+    /// The calls of every node.
+    pub fn of_all(partitions: u16) -> Arc<Live> {
         Arc::new(Live { partitions: (0..partitions).map(|_| Arc::new(Mutex::new(LiveCalls::new()))).collect() })
+    }
+
+    /// One node's own: open until they end, however long it was down.
+    pub fn of_node(partitions: u16, node: u64) -> Arc<Live> {
+        Arc::new(Live { partitions: (0..partitions).map(|_| Arc::new(Mutex::new(LiveCalls::of_node(node)))).collect() })
+    }
+
+    pub fn has(&self, call: Id) -> bool {
+        self.partitions.iter().any(|p| p.lock().unwrap_or_else(PoisonError::into_inner).open_call(call).is_some())
     }
 
     /// The stage of a partition, for the runner.

@@ -1,10 +1,13 @@
 //! The owner of provisioning: folds commands into accepted or refused, in one order; answers after the decision is
-//! durable (design §2, Control). Its state is the fold of topics `control` and `decks`.
+//! durable (design §2, Control). Its state is the fold of topics `control` and `decks` in this node's log.
+//!
+//! On a shared log every process that takes commands is an owner. A decision goes to the shared log with the position it was
+//! made at, comes back through the mirror, and stands if nothing was decided in between ([`Decisions`]); else it is made again.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -14,10 +17,10 @@ use tollgate_api::ports::{Command, Decision, Document, Fault, Problem};
 use tollgate_proxy::routing::SharedPlan;
 use tollgate_rating::deck::deck_version;
 use tollgate_schemas::{
-    control::{self, Kind},
+    control::{self, Decisions, Kind},
     event::{Body, Event, Origin},
-    id::Mint,
-    log::{Append, Claim, EventLog, Ticket, Topic, Urgency},
+    id::{Id, Mint},
+    log::{Append, Claim, EventLog, Record, Ticket, Topic, Urgency},
     time::Now,
     v1::{ControlApplied, ControlRefused, DeckChunk, DeckClosed},
 };
@@ -28,16 +31,26 @@ use crate::plan::{PlanProblem, Registry, compile_deck, read};
 const CHUNK: usize = 256 * 1024;
 /// How long a decision may take to be durable before whoever asked is told to ask again.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Tries of a decision that others overtake.
+const TRIES: usize = 5;
+/// Decisions whose fate is remembered for who made them.
+const REMEMBERED: usize = 1024;
 
 /// Told of every new plan.
 pub type OnPlan = Box<dyn Fn(SharedPlan) + Send + Sync>;
 
 pub struct Owner {
-    log: Arc<dyn EventLog>,
+    /// This node's log: what is in force here.
+    own: Arc<dyn EventLog>,
+    /// Where decisions go: the same, or the log that is shared.
+    decided: Arc<dyn EventLog>,
     mint: Arc<Mint>,
     boot_id: u64,
     clock: fn() -> Now,
     state: Mutex<State>,
+    moved: Condvar,
+    /// One command after the other.
+    deciding: Mutex<()>,
     on_plan: Mutex<Vec<OnPlan>>,
 }
 
@@ -45,8 +58,17 @@ struct State {
     registry: Registry,
     /// Control events folded: the next offset.
     position: u64,
+    decisions: Decisions,
+    /// The next offset of topic decks, and sheets that no decision has named yet.
+    decks_next: u64,
+    sheets: Sheets,
     plan: SharedPlan,
+    /// Decisions that stand, newest last.
+    stands: VecDeque<Id>,
 }
+
+/// Chunks by deck and version, then by place: chunks of one sheet may come more than once.
+type Sheets = HashMap<(String, String), BTreeMap<u32, Vec<u8>>>;
 
 fn spec_without_sheet(spec: &Value) -> Value {
     let mut spec = spec.clone();
@@ -57,43 +79,51 @@ fn spec_without_sheet(spec: &Value) -> Value {
     spec
 }
 
+fn collect(sheets: &mut Sheets, event: &Event) {
+    if let Some(Body::DeckChunk(chunk)) = &event.body {
+        sheets.entry((chunk.deck.clone(), chunk.deck_version.clone())).or_default().insert(chunk.index, chunk.data.clone());
+    }
+}
+
 impl Owner {
-    /// Folds what the log has of control and decks.
-    pub fn open(log: Arc<dyn EventLog>, mint: Arc<Mint>, boot_id: u64, clock: fn() -> Now) -> anyhow::Result<Owner> {
+    /// Folds what the node's log has of control and decks. `decided`: the shared log, where there is one.
+    pub fn open(
+        own: Arc<dyn EventLog>,
+        decided: Option<Arc<dyn EventLog>>,
+        mint: Arc<Mint>,
+        boot_id: u64,
+        clock: fn() -> Now,
+    ) -> anyhow::Result<Owner> {
         let mut registry = Registry::default();
-        let mut sheets: HashMap<(String, String), Vec<u8>> = HashMap::new();
-        each(&*log, Topic::Decks, |event| {
-            if let Some(Body::DeckChunk(chunk)) = &event.body {
-                let sheet = sheets.entry((chunk.deck.clone(), chunk.deck_version.clone())).or_default();
-                if chunk.index == 0 {
-                    sheet.clear();
-                }
-                sheet.extend_from_slice(&chunk.data);
-            }
+        let mut sheets = Sheets::new();
+        let decks_next = each(&*own, Topic::Decks, |record| {
+            collect(&mut sheets, &record.event);
             Ok(())
         })?;
-        let position = each(&*log, Topic::Control, |event| {
-            let Some(Body::ControlApplied(applied)) = &event.body else { return Ok(()) };
-            let Some(kind) = Kind::from_name(&applied.kind) else { return Ok(()) };
-            let at = (kind, applied.name.clone());
-            if applied.removed {
-                registry.documents.remove(&at);
-                return Ok(());
+        let mut decisions = Decisions::default();
+        let position = each(&*own, Topic::Control, |record| {
+            for event in decisions.take(record.offset, &record.event) {
+                let Some(Body::ControlApplied(applied)) = &event.body else { continue };
+                let Some(kind) = Kind::from_name(&applied.kind) else { continue };
+                let at = (kind, applied.name.clone());
+                if applied.removed {
+                    registry.documents.remove(&at);
+                    continue;
+                }
+                let spec: Value = serde_json::from_str(&applied.spec_json).context("control event")?;
+                registry.documents.insert(at, spec);
             }
-            let spec: Value = serde_json::from_str(&applied.spec_json).context("control event")?;
-            registry.documents.insert(at, spec);
             Ok(())
         })?;
         let decks: Vec<_> = registry.documents.iter().filter(|((kind, _), _)| *kind == Kind::Deck).map(|((_, n), s)| (n.clone(), s.clone())).collect();
         for (name, spec) in decks {
-            let deck: control::Deck = read(Kind::Deck, &name, &spec).map_err(|p| anyhow::anyhow!("{p}"))?;
-            let version = deck.version.clone().unwrap_or_default();
-            let sheet = sheets.get(&(name.clone(), version.clone())).with_context(|| format!("the log has no sheet of deck '{name}' version {version}"))?;
-            let compiled = compile_deck(&name, &deck, sheet).map_err(|p| anyhow::anyhow!("{}", join(&p)))?;
-            registry.decks.insert(name, compiled);
+            registry.put_deck(&name, &spec, &sheets)?;
         }
         let plan = Arc::new(registry.compile(position).map_err(|p| anyhow::anyhow!("provisioning in the log does not compile: {}", join(&p)))?);
-        Ok(Owner { log, mint, boot_id, clock, state: Mutex::new(State { registry, position, plan }), on_plan: Mutex::default() })
+        sheets.clear();
+        let state = State { registry, position, decisions, decks_next, sheets, plan, stands: VecDeque::new() };
+        let decided = decided.unwrap_or_else(|| own.clone());
+        Ok(Owner { own, decided, mint, boot_id, clock, state: Mutex::new(state), moved: Condvar::new(), deciding: Mutex::default(), on_plan: Mutex::default() })
     }
 
     pub fn plan(&self) -> SharedPlan {
@@ -123,6 +153,79 @@ impl Owner {
         state.registry.documents.iter().filter(|((k, _), _)| *k == kind).map(|((_, name), spec)| Document { kind, name: name.clone(), spec: spec.clone() }).collect()
     }
 
+    /// A control event that came into this node's log from the shared one.
+    pub fn apply(&self, record: &Record) {
+        let mut state = self.lock();
+        if record.offset < state.position {
+            return;
+        }
+        let standing = state.decisions.take(record.offset, &record.event);
+        state.position = record.offset + 1;
+        let mut next = state.registry.clone();
+        let mut changed = false;
+        for event in &standing {
+            state.stands.push_back(event.id());
+            if let Some(Body::ControlApplied(applied)) = &event.body {
+                changed = true;
+                if let Err(error) = self.put(&mut next, applied, &mut state) {
+                    // Its maker compiled it at this very state.
+                    tracing::error!(%error, kind = applied.kind, name = applied.name, "a decision cannot be put in force");
+                }
+            }
+        }
+        while state.stands.len() > REMEMBERED {
+            state.stands.pop_front();
+        }
+        if changed {
+            match next.compile(state.position) {
+                Ok(plan) => {
+                    state.registry = next;
+                    state.plan = Arc::new(plan);
+                    self.tell(state.plan.clone());
+                }
+                Err(problems) => tracing::error!(problems = join(&problems), "provisioning in the log does not compile: the plan before it stays in force"),
+            }
+        }
+        drop(state);
+        self.moved.notify_all();
+    }
+
+    /// Puts a decision into a registry, with the sheet it names.
+    fn put(&self, registry: &mut Registry, applied: &ControlApplied, state: &mut State) -> anyhow::Result<()> {
+        let Some(kind) = Kind::from_name(&applied.kind) else { return Ok(()) };
+        let at = (kind, applied.name.clone());
+        if applied.removed {
+            registry.documents.remove(&at);
+            if kind == Kind::Deck {
+                registry.decks.remove(&applied.name);
+            }
+            return Ok(());
+        }
+        let spec: Value = serde_json::from_str(&applied.spec_json).context("control event")?;
+        if kind == Kind::Deck {
+            // The mirror brings decks before the decisions that name them.
+            let (mut next, sheets) = (state.decks_next, &mut state.sheets);
+            while next < self.own.end(Topic::Decks, 0) {
+                let records = self.own.read(Topic::Decks, 0, next, 64)?;
+                let Some(last) = records.last().map(|r| r.offset) else { break };
+                records.iter().for_each(|r| collect(sheets, &r.event));
+                next = last + 1;
+            }
+            state.decks_next = next;
+            registry.put_deck(&applied.name, &spec, &state.sheets)?;
+            // Kept no longer than until it is compiled; one that a void decision named goes, too.
+            state.sheets.retain(|(name, _), _| *name != applied.name);
+        }
+        registry.documents.insert(at, spec);
+        Ok(())
+    }
+
+    fn tell(&self, plan: SharedPlan) {
+        for call in self.on_plan.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            call(plan.clone());
+        }
+    }
+
     /// Decides one command. Blocks until the decision is durable.
     pub fn submit(&self, command: &Command) -> Result<Decision, Fault> {
         self.submit_all(std::slice::from_ref(command))
@@ -130,8 +233,30 @@ impl Owner {
 
     /// Decides several commands as one: all are accepted or none.
     pub fn submit_all(&self, commands: &[Command]) -> Result<Decision, Fault> {
-        let mut state = self.lock();
-        let mut next = state.registry.clone();
+        let _one = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..TRIES {
+            if let Some(decision) = self.decide(commands)? {
+                return Ok(decision);
+            }
+        }
+        Err(Fault::Unavailable("others are changing the provisioning at the same time: ask again".to_owned()))
+    }
+
+    /// Commands of the first start, if nobody has provisioned anything; true when these were it.
+    pub fn submit_first(&self, commands: &[Command]) -> Result<Option<Decision>, Fault> {
+        let _one = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_empty() {
+            return Ok(None);
+        }
+        self.decide(commands)
+    }
+
+    /// None when another decision came first.
+    fn decide(&self, commands: &[Command]) -> Result<Option<Decision>, Fault> {
+        let (mut next, based_on) = {
+            let state = self.lock();
+            (state.registry.clone(), state.position)
+        };
         let mut events = Vec::new();
         let mut problems = Vec::new();
         for command in commands {
@@ -141,10 +266,10 @@ impl Owner {
             }
         }
         let applied = events.iter().filter(|a: &&Append| a.topic == Topic::Control).count() as u64;
-        let position = state.position + applied;
+        let position = based_on + applied;
         let plan = if problems.is_empty() { next.compile(position).map_err(|more| problems.extend(more)).ok() } else { None };
         let Some(plan) = plan else {
-            self.note_refusal(commands, &problems, &mut state)?;
+            self.note_refusal(commands, &problems)?;
             let one = commands.len() == 1;
             let problems = problems
                 .into_iter()
@@ -153,19 +278,56 @@ impl Owner {
                     Problem { message: if own { p.message.clone() } else { p.to_string() }, path: if own { p.path } else { String::new() } }
                 })
                 .collect();
-            return Ok(Decision::Refused { problems });
+            return Ok(Some(Decision::Refused { problems }));
         };
         if commands.iter().all(|c| c.dry_run) {
-            return Ok(Decision::Accepted { position: state.position });
+            return Ok(Some(Decision::Accepted { position: based_on }));
+        }
+        if self.decided.shared() {
+            return self.decide_with_others(events, based_on, applied as u32);
         }
         self.append(events)?;
+        let mut state = self.lock();
         state.registry = next;
         state.position = position;
         state.plan = Arc::new(plan);
-        for call in self.on_plan.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            call(state.plan.clone());
+        self.tell(state.plan.clone());
+        Ok(Some(Decision::Accepted { position }))
+    }
+
+    /// Says at which position this was decided, and waits for it to come back.
+    fn decide_with_others(&self, events: Vec<Append>, based_on: u64, count: u32) -> Result<Option<Decision>, Fault> {
+        let (decks, mut decisions): (Vec<Append>, Vec<Append>) = events.into_iter().partition(|a| a.topic == Topic::Decks);
+        for (i, decision) in (0..).zip(&mut decisions) {
+            if let Some(Body::ControlApplied(applied)) = &mut decision.event.body {
+                applied.based_on = Some(based_on);
+                (applied.batch_index, applied.batch_count) = if count > 1 { (i, count) } else { (0, 0) };
+                decision.event.oldest_reader = tollgate_schemas::event::OLDEST_READER_2;
+            }
         }
-        Ok(Decision::Accepted { position })
+        let ids: HashSet<Id> = decisions.iter().map(|a| a.event.id()).collect();
+        if !decks.is_empty() {
+            self.append(decks)?;
+        }
+        self.append(decisions)?;
+        let until = based_on + u64::from(count);
+        let mut state = self.await_position(until)?;
+        let stands = state.stands.iter().filter(|id| ids.contains(id)).count();
+        state.stands.retain(|id| !ids.contains(id));
+        Ok((stands == ids.len()).then_some(Decision::Accepted { position: state.position }))
+    }
+
+    fn await_position(&self, until: u64) -> Result<std::sync::MutexGuard<'_, State>, Fault> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.lock();
+        while state.position < until {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Fault::Unavailable("the decision has not come back from the shared log: look whether it is in force before asking again".to_owned()));
+            }
+            state = self.moved.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(state)
     }
 
     /// Puts a command into a copy of the registry and gives the events it will be.
@@ -240,7 +402,7 @@ impl Owner {
         events
     }
 
-    fn note_refusal(&self, commands: &[Command], problems: &[PlanProblem], state: &mut State) -> Result<(), Fault> {
+    fn note_refusal(&self, commands: &[Command], problems: &[PlanProblem]) -> Result<(), Fault> {
         if commands.iter().any(|c| c.dry_run) {
             return Ok(());
         }
@@ -259,13 +421,15 @@ impl Owner {
             .collect();
         let count = events.len() as u64;
         self.append(events)?;
-        state.position += count;
+        if !self.decided.shared() {
+            self.lock().position += count;
+        }
         Ok(())
     }
 
     fn append(&self, events: Vec<Append>) -> Result<Ticket, Fault> {
-        let ticket = self.log.append(events, Urgency::Group, Claim::Reserved).map_err(|e| Fault::Unavailable(e.to_string()))?;
-        self.log.wait(ticket, PATIENCE).map_err(|e| Fault::Unavailable(e.to_string()))?;
+        let ticket = self.decided.append(events, Urgency::Group, Claim::Reserved).map_err(|e| Fault::Unavailable(e.to_string()))?;
+        self.decided.wait(ticket, PATIENCE).map_err(|e| Fault::Unavailable(e.to_string()))?;
         Ok(ticket)
     }
 }
@@ -274,15 +438,29 @@ fn join(problems: &[PlanProblem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
+impl Registry {
+    /// Compiles the deck a document names, from the sheets in the log.
+    fn put_deck(&mut self, name: &str, spec: &Value, sheets: &Sheets) -> anyhow::Result<()> {
+        let deck: control::Deck = read(Kind::Deck, name, spec).map_err(|p| anyhow::anyhow!("{p}"))?;
+        let version = deck.version.clone().unwrap_or_default();
+        let chunks = sheets.get(&(name.to_owned(), version.clone())).with_context(|| format!("the log has no sheet of deck '{name}' version {version}"))?;
+        let sheet: Vec<u8> = chunks.values().flatten().copied().collect();
+        anyhow::ensure!(deck_version(&sheet) == version, "the sheet of deck '{name}' in the log is not version {version}");
+        let compiled = compile_deck(name, &deck, &sheet).map_err(|p| anyhow::anyhow!("{}", join(&p)))?;
+        self.decks.insert(name.to_owned(), compiled);
+        Ok(())
+    }
+}
+
 /// Reads a single-partition topic from its beginning; gives the next offset.
-pub fn each(log: &dyn EventLog, topic: Topic, mut see: impl FnMut(&Event) -> anyhow::Result<()>) -> anyhow::Result<u64> {
+pub fn each(log: &dyn EventLog, topic: Topic, mut see: impl FnMut(&Record) -> anyhow::Result<()>) -> anyhow::Result<u64> {
     let mut next = 0;
     loop {
         let records = log.read(topic, 0, next, 4096)?;
         let Some(last) = records.last() else { return Ok(next) };
         next = last.offset + 1;
         for record in &records {
-            see(&record.event)?;
+            see(record)?;
         }
     }
 }

@@ -21,7 +21,7 @@ use tollgate_schemas::{
     id::Id,
     log::{Append, Claim, EventLog, Health, Topic, Urgency},
     money::format_rate,
-    v1::{BlockLifted, BlockPlaced, Terms},
+    v1::{BlockLifted, BlockPlaced, CallEndRequested, Terms},
 };
 
 use super::{Shared, live::Live};
@@ -96,7 +96,7 @@ impl Calls for CallsPort {
     }
 
     fn end(&self, call: Id, actor: &str, reason: &str) -> Answer<'_, EndResult> {
-        let shared = self.shared.clone();
+        let (shared, live) = (self.shared.clone(), self.live.clone());
         let verdict = Verdict {
             actor: format!("operator:{actor}"),
             end_reason: "command",
@@ -108,7 +108,7 @@ impl Calls for CallsPort {
         };
         Box::pin(off(move || {
             let shards = shared.shards();
-            let (answer, answers) = mpsc::sync_channel(shards.len());
+            let (answer, answers) = mpsc::sync_channel(shards.len().max(1));
             for shard in &shards {
                 shard.command(shard::Command::End { id: call, verdict: verdict.clone(), answer: answer.clone() });
             }
@@ -120,6 +120,9 @@ impl Calls for CallsPort {
                     Err(_) => return Err(Fault::Unavailable("the proxy did not answer".to_owned())),
                 }
             }
+            if shared.log.shared() && live.has(call) {
+                return request_end(&shared, call, &verdict);
+            }
             Ok(EndResult::Unknown)
         }))
     }
@@ -130,23 +133,39 @@ impl Calls for CallsPort {
         let invites = shards.iter().map(|s| s.counters().invites).sum();
         let (cps_1s, cps_10s_tenths) = self.rate.lock().unwrap_or_else(PoisonError::into_inner).note(now.mono_ns / 1_000_000_000, invites);
         let gauges: Gauges = self.shared.gate().admission.gauges();
-        let mut answered = 0;
-        self.live.each(|open| answered += u64::from(open.answered().is_some()));
+        let (mut up, mut answered) = (0, 0);
+        self.live.each(|open| {
+            up += 1;
+            answered += u64::from(open.answered().is_some());
+        });
+        // Alone the gate knows at once; of several proxies only the log tells.
+        if !self.shared.log.shared() {
+            up = gauges.calls as u64;
+        }
         NodeStats {
             node_id: self.shared.mint.node_name(),
             uptime_s: (now.mono_ns - self.shared.started.mono_ns) / 1_000_000_000,
-            calls_up: gauges.calls as u64,
+            calls_up: up,
             calls_answered: answered,
             cps_1s,
             cps_10s_tenths,
             draining: self.shared.draining.load(std::sync::atomic::Ordering::Relaxed),
-            log_health: match self.shared.log.health() {
+            log_health: match worst(self.shared.own.health(), self.shared.log.health()) {
                 Health::Good => "good",
                 Health::Slow => "slow",
                 Health::Failing => "failing",
             }
             .to_owned(),
         }
+    }
+}
+
+/// Of the node's own log and the shared one.
+pub fn worst(own: Health, shared: Health) -> Health {
+    match (own, shared) {
+        (Health::Failing, _) | (_, Health::Failing) => Health::Failing,
+        (Health::Slow, _) | (_, Health::Slow) => Health::Slow,
+        _ => Health::Good,
     }
 }
 
@@ -200,6 +219,13 @@ impl BlocksPort {
         }
         policy.trunk_named(trunk).map(|t| policy.account(policy.trunk(t).account).root.clone()).unwrap_or_default()
     }
+}
+
+/// Asks whichever proxy has the call to end it, by way of the log they all read.
+fn request_end(shared: &Shared, call: Id, verdict: &Verdict) -> Result<EndResult, Fault> {
+    let body = Body::CallEndRequested(CallEndRequested { call_id: call.to_vec(), actor: verdict.actor.clone(), reason: verdict.reason.clone() });
+    append(shared, "", body)?;
+    Ok(EndResult::Ending)
 }
 
 fn append(shared: &Shared, key: &str, body: Body) -> Result<Id, Fault> {

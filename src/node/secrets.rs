@@ -35,8 +35,8 @@ fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// Reads the folder's secrets, making them at the first start.
-pub fn open(dir: &Path, admin_key: Option<String>) -> anyhow::Result<Secrets> {
+/// Reads the folder's secrets, making them at the first start; an admin key only where one is asked for.
+pub fn open(dir: &Path, admin_key: Option<String>, serves: bool) -> anyhow::Result<Secrets> {
     let token_path = dir.join("token.key");
     let secret: [u8; 32] = match fs::read(&token_path) {
         Ok(bytes) => bytes.try_into().map_err(|_| anyhow::anyhow!("{} is not 32 bytes: restore it, or remove it while no call is up", token_path.display()))?,
@@ -50,6 +50,9 @@ pub fn open(dir: &Path, admin_key: Option<String>) -> anyhow::Result<Secrets> {
     let keyring = Keyring::new(secret, 1);
     if admin_key.is_some() {
         return Ok(Secrets { keyring, shown: admin_key, stored: None });
+    }
+    if !serves {
+        return Ok(Secrets { keyring, shown: None, stored: None });
     }
     let path = dir.join("admin-key.sha256");
     if let Ok(stored) = fs::read_to_string(&path) {

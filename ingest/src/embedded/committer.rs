@@ -47,17 +47,23 @@ pub struct Shared {
     reserve_bytes: u64,
     failing: AtomicBool,
     low_space: AtomicBool,
+    /// Its owner wants no new calls.
+    refused: AtomicBool,
 }
 
 impl Shared {
     pub fn health(&self) -> Health {
         if self.failing.load(Ordering::Relaxed) || self.low_space.load(Ordering::Relaxed) {
             Health::Failing
-        } else if self.queue.slow() {
+        } else if self.queue.slow() || self.refused.load(Ordering::Relaxed) {
             Health::Slow
         } else {
             Health::Good
         }
+    }
+
+    pub fn refuse_new_calls(&self, refuse: bool) {
+        self.refused.store(refuse, Ordering::Relaxed);
     }
 
     pub fn progress(&self, key: &[u8]) -> Option<u64> {
@@ -68,6 +74,9 @@ impl Shared {
     pub fn room_for_new_calls(&self) -> Result<(), LogError> {
         if self.low_space.load(Ordering::Relaxed) {
             return Err(LogError::Storage(format!("less than {} MiB are free on the event log's disk", self.reserve_bytes >> 20)));
+        }
+        if self.refused.load(Ordering::Relaxed) {
+            return Err(LogError::Storage("too many events of this node's log are not in the shared log yet".to_owned()));
         }
         Ok(())
     }
@@ -147,6 +156,7 @@ pub fn open(dir: &Path, options: Options) -> Result<(Arc<Shared>, Writer, Identi
         reserve_bytes: options.reserve_bytes,
         failing: AtomicBool::new(false),
         low_space: AtomicBool::new(false),
+        refused: AtomicBool::new(false),
     };
     shared.look_at_space();
     Ok((Arc::new(shared), writer, identity))

@@ -57,24 +57,25 @@ struct Logged {
 }
 
 /// Feeds a fresh stage the whole of its input up to its committed progress, and compares what it puts into `topics`,
-/// which must be topics only this stage writes, with what is there. Run it while the stage does not.
+/// with what is there; of topics that others write too, `mine` tells this stage's events. Run it while the stage does not.
 pub fn replay(
     log: &dyn EventLog,
     stage: &'static str,
     make: impl Fn(u16) -> Box<dyn Stage>,
     options: &RunnerOptions,
     topics: &[Topic],
+    mine: &dyn Fn(&Event) -> bool,
 ) -> Result<ReplayReport, LogError> {
     let mut report = ReplayReport::default();
     let mut logged: HashMap<(Topic, u16, Id), Logged> = HashMap::new();
     // Outputs to topics of one partition come from every input partition: they are held to the end.
     let (single, own): (Vec<Topic>, Vec<Topic>) = topics.iter().partition(|t| t.single_partition());
     for topic in single {
-        load(log, topic, 0, &mut logged, &mut report)?;
+        load(log, topic, 0, mine, &mut logged, &mut report)?;
     }
     for (_, partition) in partitions(log, options.input) {
         for topic in &own {
-            load(log, *topic, partition, &mut logged, &mut report)?;
+            load(log, *topic, partition, mine, &mut logged, &mut report)?;
         }
         let mut instance = Instance::fresh(log, stage, partition, &make, options)?;
         let never_stopped = Control::detached();
@@ -101,17 +102,20 @@ pub fn replay(
     Ok(report)
 }
 
-fn load(log: &dyn EventLog, topic: Topic, partition: u16, logged: &mut HashMap<(Topic, u16, Id), Logged>, report: &mut ReplayReport) -> Result<(), LogError> {
+fn load(log: &dyn EventLog, topic: Topic, partition: u16, mine: &dyn Fn(&Event) -> bool, logged: &mut HashMap<(Topic, u16, Id), Logged>, report: &mut ReplayReport) -> Result<(), LogError> {
     let end = log.end(topic, partition);
     let mut next = 0;
     while next < end {
         let records = log.read(topic, partition, next, BATCH)?;
         for record in &records {
+            next = record.offset + 1;
+            if !mine(&record.event) {
+                continue;
+            }
             let logged_now = Logged { hash: hash(&record.event), made: false };
             if logged.insert((topic, partition, record.event.id()), logged_now).is_some() {
                 report.note(topic, partition, record.event.id(), "twice in the log");
             }
-            next = record.offset + 1;
         }
         if records.is_empty() {
             break;

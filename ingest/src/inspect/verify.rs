@@ -9,7 +9,10 @@ use tollgate_schemas::{
     log::{EventLog, LogError, Topic},
 };
 
-use crate::runner::partitions;
+use crate::runner::{
+    partitions,
+    repeats::{Repeats, Seen},
+};
 
 /// Problems listed; more are only counted, and after as many the log is given up as damaged through and through.
 const LISTED: usize = 1000;
@@ -28,6 +31,8 @@ pub struct VerifyReport {
     pub events: u64,
     pub cdrs: u64,
     pub postings: u64,
+    /// On a shared log: events that stand there again, since a sender was killed; readers drop them.
+    pub repeats: u64,
     pub problems: Vec<Problem>,
 }
 
@@ -37,7 +42,7 @@ impl VerifyReport {
     }
 }
 
-/// Checks every durable event: offsets and `partition_seq` without gaps, readable by this program, CDRs as their hash
+/// Checks every durable event: offsets and `partition_seq` without gaps (on a shared log each node's), readable by this program, CDRs as their hash
 /// says, ledger postings that sum to zero in each currency (FN-08). `seen` is told of progress, events so far.
 ///
 /// Fails only when the log cannot be read at all; what is wrong in it is in the report.
@@ -47,6 +52,7 @@ pub fn verify(log: &dyn EventLog, mut seen: impl FnMut(u64)) -> Result<VerifyRep
         let end = log.end(topic, partition);
         let mut next = 0;
         let mut seq = None;
+        let mut nodes = log.shared().then(Repeats::default);
         while next < end {
             if report.problems.len() >= LISTED {
                 return Ok(report);
@@ -67,14 +73,31 @@ pub fn verify(log: &dyn EventLog, mut seen: impl FnMut(u64)) -> Result<VerifyRep
                 break;
             }
             for record in &records {
-                if record.offset != next {
+                if record.offset != next && nodes.is_none() {
                     note(next, format!("offset {} follows", record.offset));
                 }
                 let event = &*record.event;
-                if let Some(want) = seq.filter(|want| event.partition_seq != *want) {
-                    note(record.offset, format!("partition_seq {} where {want} is due", event.partition_seq));
+                match &mut nodes {
+                    // Only what nodes forward is numbered by them.
+                    Some(nodes) if topic == Topic::Calls => match nodes.see(event) {
+                        Seen::Next => {}
+                        Seen::Again => {
+                            report.repeats += 1;
+                            next = record.offset + 1;
+                            continue;
+                        }
+                        Seen::Gap { node, expected } => {
+                            note(record.offset, format!("event {} of node {node:012x} where {expected} is due", event.partition_seq));
+                        }
+                    },
+                    Some(_) => {}
+                    None => {
+                        if let Some(want) = seq.filter(|want| event.partition_seq != *want) {
+                            note(record.offset, format!("partition_seq {} where {want} is due", event.partition_seq));
+                        }
+                        seq = Some(event.partition_seq + 1);
+                    }
                 }
-                seq = Some(event.partition_seq + 1);
                 if let Some(what) = wrong_with(event) {
                     note(record.offset, what);
                 }

@@ -7,16 +7,16 @@ use std::{
     thread::JoinHandle,
 };
 
-use tollgate_schemas::log::{EventLog, LogError, Member};
+use tollgate_schemas::log::{LogError, Member};
 
-use super::{Make, RunnerOptions, run};
 use crate::worker::{Control, NAP};
 
+/// Does one partition's work until its control says stop.
+pub type Work = Arc<dyn Fn(u16, &Control) -> Result<(), LogError> + Send + Sync>;
+
 pub struct Share {
-    log: Arc<dyn EventLog>,
     stage: &'static str,
-    make: Make,
-    options: RunnerOptions,
+    work: Work,
     whole: Arc<Control>,
     parts: Mutex<HashMap<u16, Part>>,
     /// What made a partition fail that must not go on.
@@ -29,13 +29,18 @@ struct Part {
 }
 
 impl Share {
-    pub fn new(log: Arc<dyn EventLog>, stage: &'static str, make: Make, options: RunnerOptions, whole: Arc<Control>) -> Arc<Share> {
-        Arc::new(Share { log, stage, make, options, whole, parts: Mutex::default(), problem: Arc::default() })
+    pub fn new(stage: &'static str, work: Work, whole: Arc<Control>) -> Arc<Share> {
+        Arc::new(Share { stage, work, whole, parts: Mutex::default(), problem: Arc::default() })
+    }
+
+    /// As `watch`, where every partition is this process's.
+    pub fn watch_all(&self, count: u16) -> Result<(), String> {
+        self.assigned(&(0..count).collect::<Vec<_>>());
+        self.watch(count, Box::new(()))
     }
 
     /// Stays until the worker is told to stop, or a partition must not go on.
-    pub fn watch(&self, membership: Box<dyn Any + Send>) -> Result<(), String> {
-        let count = if self.options.input.single_partition() { 1 } else { self.log.partitions() };
+    pub fn watch(&self, count: u16, membership: Box<dyn Any + Send>) -> Result<(), String> {
         {
             // Those assigned already keep their positions.
             let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,11 +65,11 @@ impl Share {
 
     fn start(&self, partition: u16) -> std::io::Result<Part> {
         let control = Arc::new(Control::part(self.whole.clone()));
-        let (log, stage, make, options) = (self.log.clone(), self.stage, self.make.clone(), self.options.clone());
+        let (stage, work) = (self.stage, self.work.clone());
         let (own, problem) = (control.clone(), self.problem.clone());
         let thread = std::thread::Builder::new().name(format!("{stage}-{partition}")).spawn(move || {
             loop {
-                match run(&*log, stage, &*make, &options, &[partition], &own) {
+                match work(partition, &own) {
                     Ok(()) => return,
                     // Still this process's by the group's word: from what is committed on.
                     Err(LogError::Fenced { .. }) => tracing::warn!(stage, partition, "begins again from what is committed"),

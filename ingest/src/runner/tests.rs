@@ -59,7 +59,7 @@ fn outputs_are_there_once_however_often_the_stage_stops() {
         }
         assert_eq!(posted(&*log, p), want);
     }
-    let report = inspect::replay(&*log, ADDER, adder, &options(), &[Topic::Ledger]).expect("replay");
+    let report = inspect::replay(&*log, ADDER, adder, &options(), &[Topic::Ledger], &|_| true).expect("replay");
     assert!(report.equal() && report.inputs == 200 && report.outputs > 100, "{report:?}");
 }
 
@@ -73,7 +73,7 @@ fn replay_tells_when_the_program_does_not_agree_with_the_log() {
     drop(runner);
     // Somebody else's posting, and a snapshot that must not be used.
     put(&*log, vec![Append { topic: Topic::Ledger, ..numbered(2, 5, 0) }]);
-    let report = inspect::replay(&*log, ADDER, |p| adder(p + 1), &options(), &[Topic::Ledger]).expect("replay");
+    let report = inspect::replay(&*log, ADDER, |p| adder(p + 1), &options(), &[Topic::Ledger], &|_| true).expect("replay");
     let mut what: Vec<&str> = report.differences.iter().map(|d| d.what).collect();
     what.sort_unstable();
     what.dedup();
@@ -130,7 +130,7 @@ fn control_is_fed_up_to_each_inputs_stamp_and_replay_feeds_the_same() {
     caught_up(&runner);
     drop(runner);
     assert_eq!(posted(&*log, 1)[1], format!("1 10 {}", fold(4)));
-    let report = inspect::replay(&*log, ADDER, adder, &options(), &[Topic::Ledger]).expect("replay");
+    let report = inspect::replay(&*log, ADDER, adder, &options(), &[Topic::Ledger], &|_| true).expect("replay");
     assert!(report.equal(), "{report:?}");
 }
 
@@ -157,7 +157,7 @@ fn blocks_reach_every_partition_once_at_a_place_replay_finds_again() {
         assert_eq!(copies, [0, 1, 2, 3, 4, 5], "partition {p}");
     }
     assert_eq!(log.end(Topic::Quarantine, 0), 0, "a block is not an input");
-    let report = inspect::replay(&*log, ADDER, adder, &options(), &[Topic::Ledger]).expect("replay");
+    let report = inspect::replay(&*log, ADDER, adder, &options(), &[Topic::Ledger], &|_| true).expect("replay");
     assert!(report.equal() && report.outputs > 0, "{report:?}");
 }
 
@@ -183,7 +183,7 @@ fn poison_and_panics_go_to_quarantine_whole_and_the_partition_goes_on() {
     for (offset, _, event) in kept {
         assert_eq!(event, *all(&*log, Topic::Calls, 2)[offset as usize]);
     }
-    let report = inspect::replay(&*log, ADDER, adder, &options(), &[Topic::Ledger, Topic::Quarantine]).expect("replay");
+    let report = inspect::replay(&*log, ADDER, adder, &options(), &[Topic::Ledger, Topic::Quarantine], &|_| true).expect("replay");
     assert!(report.equal(), "{report:?}");
 }
 

@@ -2,10 +2,14 @@
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use tollgate_fraud::Guard;
+use tollgate_fraud::{Guard, merged};
 use tollgate_ingest::{RunnerOptions, inspect};
 use tollgate_rating::mediation::Rater;
-use tollgate_schemas::{control::FraudPolicy, log::Topic};
+use tollgate_schemas::{
+    control::FraudPolicy,
+    event::{Body, Event},
+    log::Topic,
+};
 
 use super::{Done, Place, open, out};
 use crate::node::RATING_VERSION;
@@ -36,7 +40,7 @@ pub fn run(args: &Args) -> anyhow::Result<Done> {
     let report = match args.stage {
         Which::Rating => {
             let options = RunnerOptions::default();
-            inspect::replay(&log, "rater", |p| Box::new(Rater::new(p, RATING_VERSION)), &options, &[Topic::Cdrs, Topic::Ledger])
+            inspect::replay(&*log, "rater", |p| Box::new(Rater::new(p, RATING_VERSION)), &options, &[Topic::Cdrs, Topic::Ledger], &|_| true)
         }
         Which::Fraud => {
             let options = RunnerOptions { follow_control: true, ..RunnerOptions::default() };
@@ -48,7 +52,12 @@ pub fn run(args: &Args) -> anyhow::Result<Done> {
                     Err(e) => unreachable!("the default policy compiled before: {e}"),
                 }
             };
-            inspect::replay(&log, "fraud", make, &options, &[Topic::Alerts])
+            // Figures that span partitions are judged by another stage.
+            let mine = |event: &Event| match &event.body {
+                Some(Body::AlertRaised(alert)) => !merged::Rule::ALL.iter().any(|r| r.name() == alert.rule),
+                _ => true,
+            };
+            inspect::replay(&*log, "fraud", make, &options, &[Topic::Alerts], &mine)
         }
     };
     let report = report.context("the log cannot be read")?;

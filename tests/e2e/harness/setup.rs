@@ -34,6 +34,11 @@ impl Net {
         self.host(2)
     }
 
+    /// Any other address of the case, 20 to 90.
+    pub fn numbered(self, last: u8) -> Ipv4Addr {
+        self.host(last)
+    }
+
     /// Where carrier `n` (from 0) takes calls.
     pub fn carrier(self, n: usize) -> SocketAddr {
         SocketAddr::new(self.host(11 + n as u8).into(), 5060)
@@ -55,6 +60,8 @@ pub struct Setup {
     pub timers: Vec<(&'static str, u64)>,
     pub drain_s: u64,
     pub reserve_mb: u64,
+    /// Lines of `[log]`.
+    pub log: String,
     /// Lines at the configuration's end: whole sections.
     pub more: String,
     pub docs: Vec<Value>,
@@ -93,6 +100,7 @@ impl Setup {
             ],
             drain_s: 1,
             reserve_mb: 16,
+            log: String::new(),
             more: String::new(),
             docs,
         }
@@ -129,8 +137,8 @@ impl Setup {
         std::fs::write(dir.join("provision.yaml"), documents.join("\n---\n")).expect("provision.yaml");
         let timers: String = self.timers.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
         let text = format!(
-            "provision = [\"provision.yaml\"]\ndrain_s = {}\n[log]\nreserve_mb = {}\n[api]\nlisten = \"{api}\"\n[sip]\nlisten = \"{sip}\"\n[sip.timers]\n{timers}{}",
-            self.drain_s, self.reserve_mb, self.more
+            "provision = [\"provision.yaml\"]\ndrain_s = {}\n[log]\n{}reserve_mb = {}\n[api]\nlisten = \"{api}\"\n[sip]\nlisten = \"{sip}\"\n[sip.timers]\n{timers}{}",
+            self.drain_s, self.log, self.reserve_mb, self.more
         );
         std::fs::write(dir.join("tollgate.toml"), text).expect("tollgate.toml");
     }

@@ -44,14 +44,24 @@ impl Sipp {
         Sipp::spawn("caller", xml, SocketAddr::new(from.into(), 5060), Some(node), calls, &args)
     }
 
+    /// As `caller`, for a load that lasts up to `limit`.
+    pub fn long_caller(xml: String, from: Ipv4Addr, node: SocketAddr, number: &str, calls: usize, rate: usize, limit: Duration) -> Sipp {
+        let rate = rate.to_string();
+        Sipp::spawn_for("caller", xml, SocketAddr::new(from.into(), 5060), Some(node), calls, &["-s", number, "-r", &rate, "-l", "20000"], limit)
+    }
+
     fn spawn(name: &str, xml: String, at: SocketAddr, node: Option<SocketAddr>, calls: usize, more: &[&str]) -> Sipp {
+        Sipp::spawn_for(name, xml, at, node, calls, more, Duration::from_secs(30))
+    }
+
+    fn spawn_for(name: &str, xml: String, at: SocketAddr, node: Option<SocketAddr>, calls: usize, more: &[&str], lasts: Duration) -> Sipp {
         let dir = tempfile::tempdir().expect("folder");
         let file = dir.path().join(format!("{name}.xml"));
         std::fs::write(&file, xml).expect("scenario");
-        let limit = Duration::from_secs(40);
+        let (timeout, limit) = (format!("{}s", lasts.as_secs()), lasts + Duration::from_secs(10));
         let mut command = Command::new("sipp");
         command.args(["-sf"]).arg(&file).args(["-i", &at.ip().to_string(), "-p", &at.port().to_string()]);
-        command.args(["-m", &calls.to_string(), "-timeout", "30s", "-timeout_error", "-nostdin", "-trace_err", "-error_file"]);
+        command.args(["-m", &calls.to_string(), "-timeout", &timeout, "-timeout_error", "-nostdin", "-trace_err", "-error_file"]);
         command.arg(dir.path().join("errors.log")).args(more);
         command.args(node.map(|n| n.to_string()));
         command.current_dir(dir.path()).env("TERM", "dumb").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
