@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use tollgate_fraud::Guard;
+use tollgate_fraud::{Guard, Partials};
 use tollgate_schemas::{
     control::{FraudPolicy, FraudRule},
     event::Body,
@@ -24,7 +24,13 @@ fn events(accounts: i64, groups: i64) -> Vec<Event> {
     let mut events = Vec::new();
     let mut push = |at_us: i64, n: i64, part: u128, body| {
         let id = Id(n as u128 * 8 + part + 1).to_vec();
-        events.push(Event { id, occurred_us: 1_763_769_000_000_000 + at_us, key: "acme".to_owned(), body: Some(body), ..Event::default() });
+        // 997 number ranges and 50 addresses.
+        let personal = (part == 0).then(|| Personal {
+            b_e164: format!("49{:06}{:04}", n % 997, n % 10_000),
+            peer_addr: format!("10.0.0.{}:5060", n % 50),
+            ..Personal::default()
+        });
+        events.push(Event { id, occurred_us: 1_763_769_000_000_000 + at_us, key: "acme".to_owned(), personal, body: Some(body), ..Event::default() });
     };
     for n in 0..CPS * SECONDS {
         let at_us = n * 1_000_000 / CPS;
@@ -38,11 +44,11 @@ fn events(accounts: i64, groups: i64) -> Vec<Event> {
             ..CallFacts::default()
         };
         push(at_us, n, 0, Body::CallAttempted(CallAttempted { facts: Some(facts), sell: Some(terms.clone()), ..CallAttempted::default() }));
-        push(at_us + 1, n, 1, Body::CallRouteTried(CallRouteTried { call_id: call_id(), ..CallRouteTried::default() }));
+        push(at_us + 1, n, 1, Body::CallRouteTried(CallRouteTried { call_id: call_id(), attempt_no: 1, carrier: "north".to_owned(), ..CallRouteTried::default() }));
         push(at_us + 100_000, n, 2, Body::CallRinging(CallRinging { call_id: call_id(), ..CallRinging::default() }));
-        push(at_us + 200_000, n, 3, Body::CallAnswered(CallAnswered { call_id: call_id(), sell: Some(terms.clone()), ..CallAnswered::default() }));
+        push(at_us + 200_000, n, 3, Body::CallAnswered(CallAnswered { call_id: call_id(), attempt_no: 1, sell: Some(terms.clone()), ..CallAnswered::default() }));
         let duration_ms = (CALL_US / 1000 - 200) as u64;
-        push(at_us + CALL_US, n, 4, Body::CallAttemptEnded(CallAttemptEnded { call_id: call_id(), duration_ms, ..CallAttemptEnded::default() }));
+        push(at_us + CALL_US, n, 4, Body::CallAttemptEnded(CallAttemptEnded { call_id: call_id(), attempt_no: 1, duration_ms, ..CallAttemptEnded::default() }));
         push(at_us + CALL_US, n, 5, Body::CallEnded(CallEnded { call_id: call_id(), duration_ms, answered_attempt: 1, ..CallEnded::default() }));
     }
     for s in 0..SECONDS + CALL_US / 1_000_000 {
@@ -75,6 +81,15 @@ fn fed(policy: FraudPolicy, events: &[Event]) -> Guard {
     guard
 }
 
+fn counted(events: &[Event]) -> Partials {
+    let mut stage = Partials::new(0, 16);
+    let mut out = Outputs::default();
+    for event in events {
+        stage.apply(0, event, &mut out).expect("a sound event");
+    }
+    stage
+}
+
 fn bench(c: &mut Criterion) {
     let (wide, narrow) = (events(50, 997), events(1, 10));
     let mut group = c.benchmark_group("fraud");
@@ -100,6 +115,21 @@ fn bench(c: &mut Criterion) {
             );
         });
     }
+    let (warm, timed) = wide.split_at(wide.len() / 2);
+    group.throughput(Throughput::Elements(timed.len() as u64));
+    group.bench_function("partials, 997 ranges, 997 destinations, 50 addresses", |b| {
+        b.iter_batched_ref(
+            || counted(warm),
+            |stage| {
+                let mut out = Outputs::default();
+                for event in timed {
+                    stage.apply(0, event, &mut out).expect("a sound event");
+                }
+                black_box(out.appends.len())
+            },
+            BatchSize::PerIteration,
+        );
+    });
     let guard = fed(far_above(), &wide[..wide.len() / 2]);
     let state = guard.snapshot();
     println!("snapshot: {} live calls, {} keys, {} bytes", guard.stats().live_calls, guard.stats().keys, state.len());
