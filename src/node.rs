@@ -47,7 +47,6 @@ use owner::Owner;
 use store::Stores;
 
 pub use cluster::options as kafka_options;
-pub use store::options as clickhouse_options;
 
 /// Version of the rating program, in every CDR. Raise it when the same events would give another CDR.
 pub const RATING_VERSION: u32 = 1;

@@ -140,16 +140,19 @@ impl Control {
 
     /// Repeats a read until it passes or must not be repeated; None when told to stop.
     pub fn until_read<T>(&self, mut read: impl FnMut() -> Result<T, LogError>) -> Result<Option<T>, LogError> {
-        loop {
+        for tries in 0u32.. {
             match read() {
                 Ok(value) => return Ok(Some(value)),
                 Err(e) if !e.retryable() => return Err(e),
-                Err(error) => tracing::warn!(%error, "reading the event log"),
+                // Told at once, then every half minute or so.
+                Err(error) if tries.is_multiple_of(300) => tracing::warn!(%error, "reading the event log"),
+                Err(_) => {}
             }
             if !self.pause() {
                 return Ok(None);
             }
         }
+        Ok(None)
     }
 }
 

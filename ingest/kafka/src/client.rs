@@ -106,6 +106,9 @@ impl Options {
 }
 
 pub fn storage(what: &str, error: &KafkaError) -> LogError {
+    if matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_)) {
+        return LogError::Refused(format!("Kafka: {what}: {error}"));
+    }
     let code = match error {
         KafkaError::Transaction(e) => Some(e.code()),
         e => e.rdkafka_error_code(),

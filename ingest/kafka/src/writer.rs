@@ -131,6 +131,8 @@ impl Writer {
         config
             .set("transactional.id", format!("{}{consumer}.{partition}", tools.options.prefix))
             .set("transaction.timeout.ms", tools.options.transaction.as_millis().to_string())
+            // A request may not outlive its transaction.
+            .set("socket.timeout.ms", tools.options.request.min(tools.options.transaction).as_millis().to_string())
             .set("compression.type", "lz4")
             .set("linger.ms", "0")
             .set("queue.buffering.max.messages", "0")
