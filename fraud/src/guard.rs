@@ -20,6 +20,7 @@ use tollgate_schemas::{
     id::Id,
     stage::{BadSnapshot, Outputs, Poison, Stage},
     v1::{CallAnswered, CallAttempted, CallEnded, Event},
+    nodes::{NODE_LOST_US, Nodes, node_of},
 };
 
 use crate::{
@@ -27,7 +28,6 @@ use crate::{
     destinations::{Classes, classify},
     features::{Feature, call_duration, spend::Currency, spend::Price},
     keys::Keys,
-    nodes::{NODE_LOST_US, Nodes, node_of},
     policy::{BadPolicy, Policy},
     snapshot,
     verdict::{STAGE, Verdicts},

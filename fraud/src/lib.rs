@@ -11,7 +11,6 @@ pub mod destinations;
 pub mod features;
 pub mod figures;
 pub mod merged;
-pub mod nodes;
 pub mod partials;
 pub mod policy;
 

@@ -24,11 +24,11 @@ use tollgate_schemas::{
     log::Topic,
     stage::{BadSnapshot, Outputs, Poison, Stage},
     v1::{CallAttemptEnded, CallAttempted, CallEnded, CallRefused, CallRouteTried, Event, PartialPublished},
+    nodes::{NODE_LOST_US, Nodes},
 };
 
 use crate::{
     figures::{Figure, Kind, b_range, carrier_destination, source_ip},
-    nodes::{NODE_LOST_US, Nodes},
 };
 use calls::{Attempt, Call, Calls};
 use tables::Tables;

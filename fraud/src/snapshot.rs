@@ -6,7 +6,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use prost::Message;
-use tollgate_schemas::{control::FraudPolicy, id::Id};
+use tollgate_schemas::{control::FraudPolicy, id::Id, nodes::Nodes};
 
 use crate::{
     calls::{Call, Raised},
@@ -20,7 +20,6 @@ use crate::{
     guard::Guard,
     keys::Key,
     memo::{Memo, RuleKey, Severity},
-    nodes::Nodes,
     policy::Policy,
     window::{Entry, Window},
 };

@@ -29,17 +29,19 @@ const BLOCK_BATCH: usize = 256;
 pub struct Ticker;
 
 impl Ticker {
-    /// Starts the thread. `clock` reads the node's clocks; ticks are born of `mint` and `boot_id`.
+    /// Starts the thread. `asleep`: how often an idle partition ticks all the same, where other nodes must hear that this one is
+    /// there and time goes on without it. `clock` reads the node's clocks; ticks are born of `mint` and `boot_id`.
     pub fn spawn(
         log: Arc<dyn EventLog>,
         clock: impl Fn() -> Now + Send + 'static,
         mint: Arc<Mint>,
         boot_id: u64,
         every: Duration,
+        asleep: Option<Duration>,
     ) -> std::io::Result<WorkerHandle> {
         let body_log = log.clone();
         worker::spawn(log, TICKER, vec![(Topic::Blocks, 0)], move |control| {
-            run(&*body_log, &clock, &mint, boot_id, every, control).map_err(|e| e.to_string())
+            run(&*body_log, &clock, &mint, boot_id, (every, asleep), control).map_err(|e| e.to_string())
         })
     }
 }
@@ -50,23 +52,24 @@ struct Partition {
     own: u64,
     others: u64,
     awake_until_ns: u64,
+    ticked_ns: u64,
 }
 
-fn run(log: &dyn EventLog, clock: &dyn Fn() -> Now, mint: &Mint, boot_id: u64, every: Duration, control: &Control) -> Result<(), LogError> {
+fn run(log: &dyn EventLog, clock: &dyn Fn() -> Now, mint: &Mint, boot_id: u64, (every, asleep): (Duration, Option<Duration>), control: &Control) -> Result<(), LogError> {
     let Some(next) = control.until_read(|| log.progress(TICKER, Topic::Blocks, 0))? else { return Ok(()) };
     let mut next_block = next.unwrap_or(0);
     control.reached(0, next_block);
     control.ready();
     let awake_until_ns = clock().mono_ns.saturating_add(AWAKE_NS);
     let mut partitions: Vec<Partition> =
-        (0..log.partitions()).map(|p| Partition { start: log.end(Topic::Calls, p), own: 0, others: 0, awake_until_ns }).collect();
+        (0..log.partitions()).map(|p| Partition { start: log.end(Topic::Calls, p), own: 0, others: 0, awake_until_ns, ticked_ns: 0 }).collect();
     let mut due = Instant::now();
     while !control.stopping() {
         if let Some(copied) = copy_blocks(log, next_block, &mut partitions, control)? {
             next_block = copied;
             control.reached(0, next_block);
         }
-        tick(log, clock(), mint, boot_id, &mut partitions);
+        tick(log, clock(), mint, boot_id, asleep, &mut partitions);
         due += every;
         // After a stall time goes on from now: one tick says as much as ten.
         due = due.max(Instant::now());
@@ -81,7 +84,7 @@ fn run(log: &dyn EventLog, clock: &dyn Fn() -> Now, mint: &Mint, boot_id: u64, e
     Ok(())
 }
 
-fn tick(log: &dyn EventLog, now: Now, mint: &Mint, boot_id: u64, partitions: &mut [Partition]) {
+fn tick(log: &dyn EventLog, now: Now, mint: &Mint, boot_id: u64, asleep: Option<Duration>, partitions: &mut [Partition]) {
     let origin = Origin { mint, boot_id, now, control_position: log.end(Topic::Control, 0) };
     let mut ticks = Vec::new();
     for (number, p) in (0..).zip(partitions.iter_mut()) {
@@ -91,7 +94,9 @@ fn tick(log: &dyn EventLog, now: Now, mint: &Mint, boot_id: u64, partitions: &mu
             p.others = others;
             p.awake_until_ns = now.mono_ns.saturating_add(AWAKE_NS);
         }
-        if now.mono_ns <= p.awake_until_ns {
+        let overdue = asleep.is_some_and(|d| u128::from(now.mono_ns.saturating_sub(p.ticked_ns)) >= d.as_nanos());
+        if now.mono_ns <= p.awake_until_ns || overdue {
+            p.ticked_ns = now.mono_ns;
             let event = Event::born(origin, "", Body::Tick(Tick { at_us: now.utc_us }));
             ticks.push(Append { topic: Topic::Calls, partition: number, event });
         }
@@ -143,7 +148,7 @@ mod tests {
             let mono_ns = reads.load(Ordering::SeqCst);
             Now { utc_us: mono_ns as i64 / 1000, mono_ns }
         };
-        let _ticker = Ticker::spawn(log.clone(), now, log.mint(), 1, Duration::from_millis(5)).expect("thread");
+        let _ticker = Ticker::spawn(log.clone(), now, log.mint(), 1, Duration::from_millis(5), None).expect("thread");
         let until = |what: &str, holds: &dyn Fn() -> bool| {
             let began = Instant::now();
             while !holds() {

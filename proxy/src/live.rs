@@ -10,7 +10,6 @@
 //! informs gives way), calls older than [`MAX_AGE_US`] by event time are forgotten.
 
 mod call;
-pub mod nodes;
 mod snapshot;
 mod usage;
 
@@ -23,10 +22,10 @@ use tollgate_schemas::{
     v1::Event,
 };
 
-use self::nodes::{Nodes, node_of};
+use tollgate_schemas::nodes::{Nodes, node_of};
+pub use tollgate_schemas::nodes::NODE_LOST_US;
 pub use self::{
     call::{MAX_EVENTS, OpenCall},
-    nodes::NODE_LOST_US,
     usage::{Spend, Usage},
 };
 

@@ -36,18 +36,17 @@ mod cause;
 mod fold;
 mod lost;
 mod memory;
-pub mod nodes;
 mod record;
 mod state;
 mod text;
 mod write;
 
 pub use memory::{KEEP_LOST_US, KEEP_US, MAX_FORGOTTEN, MAX_LOST, MAX_SETTLED, MAX_UNSETTLED, WAIT_US};
-pub use nodes::NODE_LOST_US;
+pub use tollgate_schemas::nodes::NODE_LOST_US;
 
 use fold::Touched;
 use memory::{Forgotten, Queue};
-use nodes::Nodes;
+use tollgate_schemas::nodes::Nodes;
 use state::{Call, Saved, Stamp};
 use write::Desk;
 

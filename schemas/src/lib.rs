@@ -18,5 +18,6 @@ pub mod v1;
 
 pub mod control;
 pub mod log;
+pub mod nodes;
 pub mod stage;
 pub mod store;

@@ -71,7 +71,9 @@ pub fn start(shared: &Shared, config: &Config, stages: &BTreeSet<Stage>) -> anyh
 /// Makes time and blocks part of every partition's order, in the node's own log.
 pub fn ticker(shared: &Shared, config: &Config) -> anyhow::Result<WorkerHandle> {
     let every = Duration::from_millis(config.fraud.tick_ms);
-    Ok(Ticker::spawn(shared.own.clone(), shared.clock, shared.mint.clone(), shared.boot_id, every)?)
+    // Below the step by which silence is measured (`schemas::nodes`).
+    let asleep = shared.log.shared().then_some(Duration::from_secs(30));
+    Ok(Ticker::spawn(shared.own.clone(), shared.clock, shared.mint.clone(), shared.boot_id, every, asleep)?)
 }
 
 pub fn projector(shared: &Shared, config: &Config, stores: &Stores) -> anyhow::Result<WorkerHandle> {

@@ -3,11 +3,10 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use foldhash::fast::FixedState;
-use tollgate_schemas::id::Id;
+use tollgate_schemas::{id::Id, nodes::node_of};
 
 use crate::{
     figures::{Kind, carrier_destination},
-    nodes::node_of,
 };
 
 /// Calls remembered in one partition, about 250 bytes each.

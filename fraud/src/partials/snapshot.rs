@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use prost::Message;
-use tollgate_schemas::{id::Id, v1::Figure as Published};
+use tollgate_schemas::{id::Id, nodes::Nodes, v1::Figure as Published};
 
 use super::{
     Partials,
@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     figures::{Figures, Kind},
-    nodes::Nodes,
 };
 
 /// Of the form below; another one is not restored.

@@ -193,10 +193,3 @@ fn f_38_calls_aside_survive_a_snapshot_also_when_their_key_is_gone() {
     }
     assert_eq!(world.guard.snapshot(), again.guard.snapshot());
 }
-
-#[test]
-fn the_rule_of_silence_is_one_in_every_crate() {
-    let ours = include_str!("../../src/nodes.rs");
-    assert_eq!(ours, include_str!("../../../rating/src/mediation/nodes.rs"));
-    assert_eq!(ours, include_str!("../../../proxy/src/live/nodes.rs"));
-}

@@ -6,12 +6,11 @@
 //! to its newer last word.
 
 use prost::Message;
-use tollgate_schemas::{id::Id, stage::Outputs, v1::CallEnded};
+use tollgate_schemas::{id::Id, nodes::{Word, node_of}, stage::Outputs, v1::CallEnded};
 
 use super::{
     KEEP_LOST_US, Rater, Remembered,
     fold::Touched,
-    nodes::{Word, node_of},
     state::{Attempt, Call, Ended, Stamp},
 };
 

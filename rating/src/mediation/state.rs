@@ -10,7 +10,7 @@ use tollgate_schemas::{
     v1::{CallAttemptEnded, CallEnded, Event, LedgerEntry, Terms},
 };
 
-use super::nodes::Nodes;
+use tollgate_schemas::nodes::Nodes;
 
 /// Where and when a fact was born and at which offset it lies: what an output caused by it needs. Fixed widths, because
 /// each closed call is saved.

@@ -14,7 +14,7 @@
 //! Protobuf in memory's shape, so that a snapshot holds the state itself. Field numbers are never reused.
 
 use prost::Message;
-use tollgate_schemas::{id::Id, v1::Event};
+use crate::{id::Id, v1::Event};
 
 /// Tolerated outage: a clean restart and a minute without the log pass unnoticed.
 pub const NODE_LOST_US: i64 = 90_000_000;
@@ -24,7 +24,7 @@ pub const MAX_NODES: usize = 256;
 
 /// The node an id was born on; of a derived id, nothing that means anything.
 pub fn node_of(id: Id) -> u64 {
-    (id.0 >> 80) as u64
+    id.node()
 }
 
 /// A node's latest word: its newest event in the partition.
