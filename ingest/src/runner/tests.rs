@@ -140,7 +140,7 @@ fn blocks_reach_every_partition_once_at_a_place_replay_finds_again() {
     let log = open(dir.path());
     let clock = || tollgate_schemas::time::Now { utc_us: 0, mono_ns: 0 };
     for round in 0..3 {
-        let ticker = Ticker::spawn(log.clone(), clock, log.mint(), 1, Duration::from_millis(5)).expect("thread");
+        let ticker = Ticker::spawn(log.clone(), clock, log.mint(), 1, Duration::from_millis(5), None).expect("thread");
         let runner = start(&log, options());
         let block = round as u128 * 2;
         put(&*log, vec![numbered(0, round, 0), lifted(block), numbered(3, round, 0), lifted(block + 1)]);
