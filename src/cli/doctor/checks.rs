@@ -7,11 +7,11 @@ use std::{
     net::{TcpListener, UdpSocket},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{Finding, State};
-use crate::config::Config;
+use crate::config::{ClickhouseConfig, Config, KafkaConfig};
 
 /// What one SIP socket asks the kernel to hold.
 const UDP_BUFFER: u64 = 8 << 20;
@@ -29,7 +29,56 @@ pub fn all(config: &Config) -> Vec<Finding> {
         findings.push(sync(&folder));
     }
     findings.extend([sip_port(config), api_port(config), udp_buffer(), files(), clock(), admin_key(config)]);
+    if let Some(kafka) = &config.log.kafka {
+        findings.extend(kafka_topics(kafka, config.log.partitions));
+    }
+    findings.extend(config.store.clickhouse.as_ref().map(clickhouse));
     findings
+}
+
+/// Whether the brokers are there, and each topic as the log needs it.
+fn kafka_topics(kafka: &KafkaConfig, partitions: u16) -> Vec<Finding> {
+    const CHECK: &str = "Kafka";
+    let mut options = crate::node::kafka_options(kafka, partitions, "tollgate-doctor");
+    options.request = Duration::from_secs(5);
+    match tollgate_kafka::examine(&options) {
+        Err(e) => vec![finding(CHECK, State::Bad, format!("{}: {e}", kafka.brokers))],
+        Ok(problems) if problems.is_empty() => vec![finding(CHECK, State::Ok, format!("{}: every topic is as it should be", kafka.brokers))],
+        Ok(problems) => {
+            let missing = problems.iter().filter(|p| p.problem == "there is no such topic").count();
+            let mut findings: Vec<Finding> = problems
+                .iter()
+                .filter(|p| p.problem != "there is no such topic")
+                .map(|p| finding(CHECK, if p.fatal { State::Bad } else { State::Warn }, format!("topic {}: {}: {}", p.topic, p.problem, p.mend)))
+                .collect();
+            if missing > 0 {
+                findings.push(finding(CHECK, State::Ok, format!("{}: {missing} topics are made at the next start", kafka.brokers)));
+            }
+            findings
+        }
+    }
+}
+
+/// Whether the server is there and lets this user in.
+fn clickhouse(clickhouse: &ClickhouseConfig) -> Finding {
+    const CHECK: &str = "ClickHouse";
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(5))).build().into();
+    let mut request = agent.post(format!("{}/?default_format=TSV", clickhouse.url.trim_end_matches('/'))).header("X-ClickHouse-User", &clickhouse.user);
+    if !clickhouse.password.0.is_empty() {
+        request = request.header("X-ClickHouse-Key", &clickhouse.password.0);
+    }
+    match request.send("SELECT version()") {
+        Ok(mut answer) => {
+            let status = answer.status().as_u16();
+            let text = answer.body_mut().read_to_string().unwrap_or_default();
+            let text = text.lines().next().unwrap_or_default();
+            match status {
+                200 => finding(CHECK, State::Ok, format!("{}: version {text}", clickhouse.url)),
+                _ => finding(CHECK, State::Bad, format!("{} says {status}: {text}: check store.user and store.password_file", clickhouse.url)),
+            }
+        }
+        Err(e) => finding(CHECK, State::Bad, format!("{} cannot be reached ({e}): is the server up? CDRs would wait in the log", clickhouse.url)),
+    }
 }
 
 fn finding(check: &'static str, state: State, found: impl Into<String>) -> Finding {
