@@ -4,6 +4,8 @@ pub mod conformance;
 pub mod store_suite;
 pub mod embedded;
 
+pub mod archive;
+pub mod backup;
 pub mod copy;
 pub mod follow;
 pub mod forward;
@@ -15,6 +17,7 @@ pub mod worker;
 
 pub mod inspect;
 
+pub use archive::{ArchiveReader, Archiver, ArchiverOptions, ArchiverStats};
 pub use embedded::{EmbeddedLog, Options};
 pub use follow::follow;
 pub use forward::{Backlog, Forwarder};
