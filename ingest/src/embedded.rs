@@ -17,6 +17,7 @@ mod faults;
 mod keys;
 mod metrics;
 mod options;
+mod point;
 mod queue;
 mod storage;
 mod streams;
@@ -38,6 +39,7 @@ use tollgate_schemas::{
 pub use faults::Faults;
 pub use metrics::{LogMetrics, LogStats};
 pub use options::Options;
+pub use point::trim_point;
 
 use committer::Shared;
 use queue::Pending;
@@ -96,6 +98,21 @@ impl EmbeddedLog {
     /// Refuses new calls, or takes them again, for a reason outside this log: what reads it is too far behind.
     pub fn refuse_new_calls(&self, refuse: bool) {
         self.shared.refuse_new_calls(refuse);
+    }
+
+    /// Gives up the oldest events of a topic, whole segments only, in which each partition's events are below `keep_from`. What it
+    /// gives back of the disk, bytes. Refused: a topic other than `calls`, which is kept whole.
+    ///
+    /// Reading what is gone is [`LogError::Corrupt`]; ends and numbers go on. Killed in between, nothing or all of it is gone. The
+    /// caller sees to it that nobody needs the events any more: [`trim_point`].
+    pub fn trim(&self, topic: Topic, keep_from: &[u64]) -> Result<u64, LogError> {
+        self.shared.storage.trim(topic, keep_from)
+    }
+
+    /// The first offset of a stream that can be read; greater than 0 when the log was trimmed.
+    pub fn first(&self, topic: Topic, partition: u16) -> Result<u64, LogError> {
+        let stream = self.shared.streams.index(topic, partition)?;
+        Ok(if keys::trimmable(topic) { self.shared.storage.first(stream) } else { 0 })
     }
 
     /// Registers the log's metrics under `log_…`.

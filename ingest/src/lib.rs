@@ -18,7 +18,7 @@ pub mod worker;
 pub mod inspect;
 
 pub use archive::{ArchiveReader, Archiver, ArchiverOptions, ArchiverStats};
-pub use embedded::{EmbeddedLog, Options};
+pub use embedded::{EmbeddedLog, Options, trim_point};
 pub use follow::follow;
 pub use forward::{Backlog, Forwarder};
 pub use mirror::Mirror;

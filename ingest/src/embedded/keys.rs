@@ -1,4 +1,4 @@
-//! The form on disk. fjall owns the files; these are the keys and values in its two keyspaces. Integers in keys are
+//! The form on disk. fjall owns the files; these are the keys and values in its three keyspaces. Integers in keys are
 //! big endian, so that keys sort as numbers do.
 //!
 //! **`events`**: one row for the events of one stream (topic, partition) in one group:
@@ -15,12 +15,16 @@
 //! A *segment* is about `segment_bytes` of consecutive groups and begins a new memtable, so that the tables fjall
 //! flushes never overlap and its compaction only moves them: what is written once is not rewritten.
 //!
+//! **`kept`**: when the oldest segments of a log are trimmed, the rows of topics that are kept whole move here, under the same
+//! keys with segment 0. What lies below the start of the first segment is here or, of topic `calls`, gone.
+//!
 //! **`state`**:
 //!
 //! | key | value |
 //! |---|---|
 //! | `i` | identity as JSON: `{format, node, epoch, partitions}` |
 //! | `g`, segment u32 | for each stream, in the order of topics then partitions, the first offset at or after the segment's begin, u64 |
+//! | `d` | the segment before which tables were dropped last, u32: written to make fjall let their files go |
 //! | `p`, topic u8, partition u16, consumer | the consumer's next offset, u64 |
 //! | `s`, partition u16, consumer | snapshot: version u32, next offset u64, then the state |
 
@@ -30,10 +34,17 @@ use tollgate_schemas::{
     log::{Snapshot, Topic},
 };
 
-/// Version of this form.
-pub const FORMAT: u32 = 1;
+/// Version of this form. A log is of form 1 until it is trimmed for the first time: who knows no `kept` must not open it then.
+pub const FORMAT: u32 = 2;
+pub const FORMAT_UNTRIMMED: u32 = 1;
+
+/// Whether a topic's oldest events may be given up; all others are kept whole.
+pub fn trimmable(topic: Topic) -> bool {
+    topic == Topic::Calls
+}
 
 pub const IDENTITY: &[u8] = b"i";
+pub const DROPPED: &[u8] = b"d";
 
 pub fn row(segment: u32, topic: Topic, partition: u16, base: u64) -> [u8; 15] {
     let mut key = [0; 15];
@@ -47,6 +58,13 @@ pub fn row(segment: u32, topic: Topic, partition: u16, base: u64) -> [u8; 15] {
 /// The offset of a row's first event.
 pub fn base_of(row: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(row.get(7..15)?.try_into().ok()?))
+}
+
+/// A row's key in `kept`.
+pub fn kept(row: &[u8]) -> Vec<u8> {
+    let mut key = row.to_vec();
+    key.iter_mut().take(4).for_each(|b| *b = 0);
+    key
 }
 
 /// Writes one event into a row's value.

@@ -4,12 +4,14 @@
 //! Opening again cuts the journal at its last whole batch; the failed group is then written again under the same
 //! keys, so it makes no difference whether the first try had reached the disk.
 
+mod trim;
+
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -30,6 +32,10 @@ pub struct Storage {
     faults: Option<Arc<Faults>>,
     handles: RwLock<Option<Handles>>,
     segments: RwLock<Vec<Segment>>,
+    /// Held while rows of one segment are read, so that a trim does not move them meanwhile.
+    reading: RwLock<()>,
+    /// One trim at a time.
+    trimming: Mutex<()>,
     /// A write failed, so the database has to be opened again.
     broken: AtomicBool,
 }
@@ -37,6 +43,7 @@ pub struct Storage {
 struct Handles {
     db: Database,
     events: Keyspace,
+    kept: Keyspace,
     state: Keyspace,
 }
 
@@ -86,14 +93,16 @@ fn open_database(dir: &Path, segment_bytes: u64) -> Result<Handles, LogError> {
             e => storage(e),
         })?;
     // Rows are read by ranges, never looked up by key: filters would only cost.
-    let events = db.keyspace("events", || {
+    let rows = || {
         KeyspaceCreateOptions::default()
             .max_memtable_size(segment_bytes.saturating_mul(4))
             .data_block_size_policy(BlockSizePolicy::all(32 << 10))
             .filter_policy(FilterPolicy::disabled())
-    });
+    };
+    let events = db.keyspace("events", rows);
+    let kept = db.keyspace("kept", rows);
     let state = db.keyspace("state", KeyspaceCreateOptions::default);
-    Ok(Handles { events: events.map_err(storage)?, state: state.map_err(storage)?, db })
+    Ok(Handles { events: events.map_err(storage)?, kept: kept.map_err(storage)?, state: state.map_err(storage)?, db })
 }
 
 impl Storage {
@@ -109,6 +118,7 @@ impl Storage {
                 *end = end_of(&handles, last.number, &streams, stream)?.unwrap_or(*end);
             }
         }
+        trim::reclaim(&handles, segments.first())?;
         let storage = Storage {
             dir: dir.to_owned(),
             segment_bytes: options.segment_bytes,
@@ -116,6 +126,8 @@ impl Storage {
             faults: options.faults.clone(),
             handles: RwLock::new(Some(handles)),
             segments: RwLock::new(segments),
+            reading: RwLock::new(()),
+            trimming: Mutex::new(()),
             broken: AtomicBool::new(false),
         };
         Ok((storage, identity, ends))
@@ -180,13 +192,16 @@ impl Storage {
         let mut records = Vec::new();
         let mut next = from;
         while next < end && records.len() < max {
-            let Some(segment) = self.segment_with(stream, next) else {
-                return Err(corrupt(next, "no segment holds it".to_owned()));
-            };
             let before = next;
+            let _reading = self.reading.read().unwrap_or_else(PoisonError::into_inner);
+            let segment = self.segment_with(stream, next);
+            if segment.is_none() && keys::trimmable(topic) {
+                return Err(corrupt(next, format!("trimmed: forwarded to the shared log; this one begins at {}", self.first(stream))));
+            }
             let bad = self.with(|h| {
-                let first = first_row(h, segment, topic, partition, next)?;
-                for row in h.events.range(keys::row(segment, topic, partition, first)..=keys::row(segment, topic, partition, u64::MAX)) {
+                let (rows, segment) = segment.map_or((&h.kept, 0), |s| (&h.events, s));
+                let first = first_row(rows, segment, topic, partition, next)?;
+                for row in rows.range(keys::row(segment, topic, partition, first)..=keys::row(segment, topic, partition, u64::MAX)) {
                     let (key, value) = row.into_inner().map_err(storage)?;
                     let base = keys::base_of(&key).unwrap_or(0);
                     if base > next {
@@ -224,6 +239,7 @@ impl Storage {
         Ok(records)
     }
 
+    /// The segment that holds an offset; None when it is below the first.
     fn segment_with(&self, stream: usize, offset: u64) -> Option<u32> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
         let after = segments.partition_point(|s| s.starts[stream] <= offset);
@@ -268,9 +284,9 @@ fn write(h: &Handles, writes: &Writes) -> Result<(), LogError> {
 }
 
 /// The base of the row that holds `offset`, or the offset itself when no row does.
-fn first_row(h: &Handles, segment: u32, topic: Topic, partition: u16, offset: u64) -> Result<u64, LogError> {
+fn first_row(rows: &Keyspace, segment: u32, topic: Topic, partition: u16, offset: u64) -> Result<u64, LogError> {
     let range = keys::row(segment, topic, partition, 0)..=keys::row(segment, topic, partition, offset);
-    let Some(row) = h.events.range(range).next_back() else { return Ok(offset) };
+    let Some(row) = rows.range(range).next_back() else { return Ok(offset) };
     Ok(keys::base_of(&row.key().map_err(storage)?).unwrap_or(offset))
 }
 
@@ -308,7 +324,7 @@ fn identify(dir: &Path, h: &Handles, partitions: u16) -> Result<Identity, LogErr
         None => {
             let mut random = [0; 8];
             getrandom::fill(&mut random[2..]).map_err(|e| LogError::Storage(format!("no random numbers: {e}")))?;
-            Identity { format: keys::FORMAT, node: u64::from_be_bytes(random), epoch: 0, partitions }
+            Identity { format: keys::FORMAT_UNTRIMMED, node: u64::from_be_bytes(random), epoch: 0, partitions }
         }
     };
     if identity.format > keys::FORMAT {

@@ -1,3 +1,5 @@
+mod trim;
+
 use std::time::Instant;
 
 use tollgate_schemas::v1::{Event, Tick, event::Body};
