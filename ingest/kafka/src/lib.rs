@@ -13,9 +13,11 @@
 //! leases never wait inside one: they are appended first, and the transaction commits after they are durable.
 //!
 //! **Reading.** The newest records of each stream that somebody reads are kept decoded in memory (`tail`); what is older is
-//! read by a consumer that walks towards it (`history`). Only what is committed is read.
+//! read by a consumer that walks towards it (`history`). Only what is committed is read. What the brokers have dropped by
+//! retention comes from the archive (`dropped`); without one, that facts are missing is an error, never a jump.
 
 mod client;
+mod dropped;
 mod group;
 mod history;
 mod log;

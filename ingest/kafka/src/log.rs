@@ -17,6 +17,7 @@ use tollgate_schemas::log::{
 
 use crate::{
     KafkaStats, Options,
+    dropped::Dropped,
     group::{self, Client},
     history::History,
     metrics,
@@ -45,6 +46,7 @@ pub struct KafkaLog {
     sending: Mutex<Option<JoinHandle<()>>>,
     tails: Mutex<HashMap<Topic, Arc<Running>>>,
     history: History,
+    dropped: Dropped,
     offsets: Arc<Offsets>,
     members: Arc<RwLock<HashMap<String, Weak<Client>>>>,
     writers: Arc<Mutex<HashMap<Key, Arc<Writer>>>>,
@@ -65,6 +67,7 @@ impl KafkaLog {
     pub fn attach(options: Options) -> Result<KafkaLog, LogError> {
         options.check()?;
         let options = Arc::new(options);
+        let dropped = Dropped::new(options.archive.as_deref());
         let tickets = Arc::new(Tickets::default());
         let acked = Acked::default();
         let (sender, thread) = Sender::start(options.clone(), tickets.clone(), acked.clone())?;
@@ -76,6 +79,7 @@ impl KafkaLog {
             sending: Mutex::new(Some(thread)),
             tails: Mutex::default(),
             history: History::default(),
+            dropped,
             offsets: Arc::default(),
             members: Arc::default(),
             writers: Arc::default(),
@@ -301,7 +305,14 @@ impl EventLog for KafkaLog {
             match tail.tail.read(partition, from, max)? {
                 Ok(records) => return Ok(records),
                 Err(first) => {
+                    if let Some(records) = self.dropped.read(topic, partition, from, max)? {
+                        return Ok(records);
+                    }
                     let records = self.history.read(&self.options, topic, partition, from, first, max)?;
+                    // A jump may be the end of a transaction, or events the brokers no longer have.
+                    if records.first().is_none_or(|r| r.offset > from) && self.dropped.look(&self.options, topic, partition, from)? {
+                        continue;
+                    }
                     if !records.is_empty() {
                         return Ok(records);
                     }

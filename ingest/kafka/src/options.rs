@@ -35,6 +35,8 @@ pub struct Options {
     pub replication: i32,
     /// How long topic `calls` is kept, hours; 0 = for ever. The other topics of facts are kept for ever.
     pub calls_retention_h: u64,
+    /// Where what Kafka no longer has of topic `calls` is read from: the folder the archivers write.
+    pub archive: Option<PathBuf>,
     pub security: Security,
     /// Names this process to the brokers.
     pub client_id: String,
@@ -65,6 +67,7 @@ impl Default for Options {
             partitions: 16,
             replication: 1,
             calls_retention_h: 0,
+            archive: None,
             security: Security { protocol: "plaintext".to_owned(), ..Security::default() },
             client_id: "tollgate".to_owned(),
             limit: 65_536,

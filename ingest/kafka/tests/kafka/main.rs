@@ -3,6 +3,7 @@
 #[path = "../../../../tests/parts/broker.rs"]
 mod broker;
 
+mod archive;
 mod shared;
 
 use std::sync::{
