@@ -243,3 +243,46 @@ fn a_folder_that_cannot_be_written_is_tried_again() {
     drop(worker);
     assert!(verify(dir.path(), |_| {}).expect("verify").sound());
 }
+
+/// The part of the next test that is killed: fills a log and archives it for ever.
+const VICTIM: &str = "TOLLGATE_TEST_ARCHIVE_VICTIM";
+
+#[test]
+fn design_2_killed_at_any_moment_the_archive_is_whole_and_goes_on() {
+    const NAME: &str = "archive::tests::design_2_killed_at_any_moment_the_archive_is_whole_and_goes_on";
+    let archive = |dir: &Path| (dir.join("log"), dir.join("archive"));
+    if let Some(dir) = std::env::var_os(VICTIM) {
+        let (log, to) = archive(Path::new(&dir));
+        let log = open(&log);
+        let _worker = Archiver::spawn(log.clone(), to, options(20_000)).expect("thread");
+        for n in log.end(Topic::Calls, 1).. {
+            put(&*log, vec![wide(n as i64), wide(n as i64)]);
+        }
+    }
+    let dir = tempfile::tempdir().expect("dir");
+    let (near, to) = archive(dir.path());
+    let mut before = 0;
+    for round in 0..12u64 {
+        let mut victim = std::process::Command::new(std::env::current_exe().expect("this test"))
+            .args([NAME, "--exact"])
+            .env(VICTIM, dir.path())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("victim");
+        std::thread::sleep(Duration::from_millis(80 + round * 41 % 170));
+        victim.kill().expect("kill -9");
+        victim.wait().expect("wait");
+        let log = open(&near);
+        let report = verify(&to, |_| {}).expect("verify");
+        assert!(report.sound(), "round {round}: {:?}", report.problems);
+        assert!(archived(&log) <= report.events && before <= report.events, "progress never runs ahead of the files");
+        before = report.events;
+    }
+    let (log, reader) = (open(&near), ArchiveReader::open(&to));
+    let old = all(&reader, 1, 0);
+    assert!(old.len() as u64 == before && before > 100, "{before}");
+    for r in &old {
+        assert_eq!(r.event, log.read(Topic::Calls, 1, r.offset, 1).expect("read")[0].event);
+    }
+}
