@@ -31,8 +31,6 @@ use crate::plan::{PlanProblem, Registry, compile_deck, read};
 const CHUNK: usize = 256 * 1024;
 /// How long a decision may take to be durable before whoever asked is told to ask again.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Tries of a decision that others overtake.
-const TRIES: usize = 5;
 /// Decisions whose fate is remembered for who made them.
 const REMEMBERED: usize = 1024;
 
@@ -63,8 +61,10 @@ struct State {
     decks_next: u64,
     sheets: Sheets,
     plan: SharedPlan,
-    /// Decisions that stand, newest last.
-    stands: VecDeque<Id>,
+    /// Decisions that came back, newest last, and whether they stand.
+    fates: VecDeque<(Id, bool)>,
+    /// Decisions of this process that were overtaken and have not come back: they will take up places without standing.
+    void: Vec<(Id, Instant)>,
 }
 
 /// Chunks by deck and version, then by place: chunks of one sheet may come more than once.
@@ -121,7 +121,7 @@ impl Owner {
         }
         let plan = Arc::new(registry.compile(position).map_err(|p| anyhow::anyhow!("provisioning in the log does not compile: {}", join(&p)))?);
         sheets.clear();
-        let state = State { registry, position, decisions, decks_next, sheets, plan, stands: VecDeque::new() };
+        let state = State { registry, position, decisions, decks_next, sheets, plan, fates: VecDeque::new(), void: Vec::new() };
         let decided = decided.unwrap_or_else(|| own.clone());
         Ok(Owner { own, decided, mint, boot_id, clock, state: Mutex::new(state), moved: Condvar::new(), deciding: Mutex::default(), on_plan: Mutex::default() })
     }
@@ -163,8 +163,13 @@ impl Owner {
         state.position = record.offset + 1;
         let mut next = state.registry.clone();
         let mut changed = false;
+        let id = record.event.id();
+        state.void.retain(|(void, _)| *void != id);
+        state.fates.push_back((id, false));
         for event in &standing {
-            state.stands.push_back(event.id());
+            if let Some((_, stands)) = state.fates.iter_mut().rev().find(|(id, _)| *id == event.id()) {
+                *stands = true;
+            }
             if let Some(Body::ControlApplied(applied)) = &event.body {
                 changed = true;
                 if let Err(error) = self.put(&mut next, applied, &mut state) {
@@ -173,8 +178,8 @@ impl Owner {
                 }
             }
         }
-        while state.stands.len() > REMEMBERED {
-            state.stands.pop_front();
+        while state.fates.len() > REMEMBERED {
+            state.fates.pop_front();
         }
         if changed {
             match next.compile(state.position) {
@@ -234,7 +239,8 @@ impl Owner {
     /// Decides several commands as one: all are accepted or none.
     pub fn submit_all(&self, commands: &[Command]) -> Result<Decision, Fault> {
         let _one = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
-        for _ in 0..TRIES {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
             if let Some(decision) = self.decide(commands)? {
                 return Ok(decision);
             }
@@ -254,8 +260,9 @@ impl Owner {
     /// None when another decision came first.
     fn decide(&self, commands: &[Command]) -> Result<Option<Decision>, Fault> {
         let (mut next, based_on) = {
-            let state = self.lock();
-            (state.registry.clone(), state.position)
+            let mut state = self.lock();
+            state.void.retain(|(_, since)| since.elapsed() < PATIENCE);
+            (state.registry.clone(), state.position + state.void.len() as u64)
         };
         let mut events = Vec::new();
         let mut problems = Vec::new();
@@ -310,24 +317,25 @@ impl Owner {
             self.append(decks)?;
         }
         self.append(decisions)?;
-        let until = based_on + u64::from(count);
-        let mut state = self.await_position(until)?;
-        let stands = state.stands.iter().filter(|id| ids.contains(id)).count();
-        state.stands.retain(|id| !ids.contains(id));
-        Ok((stands == ids.len()).then_some(Decision::Accepted { position: state.position }))
-    }
-
-    fn await_position(&self, until: u64) -> Result<std::sync::MutexGuard<'_, State>, Fault> {
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.lock();
-        while state.position < until {
+        loop {
+            let own: Vec<bool> = state.fates.iter().filter(|(id, _)| ids.contains(id)).map(|(_, stands)| *stands).collect();
+            if own.len() == ids.len() {
+                return Ok(own.into_iter().all(|stands| stands).then_some(Decision::Accepted { position: state.position }));
+            }
+            if own.is_empty() && state.position > based_on {
+                // Somebody else's stands there. What was said takes up the next places, and the next decision counts them in.
+                let now = Instant::now();
+                state.void.extend(ids.iter().map(|id| (*id, now)));
+                return Ok(None);
+            }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(Fault::Unavailable("the decision has not come back from the shared log: look whether it is in force before asking again".to_owned()));
             }
             state = self.moved.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        Ok(state)
     }
 
     /// Puts a command into a copy of the registry and gives the events it will be.

@@ -3,6 +3,7 @@
 
 mod faults;
 mod parts;
+mod same;
 mod shares;
 
 pub use parts::Cluster;

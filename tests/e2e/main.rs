@@ -4,6 +4,7 @@
 //! Timers are short by configuration (the defaults are proved on fake clocks in `proxy`). Latencies are printed
 //! (`--nocapture`) and asserted only far above their goals.
 
+mod backup;
 mod bad_input;
 mod blocks;
 mod calls;

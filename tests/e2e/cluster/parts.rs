@@ -67,12 +67,6 @@ impl Clickhouse {
             child.wait().expect("wait");
         }
     }
-
-    /// A query in the engine itself, as rows of tab-separated text.
-    pub fn ask(&self, query: &str) -> String {
-        let url = format!("{}/?default_format=TSV", self.url);
-        ureq::post(&url).send(query).expect("ClickHouse answers").body_mut().read_to_string().expect("text")
-    }
 }
 
 impl Drop for Clickhouse {
@@ -156,10 +150,6 @@ impl Process {
         said[said.len().saturating_sub(40)..].join("\n")
     }
 
-    pub fn data(&self) -> PathBuf {
-        self.dir.join("data")
-    }
-
     pub fn config(&self) -> PathBuf {
         self.dir.join("tollgate.toml")
     }
@@ -211,12 +201,8 @@ impl Cluster {
         self.prefix.trim_end_matches('.').to_owned()
     }
 
-    /// Starts one more process.
-    pub fn start(&mut self, name: &str, stages: &'static str) -> usize {
-        let n = self.processes.len() as u8;
-        let dir = self.dir.path().join(name);
-        std::fs::create_dir_all(&dir).expect("folder");
-        let host = Cluster::proxy_host(self.setup.net, n);
+    fn written(&self, dir: &Path) -> Setup {
+        std::fs::create_dir_all(dir).expect("folder");
         let mut setup = self.setup.clone();
         setup.log = format!(
             "kind = \"kafka\"\nbrokers = \"{}\"\ntopic_prefix = \"{}\"\npartitions = 8\nsession_ms = 3000\ntransaction_ms = 5000\n",
@@ -226,7 +212,23 @@ impl Cluster {
             "\n[store]\nkind = \"clickhouse\"\nurl = \"{}\"\ndatabase = \"{}\"\ncompression = \"none\"\npoll_ms = 200\n",
             self.clickhouse.url(), self.database()
         );
-        let any = SocketAddr::new(host.into(), 0);
+        setup
+    }
+
+    /// A configuration of the cluster, for commands.
+    pub fn configure(&self, name: &str) -> PathBuf {
+        let dir = self.dir.path().join(name);
+        let any = SocketAddr::new(Cluster::proxy_host(self.setup.net, 69).into(), 0);
+        self.written(&dir).write(&dir, any, any);
+        dir.join("tollgate.toml")
+    }
+
+    /// Starts one more process.
+    pub fn start(&mut self, name: &str, stages: &'static str) -> usize {
+        let n = self.processes.len() as u8;
+        let dir = self.dir.path().join(name);
+        let setup = self.written(&dir);
+        let any = SocketAddr::new(Cluster::proxy_host(self.setup.net, n).into(), 0);
         setup.write(&dir, any, any);
         let mut process = Process { name: name.to_owned(), stages, dir: dir.clone(), child: None, said: Arc::default(), api: Api::new(any), sip: None };
         process.up();
