@@ -3,6 +3,7 @@
 
 mod api;
 mod apply;
+mod backup;
 mod block;
 mod call;
 mod check_config;
@@ -14,6 +15,7 @@ mod get;
 mod log;
 mod out;
 mod rate;
+mod restore;
 mod route;
 mod run;
 mod sip;
@@ -65,6 +67,8 @@ enum Command {
     /// Looks at the event log of a stopped node
     #[command(subcommand)]
     Log(log::Command),
+    Backup(backup::Args),
+    Restore(restore::Args),
 }
 
 /// How a command ended, when it could do its work.
@@ -115,6 +119,8 @@ pub fn main() -> ExitCode {
         Command::Block(command) => block::run(command),
         Command::Sip(command) => sip::run(&command),
         Command::Log(command) => log::run(command),
+        Command::Backup(args) => backup::run(&args),
+        Command::Restore(args) => restore::run(&args),
     };
     match done {
         Ok(Done::Yes) => ExitCode::SUCCESS,

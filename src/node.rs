@@ -47,6 +47,7 @@ use owner::Owner;
 use store::Stores;
 
 pub use cluster::options as kafka_options;
+pub use secrets::{files as secret_files, put_file as put_secret};
 
 /// Version of the rating program, in every CDR. Raise it when the same events would give another CDR.
 pub const RATING_VERSION: u32 = 1;
@@ -277,6 +278,7 @@ impl Node {
             control: Arc::new(ports::ControlPort(self.shared.clone())),
             calls: Arc::new(ports::CallsPort { shared: self.shared.clone(), live: self.live.clone(), rate: Mutex::default() }),
             blocks: Arc::new(ports::BlocksPort(self.shared.clone())),
+            backups: Arc::new(ports::BackupPort::new(self.shared.clone(), self.embedded.node(), config.data_dir.clone())),
             cdrs: stores.cdrs,
             views,
             keys,

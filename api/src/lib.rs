@@ -19,6 +19,7 @@ pub mod route;
 mod server;
 
 mod alerts;
+mod backup;
 mod blocks;
 mod calls;
 mod cdrs;

@@ -1,5 +1,6 @@
 //! What the API needs from the rest of the house. The program's wiring implements these traits; tests have their own.
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde::Serialize;
 use serde_json::Value;
@@ -170,6 +171,15 @@ pub trait Blocks: Send + Sync + 'static {
     fn place(&self, block: NewBlock) -> BoxFuture<'_, Result<Id, Fault>>;
     /// Lifting a block that is no longer active changes nothing and is `Lifted`.
     fn lift(&self, block: Id, actor: &str, reason: &str) -> BoxFuture<'_, Result<LiftResult, Fault>>;
+}
+
+/// A backup as it is written. After an error nothing comes.
+pub type Pieces = tokio::sync::mpsc::Receiver<Result<Bytes, Fault>>;
+
+/// Copies of everything there is.
+pub trait Backups: Send + Sync + 'static {
+    /// Begins one, of this moment; `secrets`: the node's own keys are in it. One at a time: another is [`Fault::Unavailable`].
+    fn begin(&self, secrets: bool) -> BoxFuture<'_, Result<Pieces, Fault>>;
 }
 
 /// What `/readyz` says.

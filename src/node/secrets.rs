@@ -35,6 +35,31 @@ fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
     Ok(bytes)
 }
 
+/// The files a backup with secrets holds, those that are there.
+pub const FILES: [&str; 2] = ["token.key", "admin-key.sha256"];
+
+/// Reads them; nothing without a folder.
+pub fn files(dir: Option<&Path>) -> Result<Vec<(String, Vec<u8>)>, tollgate_ingest::backup::BackupError> {
+    let mut files = Vec::new();
+    for (dir, name) in dir.iter().flat_map(|dir| FILES.map(|name| (dir, name))) {
+        match fs::read(dir.join(name)) {
+            Ok(bytes) => files.push((name.to_owned(), bytes)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(tollgate_ingest::backup::BackupError::Input(e)),
+        }
+    }
+    Ok(files)
+}
+
+/// Puts one of them into a folder; false for a name that is none of them.
+pub fn put_file(dir: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<bool> {
+    if !FILES.contains(&name) {
+        return Ok(false);
+    }
+    write_private(&dir.join(name), bytes).with_context(|| dir.join(name).display().to_string())?;
+    Ok(true)
+}
+
 /// Reads the folder's secrets, making them at the first start; an admin key only where one is asked for.
 pub fn open(dir: &Path, admin_key: Option<String>, serves: bool) -> anyhow::Result<Secrets> {
     let token_path = dir.join("token.key");

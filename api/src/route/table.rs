@@ -3,7 +3,7 @@
 use tollgate_schemas::control::Kind;
 
 use super::{Access, Content, Form, Gives, Param, Route, Takes, Verb};
-use crate::{alerts, auth::Scope, blocks, calls, cdrs, control, health, openapi, portal, reports, stats, stream};
+use crate::{alerts, auth::Scope, backup, blocks, calls, cdrs, control, health, openapi, portal, reports, stats, stream};
 
 const fn param(name: &'static str, form: Form, about: &'static str) -> Param {
     Param { name, form, about }
@@ -54,6 +54,7 @@ const SERIES: &[Param] = &[
     param("step", Form::OneOf(&["second", "minute"]), "Length of a point; `minute` by default, and the only one for tenants"),
     param("points", Form::Whole { from: 1, to: 3600, default: 60 }, "Most points; the last hour is kept"),
 ];
+const BACKUP: &[Param] = &[param("with", Form::OneOf(&["secrets"]), "Also the node's own keys, for a node that takes this one's place")];
 const LANDING: &[Param] = &[param("login", Form::OneOf(&["failed"]), "Shows that a key was refused")];
 const LOGIN: Option<Takes> = Some(Takes { schema: "Login", max_bytes: 4 << 10, or_form: true });
 const CDR_ROWS: Gives = Gives { status: 200, content: Content::JsonOr("CdrPage", &["text/csv", "application/jsonl"]) };
@@ -98,6 +99,7 @@ pub(super) fn table() -> Vec<Route> {
         row(Get, "/v1/stats", "getStats", "The state of things now", read, &[], None, json("Stats"), stats::now),
         row(Get, "/v1/stats/series", "getSeries", "Calls and money per second or minute of the last hour, oldest first", read, SERIES, None, json("Series"), stats::series),
         row(Get, "/v1/stream", "openStream", "Server-sent events: alert, block, unblock, cdr (a sample), stats (each second), lagged", read, &[], None, text("text/event-stream"), stream::open),
+        row(Get, "/v1/backup", "takeBackup", "The whole event log as one file, of one moment; for `tollgate restore`", Access::Operator(Scope::Admin), BACKUP, None, text(backup::MEDIA_TYPE), backup::take),
         row(Get, "/openapi.json", "getOpenApi", "This document", Open, &[], None, json("OpenApi"), openapi::serve),
         row(Get, "/metrics", "getMetrics", "Metrics for Prometheus", Open, &[], None, text("application/openmetrics-text"), health::metrics),
         row(Get, "/healthz", "getHealth", "The process answers", Open, &[], None, json("Alive"), health::alive),

@@ -35,6 +35,7 @@ pub type Written = Contents;
 
 /// Writes everything up to the moment. `node`: whose log it is, none for a shared one. `told` hears how many events are done and how
 /// many there are, about.
+#[allow(clippy::too_many_arguments)]
 pub fn write(
     log: &dyn EventLog,
     moment: &Moment,
