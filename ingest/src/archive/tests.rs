@@ -169,7 +169,7 @@ fn what_was_changed_taken_away_or_damaged_in_the_archive_is_found() {
         let mut bad = whole.clone();
         bad[at] ^= 1;
         std::fs::write(&path, &bad).expect("write");
-        assert!(!said().is_empty(), "bit at {at}");
+        assert!(!said().is_empty() && segment::check(&path, from).is_err(), "bit at {at}");
     }
     let mut bad = whole.clone();
     bad[whole.len() / 2] ^= 1;
