@@ -1,8 +1,9 @@
 //! A copy of the whole log in one file: `tollgate backup`, `tollgate restore`.
 //!
 //! **What it holds.** The events of every topic and partition up to one moment ([`moment`]), and how far each stage had come
-//! then, so that its outputs are neither made twice nor missing after a restore. Snapshots are not in it: stages fold the copy
-//! anew and come to the same state. Leases are not either: they are of the moment. A node's secrets only if they are asked for.
+//! then, so that its outputs are neither made twice nor missing after a restore. Of a log that one node writes, and keeps for
+//! ever, stages' snapshots are not in it: they fold the copy anew and come to the same state. A shared log may have let its oldest
+//! calls go, so there they are. Leases are not in it: they are of the moment. A node's secrets only if they are asked for.
 //!
 //! **The form**, version [`FORM`]. Numbers are big endian.
 //!
@@ -14,6 +15,7 @@
 //!          E events of one stream: topic u8, partition u16, ordinal of the first u64, count u32,
 //!            then each event: bytes u32, protobuf
 //!          P once, after the last events: JSON, stages' progress as ordinals of their input
+//!          N a snapshot, of a shared log only: consumer (length u8), partition u16, version u32, ordinal of the next input u64, state
 //!          S a secret: JSON, name and hex
 //!          T once, last: JSON, what there was of each; its chain names the file
 //! ```
@@ -22,7 +24,8 @@
 //! log's offsets have gaps and hold what was sent twice, which is left out here.
 //!
 //! A file that ends too soon lacks its trailer, a changed one fails its chain: both are refused with the byte where the frame
-//! begins. Reading and writing hold one frame in memory; a frame's content is at most [`FRAME_MAX`] bytes.
+//! begins. Reading and writing hold one frame in memory, and a shared log's snapshots while it is written; a frame's content is at
+//! most [`FRAME_MAX`] bytes, and a snapshot that is larger is left out.
 
 mod file;
 mod frame;
@@ -143,6 +146,7 @@ pub struct Contents {
     pub header: Header,
     pub events: u64,
     pub streams: u32,
+    pub snapshots: u32,
     pub secrets: u32,
     pub bytes: u64,
     /// The trailer's chain in hex: two files with the same are the same.

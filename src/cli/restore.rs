@@ -137,13 +137,14 @@ fn tell_end(args: &Args, restored: &Restored, place: &str, node: serde_json::Val
         let mut all = shown(&restored.contents);
         all["new_node"] = node;
         all["stages"] = restored.positions.into();
+        all["snapshots"] = restored.snapshots.into();
         all["calls_closed"] = closed.into();
         out::json(&all)?;
         return Ok(Done::Yes);
     }
     out::line(&format!("{}: {}", args.from.display(), said(&restored.contents)))?;
     let who = node.as_str().map(|n| format!(" as node {n}")).unwrap_or_default();
-    out::line(&format!("restored into {place}{who}, {} stage positions set", restored.positions))?;
+    out::line(&format!("restored into {place}{who}, {} stage positions and {} snapshots set", restored.positions, restored.snapshots))?;
     if let Some(closed) = closed {
         out::line(&format!("{closed} calls that were up are closed as node_lost; their CDRs are written by the first start"))?;
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io::Read};
 
 use tollgate_schemas::{
     event::{self, Event},
-    log::Topic,
+    log::{Snapshot, Topic},
 };
 
 use super::{BackupError, Contents, Count, Header, Reached, Secret, Trailer, frame::FrameReader, hex, unhex};
@@ -14,6 +14,8 @@ use super::{BackupError, Contents, Count, Header, Reached, Secret, Trailer, fram
 pub enum Part {
     Events { topic: Topic, partition: u16, first: u64, events: Vec<Event> },
     Progress(Vec<Reached>),
+    /// Its `next` is an ordinal.
+    Snapshot(Snapshot),
     Secret { name: String, bytes: Vec<u8> },
     /// The last one: the file is whole.
     End(Contents),
@@ -24,6 +26,7 @@ pub struct Reader<R> {
     header: Header,
     counts: BTreeMap<(Topic, u16), u64>,
     secrets: u32,
+    snapshots: u32,
     progress: bool,
     ended: bool,
 }
@@ -39,7 +42,7 @@ impl<R: Read> Reader<R> {
             Some(_) => return Err(damaged("a frame before the header".to_owned())),
             None => return Err(damaged("the file ends before its header: it is torn".to_owned())),
         };
-        Ok(Reader { frames, header, counts: BTreeMap::new(), secrets: 0, progress: false, ended: false })
+        Ok(Reader { frames, header, counts: BTreeMap::new(), secrets: 0, snapshots: 0, progress: false, ended: false })
     }
 
     pub fn header(&self) -> &Header {
@@ -64,6 +67,10 @@ impl<R: Read> Reader<R> {
                 self.progress = true;
                 Ok(Some(Part::Progress(serde_json::from_slice(&content).map_err(unreadable)?)))
             }
+            b'N' => {
+                self.snapshots += 1;
+                snapshot(&content).map(|s| Some(Part::Snapshot(s))).ok_or_else(|| damaged("a snapshot ends too soon".to_owned()))
+            }
             b'S' => {
                 let secret: Secret = serde_json::from_slice(&content).map_err(unreadable)?;
                 let bytes = unhex(&secret.hex).ok_or_else(|| damaged("a secret is not hex".to_owned()))?;
@@ -81,7 +88,7 @@ impl<R: Read> Reader<R> {
                 self.ended = true;
                 let hash = hex(self.frames.chain.as_bytes());
                 let streams = counts.len() as u32;
-                Ok(Some(Part::End(Contents { header: self.header.clone(), events, streams, secrets: self.secrets, bytes: self.frames.at, hash })))
+                Ok(Some(Part::End(Contents { header: self.header.clone(), events, streams, snapshots: self.snapshots, secrets: self.secrets, bytes: self.frames.at, hash })))
             }
             kind => Err(damaged(format!("a frame of kind {kind} does not belong here"))),
         }
@@ -115,6 +122,21 @@ impl<R: Read> Reader<R> {
     }
 }
 
+fn snapshot(content: &[u8]) -> Option<Snapshot> {
+    let (length, rest) = content.split_first()?;
+    let (consumer, rest) = rest.split_at_checked(usize::from(*length))?;
+    let (partition, rest) = rest.split_first_chunk::<2>()?;
+    let (version, rest) = rest.split_first_chunk::<4>()?;
+    let (next, state) = rest.split_first_chunk::<8>()?;
+    Some(Snapshot {
+        consumer: std::str::from_utf8(consumer).ok()?.to_owned(),
+        partition: u16::from_be_bytes(*partition),
+        version: u32::from_be_bytes(*version),
+        next: u64::from_be_bytes(*next),
+        state: state.to_vec(),
+    })
+}
+
 /// Reads a whole file and changes nothing: whether it can be restored. `told` hears how many events are done and how many there are.
 pub fn check(from: impl Read, mut told: impl FnMut(u64, u64)) -> Result<Contents, BackupError> {
     let mut reader = Reader::open(from)?;
@@ -128,7 +150,7 @@ pub fn check(from: impl Read, mut told: impl FnMut(u64, u64)) -> Result<Contents
                 told(done, all);
             }
             Part::End(end) => contents = Some(end),
-            Part::Progress(_) | Part::Secret { .. } => {}
+            Part::Progress(_) | Part::Snapshot(_) | Part::Secret { .. } => {}
         }
     }
     // `part` gives no end without a trailer.

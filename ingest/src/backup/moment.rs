@@ -24,7 +24,7 @@ use std::{
 
 use tollgate_schemas::{
     id::Id,
-    log::{EventLog, LogError, Progress, Topic},
+    log::{EventLog, LogError, Progress, Snapshot, Topic},
 };
 
 use super::{BackupError, topics};
@@ -53,6 +53,8 @@ const OWN: [(&str, Topic); 2] = [("live", Topic::Calls), (TICKER, Topic::Blocks)
 pub struct Moment {
     pub ends: Vec<(Topic, u16, u64)>,
     pub progress: Vec<Progress>,
+    /// Of a shared log, whose oldest calls may be gone: states to go on from, none beyond its stage's progress.
+    pub snapshots: Vec<Snapshot>,
     /// Outputs beyond the progress of their stage.
     left_out: HashSet<(Topic, u16, u64)>,
 }
@@ -211,6 +213,12 @@ fn try_shared(log: &dyn EventLog, settle: Duration) -> Result<Result<Moment, Str
     let begun: HashMap<(Topic, u16), u64> = ONCE.into_iter().flat_map(&end).map(|(t, p, e)| ((t, p), e)).collect();
     std::thread::sleep(settle);
     let mut moment = Moment::default();
+    // Before progress, so that none is beyond it.
+    for (consumer, topic) in STAGES {
+        for (_, partition) in partitions(log, topic) {
+            moment.snapshots.extend(log.snapshot(consumer, partition)?);
+        }
+    }
     for (consumer, topic) in STAGES {
         look(log, consumer, topic, &mut moment.progress)?;
     }

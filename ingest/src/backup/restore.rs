@@ -2,7 +2,7 @@
 
 use std::{io::Read, time::{Duration, Instant}};
 
-use tollgate_schemas::log::{Append, Claim, EventLog, LogError, Progress, Ticket, Topic, Urgency};
+use tollgate_schemas::log::{Append, Claim, EventLog, LogError, Progress, Snapshot, Ticket, Topic, Urgency};
 
 use super::{BackupError, Contents, Part, Reached, Reader, topics};
 use crate::{copy::STAGES, forward::sealed, runner::partitions, tick::TICKER};
@@ -13,8 +13,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Restored {
     pub contents: Contents,
-    /// Stages whose position was set, over all partitions.
+    /// Stages whose position was set, and with a state, over all partitions.
     pub positions: u32,
+    pub snapshots: u32,
     /// Files of the node's folder, by name.
     pub secrets: Vec<(String, Vec<u8>)>,
 }
@@ -40,6 +41,7 @@ pub fn restore(from: impl Read, to: &dyn EventLog, mut told: impl FnMut(u64, u64
     let mut last = Ticket::default();
     let mut reached = Vec::new();
     let mut secrets = Vec::new();
+    let mut snapshots = Vec::new();
     while let Some(part) = reader.part()? {
         match part {
             Part::Events { topic, partition, first, events } => {
@@ -56,11 +58,14 @@ pub fn restore(from: impl Read, to: &dyn EventLog, mut told: impl FnMut(u64, u64
                 told(done, all);
             }
             Part::Progress(positions) => reached = positions,
+            // They are of the same moment; a state without its stage's position is of no use.
+            Part::Snapshot(snapshot) => snapshots.push(snapshot),
             Part::Secret { name, bytes } => secrets.push((name, bytes)),
             Part::End(contents) => {
                 to.wait(last, PATIENCE)?;
-                let positions = set(to, reached)?;
-                return Ok(Restored { contents, positions, secrets });
+                let snapshots_kept = contents.snapshots;
+                let positions = set(to, reached, snapshots)?;
+                return Ok(Restored { contents, positions, snapshots: snapshots_kept, secrets });
             }
         }
     }
@@ -69,7 +74,7 @@ pub fn restore(from: impl Read, to: &dyn EventLog, mut told: impl FnMut(u64, u64
 }
 
 /// Positions only of who keeps one on this kind of log.
-fn set(to: &dyn EventLog, reached: Vec<Reached>) -> Result<u32, BackupError> {
+fn set(to: &dyn EventLog, reached: Vec<Reached>, mut snapshots: Vec<Snapshot>) -> Result<u32, BackupError> {
     let mut moves: Vec<Progress> = Vec::new();
     for r in reached {
         let topic = Topic::from_name(&r.topic).ok_or_else(|| BackupError::Refused(format!("{} reads topic {}, which this program does not know", r.consumer, r.topic)))?;
@@ -84,7 +89,9 @@ fn set(to: &dyn EventLog, reached: Vec<Reached>) -> Result<u32, BackupError> {
     let mut last = Ticket::default();
     let count = moves.len() as u32;
     for one in moves {
-        last = patient(one, |one| to.commit(Vec::new(), vec![one.clone()], Vec::new()).map_err(|e| (one, e)))?;
+        let own = |s: &mut Snapshot| s.consumer == one.consumer && s.partition == one.partition && s.next <= one.next;
+        let shots: Vec<Snapshot> = snapshots.extract_if(.., own).collect();
+        last = patient((one, shots), |(one, shots)| to.commit(Vec::new(), vec![one.clone()], shots.clone()).map_err(|e| ((one, shots), e)))?;
         if to.shared() {
             to.wait(last, PATIENCE)?;
         }

@@ -268,3 +268,22 @@ fn on_a_shared_log_what_a_stage_puts_out_beyond_its_progress_is_left_to_it() {
     let (_dir, _log, found) = late(outputs(6..10).chain([old]).chain(outputs(10..12)).collect());
     assert!(found.is_ok(), "the next look finds it settled: {found:?}");
 }
+
+#[test]
+fn a_shared_logs_snapshots_go_along_with_their_place_among_what_is_left() {
+    let dir = tempfile::tempdir().expect("dir");
+    let log = open(dir.path());
+    put(&*log, (0..20).map(|n| numbered(2, n, 0)).collect());
+    let progress = Progress { consumer: "rater".to_owned(), topic: Topic::Calls, partition: 2, next: 18 };
+    let shot = Snapshot { consumer: "rater".to_owned(), partition: 2, version: 3, next: 15, state: vec![7; 1_000] };
+    let ticket = log.commit(vec![], vec![progress], vec![shot.clone()]).expect("commit");
+    log.wait(ticket, LONG).expect("durable");
+    let moment = moment::shared(&Many(log.clone()), Duration::from_millis(1)).expect("moment");
+    let mut file = Vec::new();
+    let written = write(&Many(log), &moment, None, 1, &[], &mut file, Pace::Full, |_, _| {}).expect("written");
+    assert_eq!((written.snapshots, check(&file[..], |_, _| {}).expect("whole")), (1, written));
+    let far = tempfile::tempdir().expect("dir");
+    let (copy, told) = restored(far.path(), &file);
+    let back = copy.snapshot("rater", 2).expect("read").expect("there");
+    assert_eq!((told.snapshots, back.version, back.next, back.state), (1, 3, 15, shot.state));
+}

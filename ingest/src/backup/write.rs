@@ -7,12 +7,15 @@ use std::{
 };
 
 use prost::Message;
-use tollgate_schemas::log::{EventLog, Topic};
+use tollgate_schemas::log::{EventLog, Snapshot, Topic};
 
 use super::{
-    BackupError, Contents, Count, Header, Moment, Reached, Secret, Trailer, frame::FrameWriter, hex,
+    BackupError, Contents, Count, FRAME_MAX, Header, Moment, Reached, Secret, Trailer, frame::FrameWriter, hex,
 };
-use crate::runner::repeats::{Repeats, Seen};
+use crate::{
+    copy::STAGES,
+    runner::repeats::{Repeats, Seen},
+};
 
 /// Events read at once, and in one frame at most.
 const BATCH: usize = 512;
@@ -59,6 +62,7 @@ pub fn write(
     frames.frame(b'H', &json(&header)?)?;
     let mut counts = Vec::new();
     let mut reached = Vec::new();
+    let mut snapshots = Vec::new();
     let mut done = 0;
     for (topic, partition, end) in moment.ends.iter().copied() {
         let mut stream = Stream::new(log, moment, topic, partition);
@@ -68,6 +72,11 @@ pub fn write(
             let records = log.read(topic, partition, next, BATCH)?;
             let Some(last) = records.last().map(|r| r.offset) else { break };
             for record in records.iter().take_while(|r| r.offset < end) {
+                // Events are stamped with places in it.
+                if topic == Topic::Control && record.offset != stream.ordinal {
+                    let problem = format!("topic control has no event at offset {}: a copy would not fit the stamps of calls", stream.ordinal);
+                    return Err(BackupError::Refused(problem));
+                }
                 if !stream.takes(record.offset, &record.event) {
                     continue;
                 }
@@ -82,23 +91,46 @@ pub fn write(
         stream.close(&mut frames)?;
         done += stream.ordinal;
         reached.extend(stream.reached());
+        snapshots.extend(stream.snapshots());
         if stream.ordinal > 0 {
             counts.push(Count { topic: topic.name().to_owned(), partition, events: stream.ordinal });
         }
     }
     frames.frame(b'P', &json(&reached)?)?;
+    let mut kept = 0;
+    for (snapshot, ordinal) in snapshots {
+        let content = snapshot_content(snapshot, ordinal);
+        if content.len() <= FRAME_MAX {
+            frames.frame(b'N', &content)?;
+            kept += 1;
+        }
+    }
     for (name, secret) in secrets {
         frames.frame(b'S', &json(&Secret { name: name.clone(), hex: hex(secret) })?)?;
     }
     let streams = counts.len() as u32;
     frames.frame(b'T', &json(&Trailer { events: done, frames: frames.frames, streams: counts })?)?;
     let (chain, bytes) = frames.finish()?;
-    Ok(Written { header, events: done, streams, secrets: secrets.len() as u32, bytes, hash: hex(chain.as_bytes()) })
+    Ok(Written { header, events: done, streams, snapshots: kept, secrets: secrets.len() as u32, bytes, hash: hex(chain.as_bytes()) })
 }
 
 fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, BackupError> {
     serde_json::to_vec(value).map_err(|e| BackupError::Output(e.into()))
 }
+
+fn snapshot_content(snapshot: &Snapshot, ordinal: u64) -> Vec<u8> {
+    // Stages' names are short.
+    let mut content = vec![snapshot.consumer.len() as u8];
+    content.extend(snapshot.consumer.as_bytes());
+    content.extend(snapshot.partition.to_be_bytes());
+    content.extend(snapshot.version.to_be_bytes());
+    content.extend(ordinal.to_be_bytes());
+    content.extend(&snapshot.state);
+    content
+}
+
+/// A next offset of the log, and how many events before it were taken.
+type Mark = (u64, u64);
 
 /// One stream on its way into frames.
 struct Stream<'a> {
@@ -109,8 +141,9 @@ struct Stream<'a> {
     repeats: Option<Repeats>,
     /// Events taken so far.
     ordinal: u64,
-    /// Of each consumer of this stream: its next offset, and how many events before it were taken.
-    consumers: HashMap<&'a str, (u64, u64)>,
+    /// Of each consumer of this stream.
+    consumers: HashMap<&'a str, Mark>,
+    snapshots: Vec<(&'a Snapshot, Mark)>,
     content: Vec<u8>,
     held: u32,
 }
@@ -118,7 +151,10 @@ struct Stream<'a> {
 impl<'a> Stream<'a> {
     fn new(log: &dyn EventLog, moment: &'a Moment, topic: Topic, partition: u16) -> Stream<'a> {
         let own = moment.progress.iter().filter(|p| (p.topic, p.partition) == (topic, partition));
+        let read_by = |consumer: &str| STAGES.into_iter().any(|(name, input)| name == consumer && input == topic);
+        let snapshots = moment.snapshots.iter().filter(|s| s.partition == partition && read_by(&s.consumer));
         Stream {
+            snapshots: snapshots.map(|s| (s, (s.next, 0))).collect(),
             topic,
             partition,
             moment,
@@ -135,7 +171,8 @@ impl<'a> Stream<'a> {
         if self.repeats.as_mut().is_some_and(|r| r.see(event) == Seen::Again) || self.moment.leaves_out(self.topic, self.partition, offset) {
             return false;
         }
-        self.consumers.values_mut().filter(|(next, _)| offset < *next).for_each(|(_, before)| *before += 1);
+        let marks = self.consumers.values_mut().chain(self.snapshots.iter_mut().map(|(_, mark)| mark));
+        marks.filter(|(next, _)| offset < *next).for_each(|(_, before)| *before += 1);
         true
     }
 
@@ -162,6 +199,10 @@ impl<'a> Stream<'a> {
         self.content[11..15].copy_from_slice(&self.held.to_be_bytes());
         self.held = 0;
         frames.frame(b'E', &self.content)
+    }
+
+    fn snapshots(&self) -> impl Iterator<Item = (&'a Snapshot, u64)> {
+        self.snapshots.iter().map(|(snapshot, (_, before))| (*snapshot, *before)).collect::<Vec<_>>().into_iter()
     }
 
     fn reached(&self) -> Vec<Reached> {
