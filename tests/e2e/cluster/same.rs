@@ -22,9 +22,11 @@ use tollgate_rating::mediation::Rater;
 use tollgate_schemas::{
     cdr::Cdr,
     control::FraudPolicy,
-    event::Event,
+    event::{Body, Event},
+    id::Mint,
     log::{Append, Claim, EventLog, Progress, Topic, Urgency},
     stage::Stage,
+    v1::Tick,
     store::{Answer, CdrFilter, CdrQuery, CdrStore, GroupBy, Positions, StoreError, TrafficQuery, TrafficRow},
 };
 use tollgate_store::EmbeddedStore;
@@ -109,7 +111,17 @@ fn feed(from: &dyn EventLog, node: u64, to: &dyn EventLog) {
     };
     put(all(from, Topic::Control, 0).into_iter().map(|event| Append { topic: Topic::Control, partition: 0, event }).collect());
     for partition in 0..PARTITIONS {
-        let events = all(from, Topic::Calls, partition).into_iter().enumerate();
+        let mut events = all(from, Topic::Calls, partition);
+        // Minutes pass, so that windows close: ticks of the same node.
+        let (mut at_us, mut mono_ns) = events.last().map_or((0, 0), |e| (e.occurred_us, e.mono_ns));
+        let boot_id = events.last().map_or(0, |e| e.boot_id);
+        let mint = Mint::new(node, u32::from(partition) + 1_000);
+        for _ in 0..10 {
+            (at_us, mono_ns) = (at_us + 30_000_000, mono_ns + 30_000_000_000);
+            let body = Some(Body::Tick(Tick { at_us }));
+            events.push(Event { id: mint.mint().to_vec(), occurred_us: at_us, mono_ns, boot_id, body, ..Event::default() });
+        }
+        let events = events.into_iter().enumerate();
         put(events.map(|(i, e)| Append { topic: Topic::Calls, partition, event: tollgate_ingest::forward::sealed(&e, node, i as u64) }).collect());
     }
 }
