@@ -9,7 +9,6 @@ mod bad_input;
 mod blocks;
 mod calls;
 mod cancel;
-mod cluster;
 mod crash;
 mod dialogs;
 mod disk;

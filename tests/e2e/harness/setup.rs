@@ -34,7 +34,8 @@ impl Net {
         self.host(2)
     }
 
-    /// Any other address of the case, 20 to 90.
+    /// Any other address of the case, 20 to 90: clusters have many.
+    #[allow(dead_code)]
     pub fn numbered(self, last: u8) -> Ipv4Addr {
         self.host(last)
     }

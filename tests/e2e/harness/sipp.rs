@@ -44,7 +44,8 @@ impl Sipp {
         Sipp::spawn("caller", xml, SocketAddr::new(from.into(), 5060), Some(node), calls, &args)
     }
 
-    /// As `caller`, for a load that lasts up to `limit`.
+    /// As `caller`, for a load that lasts up to `limit`: the cluster's.
+    #[allow(dead_code)]
     pub fn long_caller(xml: String, from: Ipv4Addr, node: SocketAddr, number: &str, calls: usize, rate: usize, limit: Duration) -> Sipp {
         let rate = rate.to_string();
         Sipp::spawn_for("caller", xml, SocketAddr::new(from.into(), 5060), Some(node), calls, &["-s", number, "-r", &rate, "-l", "20000"], limit)

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::Cluster;
+use super::{Cluster, alone};
 use crate::{
     harness::{Cdr, Setup, Sipp, check, micros, ms, scenario, wait_for},
     ua::{AutoCarrier, Msg, Plan},
@@ -67,6 +67,7 @@ fn passed(done: &Output) -> String {
 
 #[test]
 fn issue_4_every_invite_has_one_final_cdr_whatever_is_killed_or_away() {
+    let _alone = alone();
     let form = form();
     let mut setup = Setup::new(2).timer("t1_ms", 200).timer("first_response_ms", 3_000).timer("pdd_ms", 5_000).timer("no_answer_ms", 8_000);
     setup.drain_s = 2;

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::json;
 
-use super::Cluster;
+use super::{Cluster, alone};
 use crate::{
     harness::{Api, Setup, ms, wait_for},
     ua::{AutoCarrier, Leg, Msg, Plan, Ua, invite},
@@ -38,6 +38,7 @@ fn outcome(caller: &Ua, leg: &Leg) -> (u16, Leg) {
 
 #[test]
 fn issue_4_what_one_process_decides_every_proxy_does() {
+    let _alone = alone();
     let mut setup = Setup::new(1).timer("no_answer_ms", 8_000);
     let net = setup.net;
     let hosts = [0, 1].map(|n| Cluster::caller_host(net, n));

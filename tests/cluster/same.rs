@@ -32,7 +32,7 @@ use tollgate_schemas::{
 use tollgate_store::EmbeddedStore;
 
 use super::{
-    Cluster,
+    Cluster, alone,
     parts::{Broker, Clickhouse},
 };
 use crate::{
@@ -297,6 +297,7 @@ fn on_kafka(from: &dyn EventLog, node: u64, broker: &Broker, clickhouse: &Clickh
 
 #[test]
 fn issue_4_one_stream_gives_the_same_on_both_pairs_and_a_laptop_moves_to_a_cluster() {
+    let _alone = alone();
     let (node, said) = recorded();
     let (broker, clickhouse) = (Broker::start(), Clickhouse::start());
     {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-#[path = "../../parts/broker.rs"]
+#[path = "../parts/broker.rs"]
 mod broker;
 
 pub use broker::Broker;
