@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A danger that lasts is told again after this long.
 const AGAIN: Duration = Duration::from_secs(600);
 
+/// Between two tries to write the folder: this many doublings of the shortest pause, half a minute.
+const MOST_TRIES: u32 = 8;
+
 /// What ends a step.
 enum Trouble {
     /// The folder: tried again.
@@ -72,6 +75,7 @@ pub fn served(log: &dyn EventLog, dir: &Path, options: &ArchiverOptions, partiti
     let folder = folder(dir, partition);
     let mut part =
         Part { log, options, control, partition, folder, next, previous: [0; 32], read: next, open: None, first_us: None, warned: None };
+    control.reached(partition.into(), next);
     let end = part.run();
     options.stats.oldest(partition, None);
     end
@@ -80,23 +84,27 @@ pub fn served(log: &dyn EventLog, dir: &Path, options: &ArchiverOptions, partiti
 impl Part<'_> {
     fn run(&mut self) -> Result<(), LogError> {
         let mut begun = false;
-        let mut told = false;
+        let mut tries = 0;
         while !self.control.stopping() {
             let step = if begun { self.step() } else { self.begin() };
             match step {
-                Ok(()) => (begun, told) = (true, false),
+                Ok(()) => (begun, tries) = (true, 0),
                 Err(Trouble::Stop) => return Ok(()),
                 Err(Trouble::Log(e)) => return Err(e),
                 Err(Trouble::Io(error)) => {
-                    if !told {
-                        told = true;
+                    if tries == 0 {
                         tracing::error!(%error, folder = %self.folder.display(), "events wait to be archived");
                     }
                     (begun, self.open) = (false, None);
+                    self.peek();
                     self.watch();
-                    if !self.control.pause() {
-                        return Ok(());
+                    // What was in the open segment is read again, so not too often.
+                    for _ in 0..1 << tries.min(MOST_TRIES) {
+                        if !self.control.pause() {
+                            return Ok(());
+                        }
                     }
+                    tries += 1;
                 }
             }
         }
@@ -142,6 +150,7 @@ impl Part<'_> {
         }
         if self.next != committed {
             self.note()?;
+            self.oldest(None);
         }
         self.read = self.next;
         self.control.reached(self.partition.into(), self.read);
@@ -206,8 +215,7 @@ impl Part<'_> {
         self.read = record.offset + 1;
         let full = open.bytes() >= self.options.segment_bytes;
         if self.first_us.is_none() {
-            self.first_us = Some(record.event.occurred_us);
-            self.options.stats.oldest(self.partition, self.first_us);
+            self.oldest(Some(record.event.occurred_us));
         }
         if full { self.close() } else { Ok(()) }
     }
@@ -230,9 +238,23 @@ impl Part<'_> {
             }
             Err(e) => return Err(e.into()),
         }
-        self.first_us = None;
-        self.options.stats.oldest(self.partition, None);
+        self.oldest(None);
         Ok(())
+    }
+
+    fn oldest(&mut self, us: Option<i64>) {
+        self.first_us = us;
+        self.options.stats.oldest(self.partition, us);
+    }
+
+    /// What waits shows, even when nothing can be written.
+    fn peek(&mut self) {
+        if self.first_us.is_none()
+            && self.log.end(Topic::Calls, self.partition) > self.next
+            && let Ok(records) = self.log.read(Topic::Calls, self.partition, self.next, 1)
+        {
+            self.oldest(records.first().map(|r| r.event.occurred_us));
+        }
     }
 
     /// Commits how far the archive is, and waits until the log knows.

@@ -235,11 +235,15 @@ fn a_folder_that_cannot_be_written_is_tried_again() {
     // A file where the folder of the topic should be.
     let calls = dir.path().join("calls");
     std::fs::write(&calls, b"").expect("file");
-    let worker = Archiver::spawn(log.clone(), dir.path().to_owned(), options(52_000)).expect("thread");
+    let options = options(52_000);
+    let stats = options.stats.clone();
+    let worker = Archiver::spawn(log.clone(), dir.path().to_owned(), options).expect("thread");
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!((worker.state(), archived(&log)), (WorkerState::Running, 0));
+    assert_eq!((stats.oldest_unarchived_us(), worker.lag()), (Some(0), 300), "what waits shows");
     std::fs::remove_file(&calls).expect("mend");
     until("archived", || archived(&log) >= 200);
+    until("read", || worker.lag() == 0);
     drop(worker);
     assert!(verify(dir.path(), |_| {}).expect("verify").sound());
 }

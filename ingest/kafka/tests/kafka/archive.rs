@@ -35,11 +35,11 @@ fn put(log: &KafkaLog, partition: u16, numbers: std::ops::Range<u64>) {
 }
 
 /// As retention does: the first offset of a stream moves to `to`.
-fn drop_before(options: &Options, streams: &[(u16, u64)]) {
+fn drop_before(options: &Options, topic: Topic, streams: &[(u16, u64)]) {
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", &options.brokers).create().expect("admin");
     let mut list = TopicPartitionList::new();
     for (partition, to) in streams {
-        list.add_partition_offset(&options.topic(Topic::Calls), (*partition).into(), Offset::Offset(*to as i64)).expect("offset");
+        list.add_partition_offset(&options.topic(topic), (*partition).into(), Offset::Offset(*to as i64)).expect("offset");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
     let done = runtime.block_on(admin.delete_records(&list, &AdminOptions::new())).expect("delete records");
@@ -101,7 +101,7 @@ fn design_2_after_retention_a_replay_from_zero_reads_every_event_at_its_offset_f
     // A reader that stands in the middle when the rest is dropped under it.
     let reader = open(&options);
     let begun = reader.read(Topic::Calls, 1, 0, 500).expect("read");
-    drop_before(&options, &[(1, one), (2, 2000)]);
+    drop_before(&options, Topic::Calls, &[(1, one), (2, 2000)]);
     let from = begun.last().expect("some").offset + 1;
     assert!(all(&reader, 1, from).expect("read on").iter().zip(from..).all(|(r, n)| r.offset == n && r.event.partition_seq == n + 1));
 
@@ -133,7 +133,25 @@ fn design_2_after_retention_a_replay_from_zero_reads_every_event_at_its_offset_f
     assert!(error.contains("no longer in Kafka, and not in the archive") && error.contains("are not there"), "{error}");
 
     // Dropped before it was archived.
-    drop_before(&options, &[(1, 6000)]);
+    drop_before(&options, Topic::Calls, &[(1, 6000)]);
     let error = all(&open(&options), 1, one).expect_err("lost").to_string();
     assert!(error.contains(&format!("offsets {one} to 5999 are no longer in Kafka, and the archive in")), "{error}");
+}
+
+#[test]
+fn design_2_of_a_topic_that_is_kept_for_ever_nothing_is_jumped_over_and_of_a_passing_one_the_rest_is_read() {
+    let broker = Broker::start();
+    let options = crate::options(&broker);
+    let log = KafkaLog::open(options.clone()).expect("open");
+    for topic in [Topic::Cdrs, Topic::Quality] {
+        let batch = (0..100).map(|n| Append { topic, ..event(1, n) }).collect();
+        let ticket = log.append(batch, Urgency::Group, Claim::Reserved).expect("append");
+        log.wait(ticket, LONG).expect("durable");
+        drop_before(&options, topic, &[(1, 40)]);
+    }
+    let reader = KafkaLog::open(options).expect("open");
+    let error = reader.read(Topic::Cdrs, 1, 0, 500).expect_err("lost").to_string();
+    assert!(error.contains("cdrs partition 1 offset 0: offsets 0 to 39 are no longer in Kafka, of a topic that is kept for ever"), "{error}");
+    assert_eq!(reader.read(Topic::Cdrs, 1, 40, 500).expect("the rest")[0].offset, 40);
+    assert_eq!(reader.read(Topic::Quality, 1, 0, 500).expect("the rest")[0].offset, 40);
 }
