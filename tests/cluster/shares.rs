@@ -60,6 +60,7 @@ fn issue_4_what_one_process_decides_every_proxy_does() {
     blocks_reach_every_proxy(&Ua::on("wide", hosts[1]), nodes, &apis[0]);
     an_operator_ends_a_call_of_any_proxy(&Ua::on("wide", hosts[1]), nodes, &apis[1]);
     decisions_of_two_processes_are_one_order(&apis);
+    cdrs_can_be_asked_for_soon(&Ua::on("wide", hosts[1]), nodes, &apis[0]);
     limits_span_proxies(&Ua::on("narrow", hosts[0]), nodes, &cluster);
     for process in &mut cluster.processes {
         process.stop();
@@ -135,6 +136,27 @@ fn an_operator_ends_a_call_of_any_proxy(caller: &Ua, nodes: [std::net::SocketAdd
             api.items("/v1/calls").is_empty().then_some(())
         });
     }
+}
+
+/// From the BYE's answer to the CDR in ClickHouse, through both logs, rating and the projector.
+fn cdrs_can_be_asked_for_soon(caller: &Ua, nodes: [std::net::SocketAddr; 2], api: &Api) {
+    let mut took: Vec<Duration> = Vec::new();
+    for n in 0..20 {
+        let (status, mut leg) = outcome(caller, &invite(caller, nodes[n % 2], USA));
+        assert_eq!(status, 200);
+        std::thread::sleep(ms(150));
+        let bye = leg.next("BYE", "", "");
+        caller.send(leg.node(), &bye);
+        caller.expect("200 to BYE", |m: &Msg| m.call_id() == leg.call_id && m.status() == Some(200) && m.cseq().1 == "BYE");
+        let began = Instant::now();
+        wait_for("the CDR", Duration::from_secs(20), || {
+            std::thread::sleep(ms(40));
+            (!api.items(&format!("/v1/cdrs?sip_call_id_in={}", leg.call_id)).is_empty()).then_some(())
+        });
+        took.push(began.elapsed());
+    }
+    took.sort_unstable();
+    println!("last BYE -> CDR queryable: p50 {:?}, p99 {:?} of {}", took[10], took[19], took.len());
 }
 
 /// Both decide at once, again and again: every decision stands once, and both say the same in the end.

@@ -290,7 +290,8 @@ impl Sender {
             };
             match batch {
                 Some(batch) => self.hand_over(&producer, batch),
-                None => drop(producer.poll(Duration::from_millis(5))),
+                // It always takes the whole time.
+                None => drop(producer.poll(Duration::from_millis(1))),
             }
             producer.poll(Duration::ZERO);
         }

@@ -131,6 +131,8 @@ impl Writer {
         config
             .set("transactional.id", format!("{}{consumer}.{partition}", tools.options.prefix))
             .set("transaction.timeout.ms", tools.options.transaction.as_millis().to_string())
+            // The next transaction asks again until the end of the one before is written everywhere.
+            .set("retry.backoff.ms", "10")
             // A request may not outlive its transaction.
             .set("socket.timeout.ms", tools.options.request.min(tools.options.transaction).as_millis().to_string())
             .set("compression.type", "lz4")
@@ -288,6 +290,7 @@ impl Body {
             }
             self.committing = true;
         }
+        self.drain(request);
         match self.producer.commit_transaction(request) {
             Ok(()) => {}
             Err(e) => {
@@ -311,6 +314,14 @@ impl Body {
             note_acked(&self.tools.acked, topic, partition, offset);
         }
         Ok(())
+    }
+
+    /// Waits for the reports of what was sent. The client's own flush does, too, in steps of 100 ms, whenever they come.
+    fn drain(&self, limit: Duration) {
+        let began = Instant::now();
+        while self.producer.in_flight_count() > 0 && began.elapsed() < limit {
+            self.producer.poll(Duration::from_millis(1));
+        }
     }
 
     fn fill(&mut self, calls: &[Call]) -> Result<(), KafkaError> {
