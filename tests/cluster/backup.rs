@@ -16,7 +16,7 @@ use crate::{
 };
 
 const USA: &str = "12125550100";
-const CALLS: usize = 900;
+const CALLS: usize = 1_500;
 const CPS: usize = 60;
 const LONG: Duration = Duration::from_secs(90);
 

@@ -201,10 +201,56 @@ pub(super) fn shared(log: &dyn EventLog, settle: Duration) -> Result<Moment, Bac
     Err(BackupError::Busy(why))
 }
 
+/// How many threads look at a shared log's streams for the first time: each look waits for the brokers.
+const LOOKS: usize = 32;
+
+/// Lets every stream be followed, so that looking at all ends is quick from then on. Gives the partitions whose first calls are gone.
+fn follow(log: &dyn EventLog) -> Result<HashSet<u16>, LogError> {
+    let most = log.partitions();
+    let streams: Vec<(Topic, u16)> = (0..most).flat_map(|p| topics().map(move |t| (t, p))).filter(|(t, p)| *p == 0 || !t.single_partition()).collect();
+    std::thread::scope(|s| {
+        let mut threads = Vec::new();
+        for n in 0..LOOKS.min(streams.len()) {
+            let own = streams.iter().skip(n).step_by(LOOKS);
+            threads.push(s.spawn(move || -> Result<Vec<u16>, LogError> {
+                let mut gone = Vec::new();
+                for (topic, partition) in own {
+                    let end = log.end(*topic, *partition);
+                    if *topic == Topic::Calls && end > 0 && log.read(*topic, *partition, 0, 1)?.first().is_none_or(|r| r.offset > 0) {
+                        gone.push(*partition);
+                    }
+                }
+                Ok(gone)
+            }));
+        }
+        let mut gone = HashSet::new();
+        for thread in threads {
+            gone.extend(thread.join().map_err(|_| LogError::Storage("looking at a stream panicked".to_owned()))??);
+        }
+        Ok(gone)
+    })
+}
+
+/// Stages' states, in partitions whose first events are gone: elsewhere they fold what there is from the beginning.
+fn snapshots(log: &dyn EventLog, gone: &HashSet<u16>) -> Result<Vec<Snapshot>, LogError> {
+    let mut found = Vec::new();
+    for (consumer, topic) in STAGES {
+        for (_, partition) in partitions(log, topic) {
+            if topic == Topic::Calls && gone.contains(&partition) {
+                found.extend(log.snapshot(consumer, partition)?);
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// What stages put out for good, once. Blocks and partial figures may be said twice; what is quarantined is for a person.
 const ONCE: [Topic; 3] = [Topic::Cdrs, Topic::Ledger, Topic::Alerts];
 
 fn try_shared(log: &dyn EventLog, settle: Duration) -> Result<Result<Moment, String>, BackupError> {
+    let began = Instant::now();
+    let gone = follow(log)?;
+    tracing::debug!(took = ?began.elapsed(), "every stream is followed");
     let mut before = Vec::new();
     for (consumer, topic) in STAGES {
         look(log, consumer, topic, &mut before)?;
@@ -214,11 +260,7 @@ fn try_shared(log: &dyn EventLog, settle: Duration) -> Result<Result<Moment, Str
     std::thread::sleep(settle);
     let mut moment = Moment::default();
     // Before progress, so that none is beyond it.
-    for (consumer, topic) in STAGES {
-        for (_, partition) in partitions(log, topic) {
-            moment.snapshots.extend(log.snapshot(consumer, partition)?);
-        }
-    }
+    moment.snapshots = snapshots(log, &gone)?;
     for (consumer, topic) in STAGES {
         look(log, consumer, topic, &mut moment.progress)?;
     }
@@ -228,6 +270,7 @@ fn try_shared(log: &dyn EventLog, settle: Duration) -> Result<Result<Moment, Str
     let order = topics().filter(|t| !first.contains(t)).chain(first);
     moment.ends = order.flat_map(end).collect();
     let ends: HashMap<(Topic, u16), u64> = moment.ends.iter().map(|(t, p, e)| ((*t, *p), *e)).collect();
+    tracing::debug!(took = ?began.elapsed(), "ends are looked at");
     let causes = causes(log, &before, &moment.progress, &ends)?;
     for (topic, partition, end) in moment.ends.clone().into_iter().filter(|(t, ..)| ONCE.contains(t)) {
         let from = begun.get(&(topic, partition)).copied().unwrap_or(0);
@@ -236,6 +279,7 @@ fn try_shared(log: &dyn EventLog, settle: Duration) -> Result<Result<Moment, Str
             Err(unclear) => return Ok(Err(unclear)),
         }
     }
+    tracing::debug!(took = ?began.elapsed(), "a moment was found");
     moment.ends.sort_by_key(|(t, p, _)| (*t as u8, *p));
     Ok(Ok(moment))
 }

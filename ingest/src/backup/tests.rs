@@ -177,8 +177,8 @@ fn a_stage_goes_on_from_a_backup_taken_while_it_worked_and_puts_nothing_out_twic
     }
 }
 
-/// A log that says that others write it, too.
-struct Many(Arc<EmbeddedLog>);
+/// A log that says that others write it, too, and that it has let the first calls go.
+struct Many(Arc<EmbeddedLog>, u64);
 
 impl EventLog for Many {
     fn shared(&self) -> bool {
@@ -209,7 +209,7 @@ impl EventLog for Many {
         self.0.health()
     }
     fn read(&self, topic: Topic, partition: u16, from: u64, max: usize) -> Result<Vec<Record>, LogError> {
-        self.0.read(topic, partition, from, max)
+        self.0.read(topic, partition, if topic == Topic::Calls { from.max(self.1) } else { from }, max)
     }
     fn end(&self, topic: Topic, partition: u16) -> u64 {
         self.0.end(topic, partition)
@@ -245,7 +245,7 @@ fn late(late: Vec<Append>) -> (tempfile::TempDir, Arc<EmbeddedLog>, Result<Momen
             let ticket = log.commit(late, at(10), vec![]).expect("commit");
             log.wait(ticket, LONG).expect("durable");
         });
-        moment::shared(&Many(log.clone()), settle)
+        moment::shared(&Many(log.clone(), 0), settle)
     });
     (dir, log, found)
 }
@@ -258,7 +258,7 @@ fn on_a_shared_log_what_a_stage_puts_out_beyond_its_progress_is_left_to_it() {
     let (_dir, log, found) = late(outputs(6..8).chain([old.clone()]).chain(outputs(8..15)).chain([old.clone()]).collect());
     let moment = found.expect("moment");
     let mut file = Vec::new();
-    let written = write(&Many(log), &moment, None, 1, &[], &mut file, Pace::Half, |_, _| {}).expect("written");
+    let written = write(&Many(log, 0), &moment, None, 1, &[], &mut file, Pace::Half, |_, _| {}).expect("written");
     assert_eq!(written.header.expected() - written.events, 6);
     let far = tempfile::tempdir().expect("dir");
     let (copy, _) = restored(far.path(), &file);
@@ -278,12 +278,13 @@ fn a_shared_logs_snapshots_go_along_with_their_place_among_what_is_left() {
     let shot = Snapshot { consumer: "rater".to_owned(), partition: 2, version: 3, next: 15, state: vec![7; 1_000] };
     let ticket = log.commit(vec![], vec![progress], vec![shot.clone()]).expect("commit");
     log.wait(ticket, LONG).expect("durable");
-    let moment = moment::shared(&Many(log.clone()), Duration::from_millis(1)).expect("moment");
+    let moment = moment::shared(&Many(log.clone(), 4), Duration::from_millis(1)).expect("moment");
     let mut file = Vec::new();
-    let written = write(&Many(log), &moment, None, 1, &[], &mut file, Pace::Full, |_, _| {}).expect("written");
+    let written = write(&Many(log, 4), &moment, None, 1, &[], &mut file, Pace::Full, |_, _| {}).expect("written");
     assert_eq!((written.snapshots, check(&file[..], |_, _| {}).expect("whole")), (1, written));
     let far = tempfile::tempdir().expect("dir");
     let (copy, told) = restored(far.path(), &file);
     let back = copy.snapshot("rater", 2).expect("read").expect("there");
-    assert_eq!((told.snapshots, back.version, back.next, back.state), (1, 3, 15, shot.state));
+    assert_eq!((told.snapshots, back.version, back.next, back.state), (1, 3, 11, shot.state), "four calls are gone");
+    assert_eq!((copy.end(Topic::Calls, 2), copy.progress("rater", Topic::Calls, 2).expect("progress")), (16, Some(14)));
 }
