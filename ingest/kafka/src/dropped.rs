@@ -64,6 +64,17 @@ impl Dropped {
         Ok(Some(records))
     }
 
+    /// Records as they came, up to a jump over what the brokers have dropped; None when they begin with it.
+    pub fn cut(&self, options: &Options, topic: Topic, partition: u16, from: u64, mut records: Vec<Record>) -> Result<Option<Vec<Record>>, LogError> {
+        let Some((at, missing)) = jump(from, &records) else { return Ok(Some(records)) };
+        // A jump may also be the end of a transaction.
+        if !self.look(options, topic, partition, missing)? {
+            return Ok(Some(records));
+        }
+        records.truncate(at);
+        Ok(Some(records).filter(|r| !r.is_empty()))
+    }
+
     /// Asks the brokers whether they dropped what stood at `from`.
     pub fn look(&self, options: &Options, topic: Topic, partition: u16, from: u64) -> Result<bool, LogError> {
         if matches!(topic, Topic::Quality | Topic::Leases) {
@@ -86,5 +97,45 @@ impl Dropped {
         let known = lows.entry((topic, partition)).or_insert(Low { offset: 0, asked: Instant::now() });
         *known = Low { offset: known.offset.max(u64::try_from(low).unwrap_or(0)), asked: Instant::now() };
         Ok(from < known.offset)
+    }
+}
+
+/// The first record that does not follow, and the offset that would have.
+fn jump(from: u64, records: &[Record]) -> Option<(usize, u64)> {
+    let mut due = from;
+    for (at, record) in records.iter().enumerate() {
+        if record.offset > due {
+            return Some((at, due));
+        }
+        due = record.offset + 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tollgate_schemas::v1::Event;
+
+    use super::*;
+
+    fn records(offsets: &[u64]) -> Vec<Record> {
+        offsets.iter().map(|o| Record { offset: *o, event: Arc::new(Event::default()) }).collect()
+    }
+
+    #[test]
+    fn a_jump_over_what_was_dropped_is_cut_off_and_one_over_a_transactions_end_is_not() {
+        let (options, dropped) = (Options::default(), Dropped::default());
+        // As asked a moment ago: the stream begins at 100.
+        dropped.lows.lock().expect("lock").insert((Topic::Cdrs, 1), Low { offset: 100, asked: Instant::now() });
+        let cut = |from, offsets: &[u64]| {
+            let left = dropped.cut(&options, Topic::Cdrs, 1, from, records(offsets)).expect("cut");
+            left.map(|r| r.iter().map(|r| r.offset).collect::<Vec<_>>())
+        };
+        assert_eq!(cut(40, &[40, 41, 100, 101]), Some(vec![40, 41]));
+        assert_eq!(cut(40, &[100, 101]), None);
+        assert_eq!(cut(100, &[100, 101, 105, 109]), Some(vec![100, 101, 105, 109]));
+        assert_eq!(cut(102, &[105]), Some(vec![105]));
     }
 }

@@ -302,19 +302,26 @@ impl EventLog for KafkaLog {
         self.options.known(topic, partition)?;
         let tail = self.tail(topic)?;
         loop {
+            if let Some(records) = self.dropped.read(topic, partition, from, max)? {
+                return Ok(records);
+            }
             match tail.tail.read(partition, from, max)? {
+                // Of a topic that has no gaps by itself, so that what is in memory is read without the brokers.
+                Ok(records) if topic == Topic::Calls => match self.dropped.cut(&self.options, topic, partition, from, records)? {
+                    Some(records) => return Ok(records),
+                    None => continue,
+                },
                 Ok(records) => return Ok(records),
                 Err(first) => {
-                    if let Some(records) = self.dropped.read(topic, partition, from, max)? {
-                        return Ok(records);
-                    }
                     let records = self.history.read(&self.options, topic, partition, from, first, max)?;
-                    // A jump may be the end of a transaction, or events the brokers no longer have.
-                    if records.first().is_none_or(|r| r.offset > from) && self.dropped.look(&self.options, topic, partition, from)? {
+                    if records.is_empty() && self.dropped.look(&self.options, topic, partition, from)? {
                         continue;
                     }
                     if !records.is_empty() {
-                        return Ok(records);
+                        match self.dropped.cut(&self.options, topic, partition, from, records)? {
+                            Some(records) => return Ok(records),
+                            None => continue,
+                        }
                     }
                     // Nothing is left before the tail: only ends of transactions.
                     match tail.tail.read(partition, first, max)? {

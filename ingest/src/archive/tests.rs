@@ -266,7 +266,11 @@ fn design_2_killed_at_any_moment_the_archive_is_whole_and_goes_on() {
     let dir = tempfile::tempdir().expect("dir");
     let (near, to) = archive(dir.path());
     let mut before = 0;
-    for round in 0..12u64 {
+    // On a busy machine the first come to nothing.
+    for round in 0..200u64 {
+        if round >= 12 && before > 100 {
+            break;
+        }
         let mut victim = std::process::Command::new(std::env::current_exe().expect("this test"))
             .args([NAME, "--exact"])
             .env(VICTIM, dir.path())
@@ -278,7 +282,7 @@ fn design_2_killed_at_any_moment_the_archive_is_whole_and_goes_on() {
         victim.kill().expect("kill -9");
         victim.wait().expect("wait");
         let log = open(&near);
-        let report = verify(&to, |_| {}).expect("verify");
+        let report = if to.join("calls").is_dir() { verify(&to, |_| {}).expect("verify") } else { Report::default() };
         assert!(report.sound(), "round {round}: {:?}", report.problems);
         assert!(archived(&log) <= report.events && before <= report.events, "progress never runs ahead of the files");
         before = report.events;

@@ -187,7 +187,11 @@ fn killed_at_any_moment_of_a_trim_the_log_is_whole() {
     }
     let dir = tempfile::tempdir().expect("dir");
     let (mut begins, mut ends) = (0, 0);
-    for round in 0..12u64 {
+    // On a busy machine the first come to nothing.
+    for round in 0..200u64 {
+        if round >= 12 && begins > 0 && ends > 200 {
+            break;
+        }
         let exe = std::env::current_exe().expect("this test");
         let mut victim = Command::new(exe)
             .args([NAME, "--exact"])
