@@ -16,6 +16,7 @@ mod archiver;
 mod reader;
 mod segment;
 mod verify;
+mod write;
 
 use std::{
     collections::HashMap,

@@ -13,8 +13,9 @@ use tollgate_schemas::{
 
 use super::{
     ARCHIVER, ArchiverOptions, folder, place,
-    segment::{self, Bad, Hash, Writer},
+    segment::{self, Bad, Hash},
     starts,
+    write::{self, Writer},
 };
 use crate::worker::{Control, NAP};
 
@@ -224,7 +225,7 @@ impl Part<'_> {
     fn close(&mut self) -> Result<(), Trouble> {
         let Some(open) = self.open.take() else { return Ok(()) };
         let closed = open.close()?;
-        match segment::publish(&closed, &self.folder) {
+        match write::publish(&closed, &self.folder) {
             Ok(true) => {
                 self.options.stats.archived(closed.header.count, closed.bytes);
                 (self.next, self.previous) = (closed.header.next(), closed.hash);

@@ -5,7 +5,7 @@ use tollgate_schemas::{
     log::{LogError, Progress, Record},
 };
 
-use super::{segment::Writer, *};
+use super::{write::Writer, *};
 use crate::{
     EmbeddedLog, WorkerState,
     sample::{LONG, numbered, open, put},
@@ -91,7 +91,7 @@ fn design_2_offsets_with_gaps_are_kept_and_segments_still_join() {
         let mut writer = Writer::create(&folder, 7, from, previous).expect("writer");
         offsets.iter().for_each(|o| writer.push(&record(*o, *o as i64)).expect("push"));
         let closed = writer.close().expect("close");
-        assert!(segment::publish(&closed, &folder).expect("publish"));
+        assert!(write::publish(&closed, &folder).expect("publish"));
         (previous, from) = (closed.hash, closed.header.next());
     }
     let reader = ArchiveReader::open(dir.path());
@@ -151,7 +151,7 @@ fn a_segment_that_was_not_written_whole_is_written_again_and_one_that_was_is_nev
     }
     let late = late.close().expect("close");
     assert!(late.header.last > header.last);
-    assert!(!segment::publish(&late, &folder).expect("publish"));
+    assert!(!write::publish(&late, &folder).expect("publish"));
     assert_eq!(segment::check(&torn, from).expect("sound").1, hash);
 }
 
@@ -184,7 +184,7 @@ fn what_was_changed_taken_away_or_damaged_in_the_archive_is_found() {
     for (i, r) in records.iter().enumerate() {
         forged.push(&if i == 3 { record(r.offset, 7_777) } else { r.clone() }).expect("push");
     }
-    assert!(segment::publish(&forged.close().expect("close"), &folder).expect("publish"));
+    assert!(write::publish(&forged.close().expect("close"), &folder).expect("publish"));
     let found = said();
     assert!(found.len() == 1 && found[0].contains("does not name the segment before it"), "{found:?}");
     // Taken away: who reads there is told which offsets.
@@ -238,9 +238,8 @@ fn a_folder_that_cannot_be_written_is_tried_again() {
     let options = options(52_000);
     let stats = options.stats.clone();
     let worker = Archiver::spawn(log.clone(), dir.path().to_owned(), options).expect("thread");
-    std::thread::sleep(Duration::from_millis(300));
+    until("what waits shows", || (stats.oldest_unarchived_us(), worker.lag()) == (Some(0), 300));
     assert_eq!((worker.state(), archived(&log)), (WorkerState::Running, 0));
-    assert_eq!((stats.oldest_unarchived_us(), worker.lag()), (Some(0), 300), "what waits shows");
     std::fs::remove_file(&calls).expect("mend");
     until("archived", || archived(&log) >= 200);
     until("read", || worker.lag() == 0);
