@@ -293,3 +293,24 @@ fn design_2_killed_at_any_moment_the_archive_is_whole_and_goes_on() {
         assert_eq!(r.event, log.read(Topic::Calls, 1, r.offset, 1).expect("read")[0].event);
     }
 }
+
+/// `golden/form-N.seg` is a segment as form N wrote it; a new form adds a file. `UPDATE_GOLDEN=1` writes the newest form's.
+#[test]
+fn design_2_a_segment_of_every_form_ever_written_stays_readable() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/archive/golden");
+    let wrote = [5, 6, 9].map(|o| record(o, o as i64));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        let dir = tempfile::tempdir().expect("dir");
+        let mut writer = Writer::create(dir.path(), 1, 4, [7; 32]).expect("writer");
+        wrote.iter().for_each(|r| writer.push(r).expect("push"));
+        assert!(write::publish(&writer.close().expect("close"), dir.path()).expect("publish"));
+        std::fs::copy(place(dir.path(), 4), golden.join("form-1.seg")).expect("golden");
+    }
+    for form in 1..=1 {
+        let path = golden.join(format!("form-{form}.seg"));
+        let (header, _) = segment::check(&path, 4).expect("sound");
+        assert_eq!((header.partition, header.first, header.last, header.count, header.previous), (1, 5, 9, 3, [7; 32]));
+        let read = segment::read(&path, 4, 0, 10).expect("read");
+        assert_eq!(read.iter().map(|r| (r.offset, &r.event)).collect::<Vec<_>>(), wrote.iter().map(|r| (r.offset, &r.event)).collect::<Vec<_>>());
+    }
+}
