@@ -7,7 +7,7 @@
 //! once by what is free, and by what others are to give up when they have asked once more. The newest demand's limits win.
 //!
 //! **What is free.** A grant may be read late or never, so a share counts until it is known to be gone: each grant to a node
-//! counts until a demand of that node says that a newer one was applied (its entry "applied"), the largest of them at a
+//! counts until a demand of that node says that a newer one was applied (`applied_revision`), the largest of them at a
 //! time; calls that are up count even where the share is smaller. A node of which nothing was heard for `keep_ms` has given
 //! up everything. Silence is counted in log time, at most `hold_ms` for each step of it: when the log was away nobody was
 //! heard, and nobody loses a share for that.
@@ -47,9 +47,6 @@ const SNAPSHOT_VERSION: u32 = 1;
 pub const MAX_NODES: usize = 64;
 /// Scopes of one partition.
 pub const MAX_SCOPES: usize = 100_000;
-
-/// `LeaseDemand.scope` of the entry whose name is the newest revision the node applied.
-const APPLIED: &str = "applied";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LessorRules {
@@ -104,18 +101,9 @@ impl Lessor {
         if node.len() != 12 || !node.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(Poison(format!("{} {} is of node '{node}': want 12 hex digits", event.name(), event.id())));
         }
-        let (id, mut applied, mut demands) = (event.id(), 0, Vec::new());
-        for demand in &asked.demands {
-            match key(demand) {
-                Some(key) => demands.push((key, demand)),
-                None if demand.scope == APPLIED => {
-                    let revision = demand.name.parse();
-                    applied = revision.map_err(|_| Poison(format!("{} {id} has applied '{}': want a revision", event.name(), demand.name)))?;
-                }
-                // What a newer proxy leases.
-                None => {}
-            }
-        }
+        let (id, applied) = (event.id(), asked.applied_revision);
+        // A scope this program does not know is what a newer proxy leases.
+        let demands: Vec<_> = asked.demands.iter().filter_map(|demand| Some((key(demand)?, demand))).collect();
         // A node's ids go up with time, whatever its clock does: the same demand again, or an earlier one, says nothing new.
         if !self.book.hear(node, id, self.heard_us) {
             return Ok(());

@@ -39,6 +39,7 @@ fn channels(used: u32, wanted: u32) -> LeaseDemand {
     demand("trunk", "t", (100, used, wanted), (0, 0))
 }
 
+/// Stands for what a demand says it has applied: [`House::event`] puts it in its place.
 fn applied(revision: u64) -> LeaseDemand {
     LeaseDemand { scope: "applied".to_owned(), name: revision.to_string(), ..LeaseDemand::default() }
 }
@@ -67,7 +68,10 @@ impl House {
     fn event(&self, node: usize, demands: Vec<LeaseDemand>) -> Event {
         let mint = &self.mints[node];
         let now = Now { utc_us: T0 + self.at_ms * 1_000, mono_ns: 0 };
-        Event::born(Origin { mint, boot_id: 1, now, control_position: 1 }, "leases", Body::LeaseAsked(LeaseAsked { node: mint.node_name(), demands }))
+        let (applied, demands): (Vec<_>, Vec<_>) = demands.into_iter().partition(|d| d.scope == "applied");
+        let applied_revision = applied.first().map_or(0, |d| d.name.parse().expect("a revision"));
+        let asked = LeaseAsked { node: mint.node_name(), demands, applied_revision };
+        Event::born(Origin { mint, boot_id: 1, now, control_position: 1 }, "leases", Body::LeaseAsked(asked))
     }
 
     fn apply(&mut self, event: &Event) -> Option<LeaseGranted> {
@@ -246,11 +250,9 @@ fn who_asks_without_being_a_node_is_poison() {
     let mut house = House::new();
     for node in ["", "12", "zzzzzzzzzzzz"] {
         let mut event = house.event(0, vec![channels(1, 1)]);
-        event.body = Some(Body::LeaseAsked(LeaseAsked { node: node.to_owned(), demands: vec![] }));
+        event.body = Some(Body::LeaseAsked(LeaseAsked { node: node.to_owned(), ..LeaseAsked::default() }));
         assert!(house.lessor.apply(0, &event, &mut Outputs::default()).is_err());
     }
-    let event = house.event(0, vec![LeaseDemand { name: "x".to_owned(), ..applied(0) }]);
-    assert!(house.lessor.apply(0, &event, &mut Outputs::default()).is_err());
     let newer = house.ask(0, vec![demand("account", "credit", (9, 9, 9), (9, 9)), channels(1, 1)]).expect("a grant");
     assert_eq!(newer.shares.len(), 1, "what only a newer program leases is left out");
 }

@@ -180,6 +180,7 @@ fn bodies() -> Vec<Body> {
             demands: vec![LeaseDemand {
                 scope: "trunk".into(), name: "acme-pbx".into(), channels_limit: 30, cps_limit: 10, channels_used: 7, channels_wanted: 12, cps_offered: 4,
             }],
+            applied_revision: 8,
         }),
         Body::LeaseGranted(LeaseGranted {
             node: "0123456789ab".into(),

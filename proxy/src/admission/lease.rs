@@ -31,9 +31,6 @@ use super::{Admission, TrunkView};
 /// `LeaseDemand.scope` of what is limited.
 const TRUNK: &str = "trunk";
 const CARRIER: &str = "carrier";
-/// `LeaseDemand.scope` of an entry that wants nothing: its name is the newest revision this node applied. By it the lessor
-/// knows which of its grants still stand; a demand alone does not say whether the last one was read before it.
-const APPLIED: &str = "applied";
 
 /// How a node that shares its limits behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

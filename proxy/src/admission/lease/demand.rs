@@ -12,7 +12,7 @@ use tollgate_schemas::{
     v1::{LeaseAsked, LeaseDemand},
 };
 
-use super::{APPLIED, CARRIER, Scope, TRUNK, share::{Lease, Limits}};
+use super::{CARRIER, Scope, TRUNK, share::{Lease, Limits}};
 use crate::admission::{Admission, Policy};
 
 /// Scopes one demand may name: with names of 64 characters it stays below a megabyte, which a broker takes. Further ones
@@ -68,9 +68,8 @@ impl Admission {
             let demands = desk.by_partition.remove(&(partition as u16));
             // Once more when nothing is wanted any more: what is left out is given up.
             if std::mem::replace(before, demands.is_some()) || demands.is_some() {
-                let applied = LeaseDemand { scope: APPLIED.to_owned(), name: applied.to_string(), ..LeaseDemand::default() };
-                let demands = std::iter::once(applied).chain(demands.into_iter().flatten()).collect();
-                asked.push((partition as u16, LeaseAsked { node: shared.node.clone(), demands }));
+                let asks = LeaseAsked { node: shared.node.clone(), demands: demands.unwrap_or_default(), applied_revision: *applied };
+                asked.push((partition as u16, asks));
             }
         }
         self.shared = Some(shared);
