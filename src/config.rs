@@ -14,7 +14,8 @@
 //! brokers = "kafka-1:9092,kafka-2:9092"
 //! topic_prefix = "tollgate."
 //! replication = 3                   # of topics when they are made
-//! calls_retention_h = 0             # how long topic calls is kept; 0 = for ever
+//! calls_retention_h = 0             # how long Kafka keeps topic calls; 0 = for ever, else archive_dir keeps what is older
+//! archive_dir = "archive"           # the same folder for every process, on a share or on the one machine of stage ingest
 //! spool_mb = 8192                   # events not yet in Kafka at which new calls are refused
 //! session_ms = 6000                 # a stage silent this long is taken over
 //! transaction_ms = 10000
@@ -111,8 +112,10 @@ pub struct KafkaConfig {
     /// Before every topic and group.
     pub topic_prefix: String,
     pub replication: u16,
-    /// Hours topic `calls` is kept; 0 = for ever.
+    /// Hours Kafka keeps topic `calls`; 0 = for ever.
     pub calls_retention_h: u64,
+    /// Where what is older goes, and is read from.
+    pub archive_dir: Option<PathBuf>,
     /// MiB of events not yet in Kafka at which new calls are refused.
     pub spool_mb: u64,
     pub session_ms: u64,
@@ -143,6 +146,7 @@ impl Default for KafkaConfig {
             topic_prefix: "tollgate.".to_owned(),
             replication: 1,
             calls_retention_h: 0,
+            archive_dir: None,
             spool_mb: 8192,
             session_ms: 6_000,
             transaction_ms: 10_000,

@@ -104,6 +104,7 @@ pub struct Node {
     embedded: Arc<EmbeddedLog>,
     kafka: Option<Arc<KafkaLog>>,
     backlog: Arc<Backlog>,
+    archived: Option<Arc<tollgate_ingest::archive::ArchiverStats>>,
     stores: Option<Stores>,
     live: Arc<Live>,
     workers: Workers,
@@ -231,6 +232,13 @@ impl Node {
         if let (Some(stores), true) = (&stores, runs(Stage::Ingest)) {
             workers.push(("projector", stages::projector(&shared, &config, stores)?));
         }
+        let mut archived = None;
+        if runs(Stage::Ingest)
+            && let Some((worker, stats)) = stages::archiver(&shared, &config)?
+        {
+            workers.push(("archiver", worker));
+            archived = Some(stats);
+        }
         let figures = Arc::new(Figures::default());
         let views = Arc::new(Views::new(tollgate_api::CountFrom::Calls));
         if runs(Stage::Api) {
@@ -244,6 +252,7 @@ impl Node {
             embedded,
             kafka,
             backlog,
+            archived,
             stores: stores.clone(),
             live,
             workers: Arc::new(workers),

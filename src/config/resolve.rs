@@ -109,6 +109,7 @@ fn kafka(section: &Section<'_>, folder: &Path) -> KafkaConfig {
         topic_prefix: text("topic_prefix", "a prefix in quotes, as \"tollgate.\"", &defaults.topic_prefix),
         replication: section.whole("replication", 1..=7, "replicas", defaults.replication.into()) as u16,
         calls_retention_h: section.whole("calls_retention_h", 0..=1 << 20, "hours", defaults.calls_retention_h),
+        archive_dir: section.text("archive_dir", "a folder in quotes").map(|t| folder.join(t.value)),
         spool_mb: section.whole("spool_mb", 16..=1 << 24, "MiB", defaults.spool_mb),
         session_ms: section.whole("session_ms", 1_000..=300_000, "ms", defaults.session_ms),
         transaction_ms: section.whole("transaction_ms", 1_000..=300_000, "ms", defaults.transaction_ms),
@@ -126,6 +127,10 @@ fn kafka(section: &Section<'_>, folder: &Path) -> KafkaConfig {
             let at = section.place("brokers").map_or(section.at(), |p| p.start);
             section.wrong(at, format!("log.brokers has \"{}\": want host:port, as \"kafka-1:9092,kafka-2:9092\"", one.trim()));
         }
+    }
+    if kafka.calls_retention_h > 0 && kafka.archive_dir.is_none() {
+        let at = section.place("calls_retention_h").map_or(section.at(), |p| p.start);
+        section.wrong(at, "log.calls_retention_h without archive_dir: calls would be gone for ever; give the folder that keeps what is older, or 0");
     }
     if kafka.cert.is_some() != kafka.key.is_some() {
         section.wrong(section.at(), "log.cert and log.key belong together: give both or neither");

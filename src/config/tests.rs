@@ -220,9 +220,9 @@ retention = ["44=400", "*=550"]
     assert!(!format!("{config:?}").contains("hush"), "a password is not shown");
     assert_eq!(config.store.clickhouse.as_ref().expect("clickhouse").retention, [("44".to_owned(), 400), ("*".to_owned(), 550)]);
     assert!(config.check_stages(&[Stage::Proxy]).is_ok());
-    let bad = "[log]\nkind = \"kafka\"\nbrokers = \"nowhere\"\nsecurity = \"sasl_ssl\"\ncert = \"no.pem\"\n[store]\nkind = \"clickhouse\"\nurl = \"ch:8123\"\nretention = [\"uk=1\"]\n";
+    let bad = "[log]\nkind = \"kafka\"\nbrokers = \"nowhere\"\ncalls_retention_h = 24\nsecurity = \"sasl_ssl\"\ncert = \"no.pem\"\n[store]\nkind = \"clickhouse\"\nurl = \"ch:8123\"\nretention = [\"uk=1\"]\n";
     let found = mistakes("bad-kafka", bad).join("\n");
-    for mend in ["want host:port", "no such file", "belong together", "give sasl_user and sasl_password_file", "want http://HOST", "want country code = days"] {
+    for mend in ["want host:port", "without archive_dir", "no such file", "belong together", "give sasl_user and sasl_password_file", "want http://HOST", "want country code = days"] {
         assert!(found.contains(mend), "{mend} in\n{found}");
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tollgate_ingest::{Backlog, EmbeddedLog};
+use tollgate_ingest::{Backlog, EmbeddedLog, embedded::trim_point};
 use tollgate_kafka::{KafkaLog, Options, Security};
 use tollgate_schemas::log::{EventLog, Topic};
 
@@ -26,6 +26,7 @@ pub fn options(kafka: &KafkaConfig, partitions: u16, client_id: &str) -> Options
         partitions,
         replication: kafka.replication.into(),
         calls_retention_h: kafka.calls_retention_h,
+        archive: kafka.archive_dir.clone(),
         security: Security {
             protocol: kafka.security.clone(),
             ca: kafka.ca.clone(),
@@ -79,7 +80,11 @@ pub fn attach(config: &Config, own: &EmbeddedLog) -> anyhow::Result<Option<Arc<K
     Ok(Some(log))
 }
 
+/// How often what Kafka has is given up in the node's own log.
+const TRIM: Duration = Duration::from_secs(60);
+
 /// Keeps the events that are not in Kafka yet below `spool_mb`: beyond, new calls are refused, live and emergency calls go on.
+/// Gives up what was forwarded and nobody here needs any more.
 pub struct Spool {
     stop: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
@@ -92,12 +97,21 @@ impl Spool {
         let thread = thread::Builder::new().name("spool".to_owned()).spawn(move || {
             let mut full = false;
             let mut looked = Instant::now();
+            let mut trimmed = Instant::now();
             while !stopping.load(Ordering::Relaxed) {
                 thread::sleep(Duration::from_millis(100));
                 if looked.elapsed() < Duration::from_millis(500) {
                     continue;
                 }
                 looked = Instant::now();
+                if trimmed.elapsed() >= TRIM {
+                    trimmed = Instant::now();
+                    match own.trim(Topic::Calls, &trim_point(&*own)) {
+                        Ok(0) => {}
+                        Ok(bytes) => tracing::info!(bytes, "events that are in Kafka were given up here"),
+                        Err(error) => tracing::warn!(%error, "events that are in Kafka stay here for now"),
+                    }
+                }
                 let s = own.stats();
                 // What an event took on average, in this process.
                 let each = if s.events == 0 { 300 } else { (s.bytes / s.events).max(1) };

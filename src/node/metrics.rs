@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use tollgate_api::{Metrics, RenderMetrics};
-use tollgate_ingest::Backlog;
+use tollgate_ingest::{Backlog, archive::ArchiverStats};
 use tollgate_schemas::log::Health;
 
 use super::{Figures, Node, Shared, Workers, ports, store::Stores};
@@ -22,6 +22,7 @@ struct Reader {
     backlog: Arc<Backlog>,
     figures: Arc<Figures>,
     forwards: bool,
+    archived: Option<Arc<ArchiverStats>>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -64,6 +65,9 @@ impl Collector for Reader {
         if self.forwards {
             counter("tollgate_forwarded_events", "Events of this node that are in the shared log", self.backlog.forwarded())?;
         }
+        if let Some(archived) = &self.archived {
+            counter("tollgate_archived_events", "Events of calls put into segments of the archive", archived.archived_events())?;
+        }
         let mut gauge = |name: &str, help: &str, value: u64| {
             let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
@@ -82,6 +86,11 @@ impl Collector for Reader {
             let oldest_s = self.backlog.oldest_us().map_or(0, |us| (now_us - us).max(0) as u64 / 1_000_000);
             gauge("tollgate_forward_backlog_events", "Events of this node that are not in the shared log yet", self.backlog.events())?;
             gauge("tollgate_forward_oldest_seconds", "Age of the oldest of them", oldest_s)?;
+        }
+        if let Some(archived) = &self.archived {
+            let now_us = (self.shared.clock)().utc_us;
+            let oldest_s = archived.oldest_unarchived_us().map_or(0, |us| (now_us - us).max(0) as u64 / 1_000_000);
+            gauge("tollgate_archive_oldest_seconds", "Age of the oldest event of calls that is in no segment yet", oldest_s)?;
         }
         if let Some(embedded) = self.stores.as_ref().and_then(|s| s.embedded.as_ref()) {
             gauge("tollgate_store_files", "Parquet files", embedded.file_count() as u64)?;
@@ -115,6 +124,7 @@ pub fn render(node: &Node, figures: &Arc<Figures>) -> (Metrics, RenderMetrics) {
         backlog: node.backlog.clone(),
         figures: figures.clone(),
         forwards: node.spool.is_some(),
+        archived: node.archived.clone(),
     }));
     let served = node.stores.as_ref().and_then(|s| s.clickhouse.clone());
     let failures = AtomicU64::new(0);

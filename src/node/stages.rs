@@ -12,7 +12,12 @@ use std::{
 
 use tollgate_api::Views;
 use tollgate_fraud::{Guard, merged::Merged, partials::Partials};
-use tollgate_ingest::{Projector, Runner, RunnerOptions, Ticker, WorkerHandle, follow, follow::From};
+use tollgate_ingest::{
+    Projector, Runner, RunnerOptions, Ticker, WorkerHandle,
+    archive::{Archiver, ArchiverOptions, ArchiverStats},
+    follow,
+    follow::From,
+};
 use tollgate_proxy::admission::LeaseRules;
 use tollgate_rating::{lease::{Lessor, LessorRules}, mediation::Rater};
 use tollgate_schemas::{
@@ -80,6 +85,16 @@ pub fn projector(shared: &Shared, config: &Config, stores: &Stores) -> anyhow::R
     let poll_ms = config.store.clickhouse.as_ref().map_or(config.rating.poll_ms, |c| c.poll_ms);
     let clock = shared.clock;
     Ok(Projector::spawn(shared.log.clone(), stores.cdrs.clone(), move || clock().utc_us, poll_ms)?)
+}
+
+/// Carries old calls out of the shared log into files, where the configuration says where.
+pub fn archiver(shared: &Shared, config: &Config) -> anyhow::Result<Option<(WorkerHandle, Arc<ArchiverStats>)>> {
+    let Some((kafka, dir)) = config.log.kafka.as_ref().and_then(|k| Some((k, k.archive_dir.clone()?))) else { return Ok(None) };
+    let retention = (kafka.calls_retention_h > 0).then(|| Duration::from_secs(kafka.calls_retention_h * 3600));
+    let clock = shared.clock;
+    let options = ArchiverOptions::new(retention, move || clock().utc_us);
+    let stats = options.stats.clone();
+    Ok(Some((Archiver::spawn(shared.log.clone(), dir, options)?, stats)))
 }
 
 /// What the API shows beside the store.
