@@ -207,6 +207,10 @@ impl EventLog for EmbeddedLog {
         self.shared.read(stream, from, max)
     }
 
+    fn first(&self, topic: Topic, partition: u16) -> u64 {
+        EmbeddedLog::first(self, topic, partition).unwrap_or(0)
+    }
+
     fn end(&self, topic: Topic, partition: u16) -> u64 {
         self.shared.streams.index(topic, partition).map_or(0, |stream| self.shared.tail.end(stream))
     }

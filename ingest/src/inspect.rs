@@ -26,14 +26,14 @@ pub struct TopicInfo {
     pub next_offset: u64,
 }
 
-/// Every stream, empty ones too, in the order of topics and partitions. Nothing is ever deleted from a node's own log: all
-/// begin at 0. On a shared log offsets have gaps, and `events` is what they span.
+/// Every stream, empty ones too, in the order of topics and partitions. A node that shares another log gives up
+/// old calls in its own, all else begins at 0. On a shared log offsets have gaps, and `events` is what they span.
 pub fn ls(log: &dyn EventLog) -> Vec<TopicInfo> {
     let streams = Topic::ALL.into_iter().flat_map(|t| partitions(log, t));
     streams
         .map(|(topic, partition)| {
-            let next_offset = log.end(topic, partition);
-            TopicInfo { topic, partition, events: next_offset, first_offset: 0, next_offset }
+            let (first_offset, next_offset) = (log.first(topic, partition), log.end(topic, partition));
+            TopicInfo { topic, partition, events: next_offset - first_offset.min(next_offset), first_offset, next_offset }
         })
         .collect()
 }
@@ -55,8 +55,8 @@ pub struct Tail<'a> {
 /// `partition`: None for all. `follow`: None ends at the log's end; Some waits there for more until it is set.
 pub fn tail<'a>(log: &'a dyn EventLog, topic: Topic, partition: Option<u16>, from: u64, follow: Option<&'a AtomicBool>) -> Tail<'a> {
     let streams = match partition {
-        Some(p) => vec![(topic, p, from)],
-        None => partitions(log, topic).into_iter().map(|(t, p)| (t, p, from)).collect(),
+        Some(p) => vec![(topic, p, from.max(log.first(topic, p)))],
+        None => partitions(log, topic).into_iter().map(|(t, p)| (t, p, from.max(log.first(t, p)))).collect(),
     };
     Tail { log, streams, turn: 0, held: Vec::new().into_iter(), partition: 0, stop: follow, failed: false }
 }

@@ -231,6 +231,11 @@ pub trait EventLog: Send + Sync + 'static {
         self.durable()
     }
 
+    /// The first offset that can be read: greater than 0 where a node gave up what a shared log has.
+    fn first(&self, _topic: Topic, _partition: u16) -> u64 {
+        0
+    }
+
     /// The offset after the last durable event; 0 without any.
     fn end(&self, topic: Topic, partition: u16) -> u64;
 

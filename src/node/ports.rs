@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-
 use tollgate_api::ports::{
     Blocks, CallFilter, Calls, Command, Control, Decision, Document, EndResult, Fault, LiftResult, LiveCall, NewBlock,
     NodeStats,

@@ -212,6 +212,10 @@ impl EventLog for Many {
         self.0.read(topic, partition, if topic == Topic::Calls { from.max(self.1) } else { from }, max)
     }
     fn end(&self, topic: Topic, partition: u16) -> u64 {
+        // As slow as a look at a broker is, so that much happens between two.
+        if topic.single_partition() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
         self.0.end(topic, partition)
     }
     fn wait_beyond(&self, seen: Ticket, limit: Duration) -> Ticket {
@@ -287,4 +291,32 @@ fn a_shared_logs_snapshots_go_along_with_their_place_among_what_is_left() {
     let back = copy.snapshot("rater", 2).expect("read").expect("there");
     assert_eq!((told.snapshots, back.version, back.next, back.state), (1, 3, 11, shot.state), "four calls are gone");
     assert_eq!((copy.end(Topic::Calls, 2), copy.progress("rater", Topic::Calls, 2).expect("progress")), (16, Some(14)));
+}
+
+#[test]
+fn on_a_shared_log_no_deck_is_missing_that_control_names_and_no_control_that_a_call_is_stamped_with() {
+    let dir = tempfile::tempdir().expect("dir");
+    let log = open(dir.path());
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = std::thread::spawn({
+        let (log, stop) = (log.clone(), stop.clone());
+        move || {
+            let mut n = 0;
+            while !stop.load(Ordering::Relaxed) {
+                n += 1;
+                // Each durable before what refers to it.
+                put(&*log, vec![Append { topic: Topic::Decks, ..control(n) }]);
+                put(&*log, vec![control(n)]);
+                put(&*log, vec![numbered(0, n as i64, n as u64)]);
+            }
+        }
+    });
+    for _ in 0..10 {
+        let moment = moment::shared(&Many(log.clone(), 0), Duration::from_millis(1)).expect("moment");
+        let end = |topic| moment.ends.iter().find(|(t, p, _)| (*t, *p) == (topic, 0)).expect("stream").2;
+        let (calls, control, decks) = (end(Topic::Calls), end(Topic::Control), end(Topic::Decks));
+        assert!(calls <= control && control <= decks, "{calls} calls, {control} decisions, {decks} decks");
+    }
+    stop.store(true, Ordering::Relaxed);
+    writer.join().expect("writer");
 }

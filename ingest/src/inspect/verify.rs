@@ -50,7 +50,7 @@ pub fn verify(log: &dyn EventLog, mut seen: impl FnMut(u64)) -> Result<VerifyRep
     let mut report = VerifyReport::default();
     for (topic, partition) in Topic::ALL.into_iter().flat_map(|t| partitions(log, t)) {
         let end = log.end(topic, partition);
-        let mut next = 0;
+        let mut next = log.first(topic, partition);
         let mut seq = None;
         let mut nodes = log.shared().then(Repeats::default);
         while next < end {

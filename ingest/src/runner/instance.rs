@@ -71,7 +71,8 @@ impl Instance {
         make: &dyn Fn(u16) -> Box<dyn Stage>,
         options: &RunnerOptions,
     ) -> Result<Instance, LogError> {
-        let committed = log.progress(name, options.input, partition)?.unwrap_or(0);
+        let first = log.first(options.input, partition);
+        let committed = log.progress(name, options.input, partition)?.unwrap_or(0).max(first);
         Ok(Instance {
             partition,
             stage: make(partition),
@@ -83,7 +84,8 @@ impl Instance {
             decisions: Decisions::default(),
             repeats: log.shared().then(Repeats::default),
             observes: options.observes.is_some(),
-            next: 0,
+            // What a trimmed log no longer has was folded into a snapshot once; without that one the fold begins here.
+            next: first,
             committed,
             saved: 0,
         })
