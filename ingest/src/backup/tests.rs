@@ -320,3 +320,18 @@ fn on_a_shared_log_no_deck_is_missing_that_control_names_and_no_control_that_a_c
     stop.store(true, Ordering::Relaxed);
     writer.join().expect("writer");
 }
+
+#[test]
+fn a_log_that_has_let_events_go_to_a_shared_one_is_refused() {
+    let dir = tempfile::tempdir().expect("dir");
+    let options = crate::Options { partitions: 4, window_ms: 1, reserve_bytes: 0, segment_bytes: 1_000, ..crate::Options::default() };
+    let log = Arc::new(EmbeddedLog::open(dir.path(), options).expect("open"));
+    for n in 0..200 {
+        put(&*log, vec![numbered(0, n, 0)]);
+    }
+    log.trim(Topic::Calls, &[190, 0, 0, 0]).expect("trimmed");
+    assert!(EventLog::first(&*log, Topic::Calls, 0) > 0, "something is gone");
+    let moment = Moments::of(log.clone()).take().expect("moment");
+    let refused = write(&*log, &moment, Some(7), 1, &[], Vec::new(), Pace::Full, |_, _| {});
+    assert!(matches!(&refused, Err(BackupError::Refused(why)) if why.contains("the shared one")), "{refused:?}");
+}

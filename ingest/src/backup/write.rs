@@ -49,6 +49,11 @@ pub fn write(
     pace: Pace,
     mut told: impl FnMut(u64, u64),
 ) -> Result<Written, BackupError> {
+    // A proxy's own log beside a shared one lets go what the shared one has.
+    if let Some((topic, partition, _)) = moment.ends.iter().find(|(t, p, _)| !log.shared() && log.first(*t, *p) > 0) {
+        let problem = format!("topic {} partition {partition} has let its first events go: this node shares its log, so back up the shared one, with -c FILE", topic.name());
+        return Err(BackupError::Refused(problem));
+    }
     let header = Header {
         program: env!("CARGO_PKG_VERSION").to_owned(),
         node: node.map(|n| format!("{n:012x}")).unwrap_or_default(),
