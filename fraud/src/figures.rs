@@ -1,6 +1,7 @@
 //! Figures by keys that span partitions (design §2, keys): which keys there are, and what is counted under them.
 
-use std::net::{IpAddr, SocketAddr};
+// Addresses as values: nothing here opens a socket.
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use tollgate_schemas::v1::{Figure as Published, Personal};
 
@@ -64,7 +65,7 @@ pub fn source_ip(personal: Option<&Personal>) -> Option<Box<str>> {
         IpAddr::V4(v4) => v4.to_string().into(),
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
-            format!("{}/64", std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0)).into()
+            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0)).into()
         }
     })
 }
