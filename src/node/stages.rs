@@ -31,6 +31,8 @@ use crate::config::{Config, Stage};
 
 /// Demands for leases go out this often.
 const ASK: Duration = Duration::from_millis(500);
+/// A grant this much older than this process is not its own to use; clocks may differ by less.
+const OLD_GRANT_US: i64 = 10_000_000;
 /// What a second copy of a fraud partition says: the same blocks, under the same ids.
 const AT_ONCE: &[Topic] = &[Topic::Blocks];
 
@@ -134,7 +136,11 @@ impl Leases {
         shared.gate().admission.lease_mode(&shared.mint.node_name(), LeaseRules { partitions, ..LeaseRules::default() });
         let applied = shared.clone();
         let grants = follow::follow(shared.log.clone(), "leases", &[Topic::Leases], From::End, 0, move |_, _, record| {
-            if let Some(Body::LeaseGranted(granted)) = &record.event.body {
+            // Where the log was away at the start its end was not known: an old grant is no grant.
+            let old = record.event.occurred_us < applied.started.utc_us - OLD_GRANT_US;
+            if let Some(Body::LeaseGranted(granted)) = &record.event.body
+                && !old
+            {
                 applied.gate().admission.apply_lease(granted, (applied.clock)());
             }
         })?;

@@ -62,9 +62,41 @@ fn issue_4_what_one_process_decides_every_proxy_does() {
     decisions_of_two_processes_are_one_order(&apis);
     cdrs_can_be_asked_for_soon(&Ua::on("wide", hosts[1]), nodes, &apis[0]);
     limits_span_proxies(&Ua::on("narrow", hosts[0]), nodes, &cluster);
+    a_proxy_starts_and_takes_calls_without_kafka(&Ua::on("wide", hosts[1]), &mut cluster);
     for process in &mut cluster.processes {
         process.stop();
     }
+}
+
+/// From its own log: plan, blocks, calls. Its CDR comes when Kafka is back.
+fn a_proxy_starts_and_takes_calls_without_kafka(caller: &Ua, cluster: &mut Cluster) {
+    if !cluster.broker.own() {
+        println!("not exercised: the broker of KAFKA_BOOTSTRAP is not this test's to kill");
+        return;
+    }
+    cluster.broker.kill();
+    let proxy = cluster.named("proxy-a");
+    proxy.kill();
+    let began = Instant::now();
+    proxy.up();
+    println!("a proxy without Kafka is ready after {:?}", began.elapsed());
+    let node = proxy.sip.expect("a proxy");
+    let (status, mut leg) = outcome(caller, &invite(caller, node, USA));
+    assert_eq!(status, 200);
+    let (blocked, _) = outcome(caller, &invite(caller, node, "12125550099"));
+    assert_eq!(blocked, 403, "a block of before is in force");
+    let began = Instant::now();
+    assert!(proxy.api.metric("tollgate_forward_backlog_events") > 0.0);
+    assert!(began.elapsed() < Duration::from_secs(3), "figures come while Kafka is away: {:?}", began.elapsed());
+    let bye = leg.next("BYE", "", "");
+    caller.send(leg.node(), &bye);
+    caller.expect("200 to BYE", |m: &Msg| m.call_id() == leg.call_id && m.status() == Some(200) && m.cseq().1 == "BYE");
+    cluster.broker.up();
+    let api = cluster.api().clone();
+    wait_for("the CDR of a call without Kafka", Duration::from_secs(40), || {
+        std::thread::sleep(ms(200));
+        (!api.items(&format!("/v1/cdrs?sip_call_id_in={}", leg.call_id)).is_empty()).then_some(())
+    });
 }
 
 /// From the asking for a block to the first 403 the caller has of each proxy, INVITEs coming every few milliseconds: a new one

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError, RwLock, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -52,6 +52,8 @@ pub struct KafkaLog {
     writers: Arc<Mutex<HashMap<Key, Arc<Writer>>>>,
     counts: Arc<Counts>,
     numbers: AtomicU64,
+    /// The brokers answered last.
+    reachable: Arc<AtomicBool>,
 }
 
 impl KafkaLog {
@@ -85,12 +87,15 @@ impl KafkaLog {
             writers: Arc::default(),
             counts: Arc::default(),
             numbers: AtomicU64::new(0),
+            reachable: Arc::new(AtomicBool::new(true)),
         })
     }
 
     /// Makes missing topics and checks the others, for who attached without.
     pub fn ensure_topics(&self) -> Result<(), LogError> {
-        topics::ensure(&self.options)
+        let ensured = topics::ensure(&self.options);
+        self.reachable.store(!matches!(&ensured, Err(e) if e.retryable()), Ordering::Relaxed);
+        ensured
     }
 
     pub fn options(&self) -> &Options {
@@ -111,7 +116,7 @@ impl KafkaLog {
         if let Some(running) = tails.get(&topic) {
             return Ok(running.clone());
         }
-        let running = Arc::new(tail::start(topic, self.options.clone(), self.tickets.clone())?);
+        let running = Arc::new(tail::start(topic, self.options.clone(), self.tickets.clone(), self.reachable.clone())?);
         tails.insert(topic, running.clone());
         Ok(running)
     }

@@ -272,8 +272,9 @@ impl Sender {
             let batch = {
                 let mut s = self.lock();
                 if s.queued.is_empty() || self.held() {
-                    let wait = if s.flying.is_empty() { Duration::from_millis(20) } else { Duration::ZERO };
-                    if !wait.is_zero() && !s.closing {
+                    // Reports are looked for by the millisecond, without spinning: the client's own poll spins below one.
+                    let wait = if s.flying.is_empty() { Duration::from_millis(20) } else { Duration::from_millis(1) };
+                    if !s.closing {
                         s = self.wake.wait_timeout(s, wait).unwrap_or_else(PoisonError::into_inner).0;
                     }
                 }
@@ -290,10 +291,13 @@ impl Sender {
             };
             match batch {
                 Some(batch) => self.hand_over(&producer, batch),
-                // It always takes the whole time.
-                None => drop(producer.poll(Duration::from_millis(1))),
+                None if self.lock().closing => std::thread::sleep(Duration::from_millis(1)),
+                None => {}
             }
-            producer.poll(Duration::ZERO);
+            // One report each, of many records.
+            for _ in 0..8 {
+                producer.poll(Duration::ZERO);
+            }
         }
     }
 

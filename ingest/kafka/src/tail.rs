@@ -33,8 +33,10 @@ use crate::{
 
 /// How far before the end a stream is begun to be followed, tried one after the other until a record is met.
 const REACH: [i64; 3] = [64, 65_536, i64::MAX];
-/// Longest wait for a stream to be followed.
+/// Longest wait for a stream to be followed, and once the brokers are known to be away: who only wants to know how far a stream
+/// goes (figures, a start without the brokers) must not wait for each of many.
 const PATIENCE: Duration = Duration::from_secs(10);
+const AWAY: Duration = Duration::from_millis(20);
 /// A stream nobody read for this long is followed no more.
 const IDLE: Duration = Duration::from_secs(300);
 
@@ -90,6 +92,8 @@ pub struct Tail {
     wanted: Mutex<Vec<u16>>,
     consumer: BaseConsumer<Quiet>,
     stop: AtomicBool,
+    /// The brokers answered last, as far as anybody of this log knows.
+    reachable: Arc<AtomicBool>,
 }
 
 pub struct Running {
@@ -106,7 +110,7 @@ impl Drop for Running {
     }
 }
 
-pub fn start(topic: Topic, options: Arc<Options>, tickets: Arc<Tickets>) -> Result<Running, LogError> {
+pub fn start(topic: Topic, options: Arc<Options>, tickets: Arc<Tickets>, reachable: Arc<AtomicBool>) -> Result<Running, LogError> {
     let consumer = options.reader().create_with_context(Quiet).map_err(|e| storage("consumer", &e))?;
     let tail = Arc::new(Tail {
         topic,
@@ -117,6 +121,7 @@ pub fn start(topic: Topic, options: Arc<Options>, tickets: Arc<Tickets>) -> Resu
         wanted: Mutex::default(),
         consumer,
         stop: AtomicBool::new(false),
+        reachable,
     });
     let body = tail.clone();
     let thread = std::thread::Builder::new()
@@ -132,8 +137,8 @@ impl Tail {
     }
 
     /// Makes sure the stream is followed; an error when that cannot be reached in time.
-    fn follow(&self, partition: u16) -> Result<MutexGuard<'_, HashMap<u16, Ring>>, LogError> {
-        let deadline = Instant::now() + PATIENCE;
+    fn follow(&self, partition: u16, patience: Duration) -> Result<MutexGuard<'_, HashMap<u16, Ring>>, LogError> {
+        let deadline = Instant::now() + patience;
         let mut rings = self.lock();
         let mut asked = false;
         loop {
@@ -149,6 +154,7 @@ impl Tail {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
+                self.reachable.store(false, Ordering::Relaxed);
                 return Err(LogError::Storage(format!("Kafka: topic {} cannot be read: the brokers are away", self.options.topic(self.topic))));
             }
             rings = self.moved.wait_timeout(rings, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -157,7 +163,8 @@ impl Tail {
 
     /// The offset after the last readable record.
     pub fn end(&self, partition: u16) -> Result<u64, LogError> {
-        Ok(self.follow(partition)?.get(&partition).map_or(0, |r| r.end))
+        let patience = if self.reachable.load(Ordering::Relaxed) { PATIENCE } else { AWAY };
+        Ok(self.follow(partition, patience)?.get(&partition).map_or(0, |r| r.end))
     }
 
     /// As `end`, if the stream is followed already.
@@ -167,7 +174,7 @@ impl Tail {
 
     /// What the tail has from `from` on; Err(first) when it begins later, at `first`.
     pub fn read(&self, partition: u16, from: u64, max: usize) -> Result<Result<Vec<Record>, u64>, LogError> {
-        let rings = self.follow(partition)?;
+        let rings = self.follow(partition, PATIENCE)?;
         let Some(ring) = rings.get(&partition) else { return Ok(Ok(Vec::new())) };
         if from < ring.first {
             return Ok(Err(ring.first));
@@ -287,6 +294,7 @@ impl Tail {
                         ring.end = if bottom { ring.low.max(0) as u64 } else { ring.first };
                     }
                     ring.ready = true;
+                    self.reachable.store(true, Ordering::Relaxed);
                 }
             }
         }
