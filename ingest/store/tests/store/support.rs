@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+pub use tollgate_ingest::store_suite::Rng;
 use tollgate_schemas::{
     cdr::{ATTEMPT, COLUMNS, Cdr, ColumnType, FINAL, Value},
     id::Id,
@@ -16,26 +17,6 @@ use tollgate_store::{EmbeddedStore, Options};
 
 /// 2026-11-21T00:00:00Z.
 pub const T0: i64 = 1_795_219_200_000_000;
-
-/// xorshift64*.
-pub struct Rng(pub u64);
-
-impl Rng {
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    pub fn below(&mut self, n: u64) -> u64 {
-        (self.next() >> 11) % n
-    }
-
-    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len() as u64) as usize]
-    }
-}
 
 /// Nothing happens on its own: flushes are asked for.
 pub fn options() -> Options {
