@@ -326,11 +326,21 @@ impl Node {
         })
     }
 
+    /// `/readyz` says that the node is stopping once every shard refuses: whoever has read it sends no call into a gap.
+    fn refuse_new_calls(&self) {
+        let shards = self.shared.shards().len();
+        let (answer, answers) = std::sync::mpsc::sync_channel(shards.max(1));
+        self.shared.tell(|| Command::Drain { answer: answer.clone() });
+        let until = Instant::now() + Duration::from_secs(1);
+        // A shard that waits for the event log refuses when it is back; the stop goes on.
+        let _ = (0..shards).try_for_each(|_| answers.recv_timeout(until.saturating_duration_since(Instant::now())));
+        self.shared.draining.store(true, Ordering::Relaxed);
+    }
+
     /// A clean stop (design §3): no new calls but emergency ones, calls drain for a while, stages write their
     /// snapshots. Calls still up are resumed at the next start.
     pub fn stop(mut self) -> anyhow::Result<()> {
-        self.shared.draining.store(true, Ordering::Relaxed);
-        self.shared.tell(|| Command::Drain);
+        self.refuse_new_calls();
         let until = Instant::now() + self.drain;
         let mut drained = false;
         while Instant::now() < until && self.calls_up() > 0 {

@@ -49,8 +49,8 @@ const RECEIVES: usize = 4;
 
 pub enum Command {
     Plan(SharedPlan),
-    /// Take no new calls any more.
-    Drain,
+    /// Take no new calls any more; answered when the next datagram is already refused.
+    Drain { answer: SyncSender<()> },
     /// Blocks changed: look over every call.
     Sweep,
     End { id: Id, verdict: Verdict, answer: SyncSender<EndOutcome> },
@@ -242,8 +242,10 @@ impl Shard {
         for command in commands {
             match command {
                 Command::Plan(plan) => self.core.set_plan(plan),
-                Command::Drain => {
+                Command::Drain { answer } => {
                     self.draining = true;
+                    self.core.set_node_state(NodeState::Draining, self.refused_by_log);
+                    let _ = answer.try_send(());
                 }
                 Command::Sweep => {
                     self.core.sweep(now);
