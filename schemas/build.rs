@@ -46,7 +46,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     // Fields that version 1 did not have: its events are shown as they were.
-    for field in ["Event.log_node", "ControlApplied.based_on", "ControlApplied.batch_index", "ControlApplied.batch_count"] {
+    let terms = ["steps", "bands", "timezone", "min_charge_e12", "max_charge_e12", "end_at_max", "grace_ms", "free_s", "seconds_rule",
+        "tolerance_ms", "surcharges", "fees", "jurisdiction", "origin_group"];
+    let facts = ["lrn", "lrn_source", "lrn_dip_ms", "b_ocn", "b_lata", "b_rate_center", "b_state", "a_state", "a_lata", "jurisdiction",
+        "jurisdiction_rule", "origin_group"];
+    let choice = ["score_e8", "asr_e4", "ner_e4", "samples", "acd_ms", "quality"];
+    let fields = ["Event.log_node", "ControlApplied.based_on", "ControlApplied.batch_index", "ControlApplied.batch_count",
+        "CallAttempted.tiers", "CallAttempted.quality_snapshot", "CallAttempted.draw_e6", "CallAnswered.tiers"];
+    let fields = fields.map(str::to_owned).into_iter()
+        .chain(terms.map(|f| format!("Terms.{f}")))
+        .chain(facts.map(|f| format!("CallFacts.{f}")))
+        .chain(choice.map(|f| format!("RouteChoice.{f}")));
+    for field in fields {
         config.field_attribute(format!(".tollgate.v1.{field}"), "#[serde(skip_serializing_if = \"crate::json::unset\")]");
     }
     config.skip_debug([".tollgate.v1.Personal"]);
@@ -106,9 +117,11 @@ fn columns(rows: &[Vec<&str>]) -> Result<String, Box<dyn Error>> {
             (_, false) => format!("Value::{variant}(x) => c.{name} = x"),
             (_, true) => format!("Value::{variant}(x) => c.{name} = Some(x)"),
         };
+        // The columns from this tag on came with version 2 of the table.
+        let since = if r[0].parse::<u32>()? < 100 { 1 } else { 2 };
         writeln!(
             s,
-            "Column {{ tag: {}, name: {:?}, ty: ColumnType::{variant}, optional: {optional}, source: {:?}, meaning: {:?}, \
+            "Column {{ tag: {}, name: {:?}, ty: ColumnType::{variant}, optional: {optional}, since: {since}, source: {:?}, meaning: {:?}, \
              get: |c| {get}, set: |c, v| match v {{ {set}, _ => {{}} }} }},",
             r[0], name, r[3], r[4]
         )?;

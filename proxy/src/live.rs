@@ -146,7 +146,7 @@ impl LiveCalls {
                 if let Some(call) = self.calls.remove(&id).or_else(|| self.aside.remove(&id))
                     && let Some(facts) = call.facts()
                 {
-                    let sell = call.answered().and_then(|(_, answered)| answered.sell.as_ref());
+                    let sell = call.answered().and_then(|(e, answered)| Some((e.occurred_us, answered.sell.as_ref()?)));
                     self.usage.ended(facts, sell, ended.duration_ms, event.occurred_us);
                 }
             }

@@ -140,7 +140,7 @@ pub fn rate_call<'d>(decks: &'d Decks, call: &CallIn<'_>) -> Option<RatedOut<'d>
         let free = unpriced(Reason::Unanswered, Some(row));
         return Some(RatedOut { billed_s: Some(0), amount_e8: Some(0), ..free });
     }
-    let charge = row.price().charge(call.duration_ms);
+    let charge = row.price().charge(call.priced_at_us(), call.duration_ms);
     // The charge saturates; an amount at the stop is no amount.
     if charge.amount_e8 == i64::MAX {
         return None;

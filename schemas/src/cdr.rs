@@ -4,7 +4,7 @@ pub use crate::v1::Cdr;
 use crate::{id::Id, money, time};
 
 /// Version of the column table, in `schema_version`.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// `record_type` of the two kinds of rows.
 pub const FINAL: &str = "final";
@@ -49,6 +49,8 @@ pub struct Column {
     pub ty: ColumnType,
     /// May be unknown (null), which is not zero.
     pub optional: bool,
+    /// The [`SCHEMA_VERSION`] that brought it.
+    pub since: u32,
     /// Row of the domain's field list, as `C-041`.
     pub source: &'static str,
     pub meaning: &'static str,
@@ -98,6 +100,12 @@ impl Cdr {
     /// The row as a JSON object with every column, in the table's order.
     pub fn json(&self) -> serde_json::Value {
         serde_json::Value::Object(COLUMNS.iter().map(|c| (c.name.to_owned(), (c.get)(self).json())).collect())
+    }
+
+    /// As the event that brought the row shows it: without the columns its writer did not have.
+    pub fn event_json(&self) -> serde_json::Value {
+        let had = COLUMNS.iter().filter(|c| c.since <= self.schema_version.max(1));
+        serde_json::Value::Object(had.map(|c| (c.name.to_owned(), (c.get)(self).json())).collect())
     }
 
     /// Hash of every column but the processing time: equal for equal facts, on every store.

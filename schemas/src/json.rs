@@ -38,7 +38,7 @@ pub fn texts<S: Serializer>(items: &[Vec<u8>], s: S) -> Result<S::Ok, S::Error> 
 pub fn cdr<S: Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
     use prost::Message;
     match crate::cdr::Cdr::decode(bytes) {
-        Ok(cdr) => cdr.json().serialize(s),
+        Ok(cdr) => cdr.event_json().serialize(s),
         Err(e) => s.serialize_str(&format!("unreadable: {e}")),
     }
 }

@@ -27,7 +27,8 @@ pub fn billed_seconds(seconds: u64, initial_s: u32, increment_s: u32) -> u64 {
 impl Terms {
     /// The charge of an answered leg that lasted `duration_ms`: connect fee + rate · billed / 60, exact as a ratio of
     /// integers, rounded once to `places`. Saturates at the largest amount there is.
-    pub fn charge(&self, duration_ms: u64) -> Charge {
+    pub fn charge(&self, answer_us: i64, duration_ms: u64) -> Charge {
+        let _ = answer_us;
         let billed_s = billed_seconds(rated_seconds(duration_ms), self.initial_s, self.increment_s);
         // In units of 1e-12 / 60.
         let exact = i128::from(self.connect_fee_e12) * 60 + i128::from(self.rate_e12) * i128::from(billed_s);
@@ -36,6 +37,31 @@ impl Terms {
         let rounded = round_ratio(exact, unit, self.rounding()) * 10i128.pow(crate::money::AMOUNT_PLACES - places);
         let amount_e8 = i64::try_from(rounded).unwrap_or(if rounded < 0 { i64::MIN } else { i64::MAX });
         Charge { billed_s, amount_e8 }
+    }
+
+    /// The terms without their text: what [`Terms::charge`] needs, for whoever keeps one for each call.
+    pub fn numbers(&self) -> Terms {
+        Terms {
+            rate_e12: self.rate_e12,
+            connect_fee_e12: self.connect_fee_e12,
+            initial_s: self.initial_s,
+            increment_s: self.increment_s,
+            places: self.places,
+            rounding: self.rounding,
+            steps: self.steps.clone(),
+            bands: self.bands.clone(),
+            timezone: self.timezone.clone(),
+            min_charge_e12: self.min_charge_e12,
+            max_charge_e12: self.max_charge_e12,
+            end_at_max: self.end_at_max,
+            grace_ms: self.grace_ms,
+            free_s: self.free_s,
+            seconds_rule: self.seconds_rule,
+            tolerance_ms: self.tolerance_ms,
+            surcharges: self.surcharges.clone(),
+            fees: self.fees.clone(),
+            ..Terms::default()
+        }
     }
 
     /// `initial/increment`, as the trade writes it.
@@ -94,20 +120,20 @@ mod tests {
             // The surcharge of 0.25 a minute belongs to the same line, so it adds to the rate.
             ("1/1", 75_000, "0.2620", "0", 75, "0.327500"),
         ] {
-            let charge = terms(plan, rate, connect).charge(ms);
+            let charge = terms(plan, rate, connect).charge(0, ms);
             assert_eq!((charge.billed_s, format_scaled(charge.amount_e8, 8, 6).as_str()), (billed, amount), "{plan} {ms} ms at {rate}");
         }
         let four_up = Terms { places: 4, rounding: Rounding::Up.into(), ..terms("1/1", "0.0125", "0") };
-        assert_eq!(format_scaled(four_up.charge(30_100).amount_e8, 8, 4), "0.0065");
+        assert_eq!(format_scaled(four_up.charge(0, 30_100).amount_e8, 8, 4), "0.0065");
     }
 
     #[test]
     fn r_08_halves_go_up_or_to_even_as_the_tariff_says() {
         // 60 s at 0.0000025 a minute is exactly half a millionth above 0.000002.
         let half = terms("60/60", "0.0000025", "0");
-        assert_eq!(half.charge(60_000).amount_e8, 300);
-        assert_eq!(Terms { rounding: Rounding::HalfEven.into(), ..half.clone() }.charge(60_000).amount_e8, 200);
-        assert_eq!(Terms { rounding: Rounding::Down.into(), ..half }.charge(60_000).amount_e8, 200);
+        assert_eq!(half.charge(0, 60_000).amount_e8, 300);
+        assert_eq!(Terms { rounding: Rounding::HalfEven.into(), ..half.clone() }.charge(0, 60_000).amount_e8, 200);
+        assert_eq!(Terms { rounding: Rounding::Down.into(), ..half }.charge(0, 60_000).amount_e8, 200);
     }
 
     proptest::proptest! {

@@ -26,6 +26,31 @@ fn terms(deck: &str) -> Terms {
         effective_from_us: 1_767_225_600_000_000,
         route_class: "standard".into(),
         blocked: false,
+        steps: vec![RateStep { after_s: 600, rate_e12: 6_000_000_000, connect_fee_e12: 0, initial_s: 1, increment_s: 1 }],
+        bands: vec![TimeBand {
+            name: "weekend".into(),
+            weekdays: 0b110_0000,
+            months: 0b1000_0000_0000,
+            month_days: 1 << 24,
+            dates: vec![20_261_225],
+            from_s: 28_800,
+            to_s: 68_400,
+            weight: -1,
+            from_us: 1_767_225_600_000_000,
+            steps: vec![RateStep { after_s: 0, rate_e12: 9_000_000_000, connect_fee_e12: 500_000_000, initial_s: 60, increment_s: 60 }],
+        }],
+        timezone: "Europe/Amsterdam".into(),
+        min_charge_e12: 10_000_000_000,
+        max_charge_e12: 5_000_000_000_000,
+        end_at_max: true,
+        grace_ms: 2_000,
+        free_s: 3,
+        seconds_rule: SecondsRule::HalfUp.into(),
+        tolerance_ms: 50,
+        surcharges: vec![Surcharge { name: "non_eea".into(), per_minute_e12: 250_000_000_000 }],
+        fees: vec![Fee { name: "dip".into(), amount_e12: 300_000_000, on: FeeOn::Call.into() }],
+        jurisdiction: "intra".into(),
+        origin_group: "eea".into(),
     }
 }
 
@@ -49,6 +74,18 @@ fn facts() -> CallFacts {
         b_valid: true,
         norm_rules: "intl_prefix".into(),
         international: true,
+        lrn: "12125550000".into(),
+        lrn_source: "dip".into(),
+        lrn_dip_ms: 12,
+        b_ocn: "0123".into(),
+        b_lata: "132".into(),
+        b_rate_center: "NYCMZN".into(),
+        b_state: "NY".into(),
+        a_state: "NJ".into(),
+        a_lata: "224".into(),
+        jurisdiction: "inter".into(),
+        jurisdiction_rule: "states_differ".into(),
+        origin_group: "us".into(),
     }
 }
 
@@ -115,7 +152,11 @@ fn bodies() -> Vec<Body> {
             choices: vec![RouteChoice {
                 carrier: "cheap".into(), rank: 1, expected_cost_e8: 900_000, prefix: "44".into(), rate_e12: 9_000_000_000,
                 reason: "chosen".into(), covered_by_parent_prefix: true,
+                score_e8: 120_000, asr_e4: 4_690, ner_e4: 9_100, samples: 1_000, acd_ms: 184_000, quality: "good".into(),
             }],
+            tiers: vec![Tier { account: "acme".into(), terms: Some(terms("wholesale")) }],
+            quality_snapshot: "q-1767225600-00c0ffee".into(),
+            draw_e6: 123_456,
         }),
         Body::CallRefused(CallRefused {
             facts: Some(facts()), reason: "blocked".into(), sip_code: 403, q850: 21, detail: "concurrent_calls".into(),
@@ -128,6 +169,7 @@ fn bodies() -> Vec<Body> {
         Body::CallAnswered(CallAnswered {
             call_id: call_id.clone(), attempt_no: 1, sell: Some(terms("retail")), cost: Some(terms("cheap")), code: 200,
             account: "acme-london".into(), b_dest_group: "United Kingdom".into(), carrier: "cheap".into(),
+            tiers: vec![Tier { account: "acme".into(), terms: Some(terms("wholesale")) }],
         }),
         Body::CallDialogChanged(CallDialogChanged { call_id: call_id.clone(), what: "refresh".into(), ack_us: US }),
         Body::CallInterim(CallInterim { call_id: call_id.clone(), duration_ms: 300_000 }),

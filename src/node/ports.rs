@@ -206,7 +206,7 @@ fn view(open: &tollgate_proxy::live::OpenCall, now_us: i64) -> LiveCall {
         answer_us: answered.map(|(e, _)| e.occurred_us),
         sell_rate: sell.map(|t| format_rate(t.rate_e12)).unwrap_or_default(),
         currency: sell.map(|t| t.currency.clone()).unwrap_or_default(),
-        spent_e8: elapsed_ms.zip(sell).map_or(0, |(ms, terms)| terms.charge(ms).amount_e8),
+        spent_e8: elapsed_ms.zip(sell).zip(answered).map_or(0, |((ms, terms), (e, _))| terms.charge(e.occurred_us, ms).amount_e8),
         emergency: facts.emergency,
     }
 }

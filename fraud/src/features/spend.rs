@@ -103,7 +103,7 @@ impl Price {
             rounding: self.rounding,
             ..Terms::default()
         };
-        let charge = terms.charge(duration_ms);
+        let charge = terms.charge(0, duration_ms);
         let next = (self.rate_e12 != 0).then(|| charge.billed_s.saturating_mul(1000).saturating_add(1));
         (charge.amount_e8, next)
     }

@@ -38,7 +38,7 @@ fn attack(policy: FraudPolicy) -> Outcome {
                     if down || s >= since + RING_S + LENGTH_S {
                         let up_s = (s - since - RING_S).max(0.0);
                         world.end(s, call, up_s);
-                        loss_e8 += if up_s > 0.0 { price.charge((up_s * 1e3) as u64).amount_e8 } else { 0 };
+                        loss_e8 += if up_s > 0.0 { price.charge(0, (up_s * 1e3) as u64).amount_e8 } else { 0 };
                         *channel = None;
                     }
                 }
@@ -61,7 +61,7 @@ fn attack(policy: FraudPolicy) -> Outcome {
         }
     }
     for (since, _) in channels.into_iter().flatten() {
-        loss_e8 += price.charge(((s - since - RING_S).max(0.0) * 1e3) as u64).amount_e8;
+        loss_e8 += price.charge(0, ((s - since - RING_S).max(0.0) * 1e3) as u64).amount_e8;
     }
     assert!(world.blocks().len() <= 1, "one block ends it");
     Outcome { ttd_s: blocked_s.map(|b| b - RING_S), loss_e8, refused }

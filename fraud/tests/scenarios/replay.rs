@@ -148,7 +148,7 @@ proptest! {
                 world.end(f64::from(at), ids[i], f64::from(calls[i].1));
             }
         }
-        let owed: i64 = calls.iter().map(|(_, length)| terms("1.00", 60, 60).charge(u64::from(*length) * 1000).amount_e8).sum();
+        let owed: i64 = calls.iter().map(|(_, length)| terms("1.00", 60, 60).charge(0, u64::from(*length) * 1000).amount_e8).sum();
         prop_assert_eq!(!world.blocks().is_empty(), owed >= i64::from(threshold) * 100_000_000, "{} owed", owed);
     }
 }

@@ -143,7 +143,7 @@ impl Admission {
             return no(Refusal::RateTooHigh, format!("{} a minute, at most {}", format_rate(sell.rate_e12), format_rate(max)));
         }
 
-        let hold_e8 = sell.charge(HOLD_MS).amount_e8.max(0);
+        let hold_e8 = sell.charge(now.utc_us, HOLD_MS).amount_e8.max(0);
         if let Some(cap) = trunk.dial.daily_spend_e8 {
             let spent = self.spent_today(trunk_at, now);
             if spent.saturating_add(hold_e8) > cap {

@@ -114,7 +114,7 @@ impl Admission {
             && let Some(terms) = sell
             && !call.emergency
         {
-            call.answer(i128::from(now.mono_ns), terms);
+            call.answer(i128::from(now.mono_ns), now.utc_us, terms);
         }
     }
 
@@ -124,7 +124,7 @@ impl Admission {
     pub fn release(&mut self, slot: Slot, now: Now, answered_duration_ms: Option<u64>) -> i64 {
         let Some(call) = self.take(slot) else { return 0 };
         let charge = match (answered_duration_ms, &call.answered) {
-            (Some(ms), Some(answered)) => answered.terms.charge(ms).amount_e8,
+            (Some(ms), Some(answered)) => answered.terms.charge(answered.at_us, ms).amount_e8,
             _ => 0,
         };
         if charge != 0 {
@@ -158,7 +158,8 @@ impl Admission {
         let mut call = Call::new(trunk, account, group, resumed.hold_e8);
         call.hot = facts.b_risk_flag == "high";
         if let Some((elapsed_ms, terms)) = resumed.answered {
-            call.answer(i128::from(now.mono_ns) - i128::from(elapsed_ms) * 1_000_000, terms);
+            let at_us = now.utc_us.saturating_sub(i64::try_from(elapsed_ms).unwrap_or(i64::MAX).saturating_mul(1000));
+            call.answer(i128::from(now.mono_ns) - i128::from(elapsed_ms) * 1_000_000, at_us, terms);
         }
         let slot = self.put(call);
         self.lease_resumed(Scope::Trunk(trunk));

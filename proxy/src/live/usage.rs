@@ -50,10 +50,10 @@ impl Usage {
         window.calls(at_us);
     }
 
-    /// `sell`: the terms at the answer; none when it was not answered.
-    pub(super) fn ended(&mut self, facts: &CallFacts, sell: Option<&Terms>, duration_ms: u64, at_us: i64) {
-        let Some(sell) = sell.filter(|_| !facts.emergency) else { return };
-        let charge = sell.charge(duration_ms).amount_e8;
+    /// `sell`: when it was answered and the terms then; none when it was not answered.
+    pub(super) fn ended(&mut self, facts: &CallFacts, sell: Option<(i64, &Terms)>, duration_ms: u64, at_us: i64) {
+        let Some((answer_us, sell)) = sell.filter(|_| !facts.emergency) else { return };
+        let charge = sell.charge(answer_us, duration_ms).amount_e8;
         if charge == 0 {
             return;
         }

@@ -217,7 +217,7 @@ proptest! {
                     let (slot, _, emergency, answered) = up.swap_remove(n);
                     let lasted = answered.map(|from| (ms - from) as u64);
                     let charge = admission.release(slot, at(ms), lasted);
-                    let want = lasted.filter(|_| !emergency).map_or(0, |lasted| terms("UK", "44", "0.06").charge(lasted).amount_e8);
+                    let want = lasted.filter(|_| !emergency).map_or(0, |lasted| terms("UK", "44", "0.06").charge(0, lasted).amount_e8);
                     prop_assert_eq!(charge, want);
                     owed += charge;
                 }

@@ -50,7 +50,7 @@ fn r_11_a_row_holds_what_the_sheet_says() {
     assert_eq!((terms.deck.as_str(), terms.deck_version.as_str()), ("test", deck.version()));
     assert_eq!(terms.effective_from_us, at("2026-01-01T00:00:00Z"));
     assert_eq!(row.effective_to_us(), Some(at("2027-01-01T00:00:00Z")));
-    assert_eq!(row.price().charge(10_000), terms.charge(10_000), "a price without text costs the same");
+    assert_eq!(row.price().charge(0, 10_000), terms.charge(0, 10_000), "a price without text costs the same");
     assert_eq!(deck.row(row.number()), Some(row));
 }
 

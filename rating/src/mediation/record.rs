@@ -24,9 +24,9 @@ pub(super) fn says_teardown(end: &CallEnded) -> bool {
 
 /// Customer's charge: the terms of the answer for the time to the end; nothing for other calls.
 pub(super) fn sell_charge(call: &Call) -> Charge {
-    let terms = call.answered_attempt().and_then(|a| a.answered.as_ref()).and_then(|a| a.sell.as_ref());
-    match (terms, call.end()) {
-        (Some(terms), Some(end)) => terms.charge(end.duration_ms),
+    let answered = call.answered_attempt().and_then(|a| a.answered.as_ref());
+    match (answered.and_then(|a| Some((a.stamp.occurred_us, a.sell.as_ref()?))), call.end()) {
+        (Some((at_us, terms)), Some(end)) => terms.charge(at_us, end.duration_ms),
         _ => Charge::default(),
     }
 }
@@ -34,18 +34,20 @@ pub(super) fn sell_charge(call: &Call) -> Charge {
 /// Carrier's charge for one attempt: its answer, and answers that came after the branch was abandoned.
 pub(super) fn cost_charge(call: &Call, attempt: &Attempt) -> Charge {
     let mut sum = Charge::default();
-    let mut add = |terms: Option<&Terms>, ms: u64| {
+    let mut add = |terms: Option<&Terms>, answer_us: i64, ms: u64| {
         if let Some(terms) = terms {
-            let charge = terms.charge(ms);
+            let charge = terms.charge(answer_us, ms);
             sum.billed_s = sum.billed_s.saturating_add(charge.billed_s);
             sum.amount_e8 = sum.amount_e8.saturating_add(charge.amount_e8);
         }
     };
     if let Some(answered) = &attempt.answered {
-        add(answered.cost.as_ref(), call.leg_ms(attempt));
+        add(answered.cost.as_ref(), answered.stamp.occurred_us, call.leg_ms(attempt));
     }
     for late in &attempt.lates {
-        add(cost_terms(attempt), late.body.duration_ms);
+        // Its answer was never sent on: it is told by its end and its length.
+        let answer_us = late.stamp.occurred_us.saturating_sub(i64::try_from(late.body.duration_ms).unwrap_or(i64::MAX).saturating_mul(1000));
+        add(cost_terms(attempt), answer_us, late.body.duration_ms);
     }
     sum
 }

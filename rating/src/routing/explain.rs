@@ -58,6 +58,7 @@ impl RouteDecision {
             rate_e12: line.row.map_or(0, |r| r.rate_e12()),
             reason: line.reason.to_owned(),
             covered_by_parent_prefix: line.covered,
+            ..RouteChoice::default()
         };
         self.lines().map(choice).collect()
     }

@@ -201,7 +201,7 @@ fn emergency_calls_go_to_every_capable_carrier_whatever_the_price() {
     assert_eq!(names(&decision), ["blocked", "cheap", "dear", "no-row"]);
     assert_eq!(left_out(&decision), [("out", "suspended"), ("plain", "not_emergency_capable")]);
     let terms = decision.terms(&decision.order[0]);
-    assert_eq!((terms.rate_e12, terms.currency.as_str(), terms.blocked, terms.charge(60_000).amount_e8), (0, "USD", false, 0));
+    assert_eq!((terms.rate_e12, terms.currency.as_str(), terms.blocked, terms.charge(0, 60_000).amount_e8), (0, "USD", false, 0));
     let by_number = table.candidates(&RouteQuery { number: "12025550100", ..asked });
     assert_eq!(names(&by_number), ["cheap", "dear", "blocked", "no-row"]);
     assert_eq!(by_number.order[0].expected_cost_e8, 3_000_000);

@@ -165,7 +165,7 @@ impl Story {
             prefix: "4420".to_owned(),
             rate_e12: 10_000_000_000,
             expected_cost_e8: 1_000_000,
-            covered_by_parent_prefix: false,
+            ..RouteChoice::default()
         };
         let body = CallAttempted {
             facts: Some(facts),
@@ -173,6 +173,7 @@ impl Story {
             hold_e8: 5_000_000,
             route_policy: "lcr".to_owned(),
             choices: vec![choice("north", 1, "chosen"), choice("south", 2, "chosen"), choice("west", 0, "suspended")],
+            ..CallAttempted::default()
         };
         self.call = self.write(Some(caller()), Body::CallAttempted(body));
         self
@@ -213,7 +214,7 @@ impl Story {
         };
         let body = CallAnswered {
             call_id: self.call.to_vec(), attempt_no: no, sell, cost, code: 200, account: "shop".to_owned(),
-            b_dest_group: "GB London".to_owned(), carrier: carrier.to_owned(),
+            b_dest_group: "GB London".to_owned(), carrier: carrier.to_owned(), tiers: Vec::new(),
         };
         self.write(Some(personal), Body::CallAnswered(body));
         self

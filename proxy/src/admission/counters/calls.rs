@@ -33,6 +33,8 @@ pub struct Call {
 pub struct Answered {
     /// Monotonic nanoseconds of the answer; before 0 when it was in an earlier boot.
     since_ns: i128,
+    /// UTC microseconds of the answer, for prices that go by the clock.
+    pub at_us: i64,
     /// The numbers only.
     pub terms: Terms,
     /// Up to this many milliseconds the charge is the one accrued.
@@ -65,17 +67,8 @@ impl Call {
         self.hold_e8.max(self.accrued_e8)
     }
 
-    pub fn answer(&mut self, since_ns: i128, terms: &Terms) {
-        let terms = Terms {
-            rate_e12: terms.rate_e12,
-            connect_fee_e12: terms.connect_fee_e12,
-            initial_s: terms.initial_s,
-            increment_s: terms.increment_s,
-            places: terms.places,
-            rounding: terms.rounding,
-            ..Terms::default()
-        };
-        self.answered = Some(Answered { since_ns, terms, until_ms: 0 });
+    pub fn answer(&mut self, since_ns: i128, at_us: i64, terms: &Terms) {
+        self.answered = Some(Answered { since_ns, at_us, terms: terms.numbers(), until_ms: 0 });
     }
 
     /// Charges up to now; how much the exposure grew.
@@ -84,7 +77,7 @@ impl Call {
         if let Some(answered) = &mut self.answered {
             let elapsed_ms = u64::try_from((now_ns - answered.since_ns) / 1_000_000).unwrap_or(0);
             if elapsed_ms >= answered.until_ms {
-                let charge = answered.terms.charge(elapsed_ms);
+                let charge = answered.terms.charge(answered.at_us, elapsed_ms);
                 answered.until_ms = charge.billed_s.saturating_mul(1000).saturating_add(1);
                 self.accrued_e8 = charge.amount_e8;
             }

@@ -60,6 +60,7 @@ impl Core {
             hold_e8,
             route_policy: policy.to_owned(),
             choices,
+            ..CallAttempted::default()
         });
         let mut event = Event::born(self.origin(now), &call.key, body);
         // The call's id was given before its routes were asked for: it is this event's.
@@ -114,6 +115,7 @@ impl Core {
             account: call.facts.account.clone(),
             b_dest_group: call.facts.b_dest_group.clone(),
             carrier: a.carrier.clone(),
+            tiers: Vec::new(),
         });
         self.emit_for(call, now, body, Some(Core::dialogs_of(call)));
     }
