@@ -24,11 +24,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             "CallRefused.block_id", "CallTeardown.block_id", "CallTeardown.call_id", "CallRouteTried.call_id",
             "CallRinging.call_id", "CallAnswered.call_id", "CallDialogChanged.call_id", "CallInterim.call_id",
             "CallAttemptEnded.call_id", "CallMedia.call_id", "CallEnded.call_id", "LedgerPosted.call_id",
-            "Quarantined.call_id", "CallEndRequested.call_id"][..]),
+            "Quarantined.call_id", "CallEndRequested.call_id", "CallRerated.call_id", "DisputeChanged.dispute_id"][..]),
         ("ts", &["Event.occurred_us", "Event.ingest_us", "Terms.effective_from_us", "CallRefused.first_us",
             "CallRinging.first_100_us", "CallDialogChanged.ack_us", "CallAttemptEnded.first_100_us",
             "CallAttemptEnded.first_18x_us", "CallEnded.ack_us", "Tick.at_us", "AlertRaised.first_us",
-            "BlockPlaced.expires_us", "PartialPublished.window_start_us"][..]),
+            "BlockPlaced.expires_us", "PartialPublished.window_start_us",
+            "CallRerated.read_us", "InvoiceIssued.from_us", "InvoiceIssued.until_us"][..]),
         ("hex", &["DeckClosed.sha256", "CdrWritten.content_hash", "Quarantined.event"][..]),
         ("text", &["Personal.user_agent", "SipLeg.call_id", "SipLeg.from_tag", "SipLeg.from_value", "SipLeg.to_value",
             "SipLeg.remote_target", "SipLeg.request_uri", "SipLeg.branch", "SipDialog.to_tag", "SipDialog.caller_target",
@@ -36,6 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("texts", &["SipLeg.route_set", "SipLeg.vias", "SipLeg.record_routes", "SipDialog.caller_route_set",
             "SipDialog.callee_route_set"][..]),
         ("cdr", &["CdrWritten.cdr"][..]),
+        ("cdrs", &["CallRerated.rows"][..]),
     ];
     for (form, fields) in json {
         for field in fields {

@@ -47,6 +47,7 @@ pub struct Origin<'a> {
 fn oldest_reader(body: &Body) -> u32 {
     match body {
         Body::CallEndRequested(_) | Body::LeaseAsked(_) | Body::LeaseGranted(_) | Body::PartialPublished(_) => OLDEST_READER_2,
+        Body::CallRerated(_) | Body::InvoiceIssued(_) | Body::NoteIssued(_) | Body::DisputeChanged(_) => OLDEST_READER_2,
         Body::ControlApplied(applied) if applied.based_on.is_some() => OLDEST_READER_2,
         _ => 1,
     }
@@ -110,6 +111,7 @@ impl Event {
             Some(Body::CallEnded(b)) => Id::of(&b.call_id),
             Some(Body::LedgerPosted(b)) => Id::of(&b.call_id),
             Some(Body::CallEndRequested(b)) => Id::of(&b.call_id),
+            Some(Body::CallRerated(b)) => Id::of(&b.call_id),
             _ => Id::NIL,
         }
     }
@@ -143,6 +145,10 @@ impl Event {
             Some(Body::LeaseAsked(_)) => "lease.asked",
             Some(Body::LeaseGranted(_)) => "lease.granted",
             Some(Body::PartialPublished(_)) => "partial.published",
+            Some(Body::CallRerated(_)) => "call.rerated",
+            Some(Body::InvoiceIssued(_)) => "invoice.issued",
+            Some(Body::NoteIssued(_)) => "note.issued",
+            Some(Body::DisputeChanged(_)) => "dispute.changed",
             None => "unknown",
         }
     }

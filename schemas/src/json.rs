@@ -43,6 +43,17 @@ pub fn cdr<S: Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
     }
 }
 
+/// Several of them.
+pub fn cdrs<S: Serializer>(rows: &[Vec<u8>], s: S) -> Result<S::Ok, S::Error> {
+    struct Row<'a>(&'a [u8]);
+    impl Serialize for Row<'_> {
+        fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+            cdr(self.0, s)
+        }
+    }
+    s.collect_seq(rows.iter().map(|r| Row(r)))
+}
+
 /// Whether a field added later has nothing to say.
 pub fn unset<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

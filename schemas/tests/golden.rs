@@ -233,6 +233,28 @@ fn bodies() -> Vec<Body> {
             kind: "carrier_destination".into(), key: "cheap United Kingdom".into(), window_start_us: US, window_s: 60, source_partition: 3, revision: 2,
             figures: vec![Figure { name: "answered".into(), value: 17 }],
         }),
+        Body::CallRerated(CallRerated {
+            call_id: vec![7u8; 16], batch: "1f00c0ffee".into(), reason: "carrier's notice of 3 March".into(), actor: "finance".into(),
+            rows: vec![Cdr { call_uuid: vec![7u8; 16], cdr_version: 1, record_type: "final".into(), sell_amount: 123_000, schema_version: 2, ..Cdr::default() }.encode_to_vec()],
+            read_us: US, sell: Some(terms("retail")), costs: vec![AttemptTerms { attempt_no: 2, terms: Some(terms("cheap")) }],
+        }),
+        Body::InvoiceIssued(InvoiceIssued {
+            series: "2026".into(), number: 41, account: "acme-london".into(), root_account: "acme".into(), currency: "EUR".into(), from_us: US, until_us: US + 9,
+            total_e8: 1_210_000_000, document: "{\"number\":\"2026-41\"}".into(),
+            entries: vec![
+                LedgerEntry { account: "account:acme/acme-london".into(), amount_e8: 210_000_000, currency: "EUR".into() },
+                LedgerEntry { account: "tax/0".into(), amount_e8: -210_000_000, currency: "EUR".into() },
+            ],
+        }),
+        Body::NoteIssued(NoteIssued {
+            series: "2026".into(), number: 42, account: "acme-london".into(), root_account: "acme".into(), currency: "EUR".into(),
+            invoice_series: "2026".into(), invoice_number: 41, kind: "credit".into(), total_e8: 5_000_000, document: "{\"number\":\"2026-42\"}".into(),
+            entries: vec![],
+        }),
+        Body::DisputeChanged(DisputeChanged {
+            dispute_id: vec![8u8; 16], carrier: "cheap".into(), state: "sent".into(), revision: 1, actor: "finance".into(), note: "by mail".into(),
+            document: "{\"reason\":\"rate\"}".into(),
+        }),
     ]
 }
 
