@@ -6,7 +6,7 @@ use std::{collections::{BTreeMap, HashMap}, sync::Arc};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tollgate_proxy::{
-    admission::{CarrierIx, Documents, Policy, Prices, Sell},
+    admission::{CarrierIx, Documents, Policy, Prices, Sale, Sell},
     routing::{Plan, Route, RouteQuery, Routes, Routing},
 };
 use tollgate_rating::{
@@ -15,8 +15,8 @@ use tollgate_rating::{
 };
 use tollgate_schemas::{
     control::{self, Kind},
-    number::E164,
-    v1::Terms,
+    parties::Parties,
+    v1::{Terms, Tier},
 };
 
 /// One mistake in a document: which, where in its spec, and what.
@@ -142,7 +142,7 @@ impl Registry {
         let accounts = documents
             .accounts
             .into_iter()
-            .map(|(name, a)| (name, AccountRoutes { carriers: a.carriers, max_attempts: a.max_attempts.into(), margin_guard: a.margin_guard }))
+            .map(|(name, a)| (name, AccountRoutes { parent: a.parent, carriers: a.carriers, max_attempts: a.max_attempts.into(), margin_guard: a.margin_guard }))
             .collect();
         let routing = DeckRouting { table, by_position, sellers, accounts, boundaries };
         Ok(Plan { policy, routing: Box::new(routing), control_position })
@@ -150,6 +150,7 @@ impl Registry {
 }
 
 struct AccountRoutes {
+    parent: Option<String>,
     carriers: Vec<String>,
     max_attempts: usize,
     margin_guard: bool,
@@ -166,13 +167,33 @@ struct DeckRouting {
     boundaries: Vec<i64>,
 }
 
-impl Prices for DeckRouting {
-    fn sell(&self, account: &str, number: &E164, at_us: i64) -> Sell {
-        match self.sellers.get(account).map(|deck| deck.lookup(number.digits(), at_us)) {
+impl DeckRouting {
+    /// What one account pays, by its own deck.
+    fn sell_of(&self, account: &str, parties: &Parties<'_>, at_us: i64) -> Sell {
+        match self.sellers.get(account).map(|deck| deck.lookup(parties.rated(), at_us)) {
             Some(Lookup::Row(row)) => Sell::Terms(row.terms()),
             Some(Lookup::Blocked(row)) => Sell::Blocked(row.terms()),
             _ => Sell::None,
         }
+    }
+}
+
+impl Prices for DeckRouting {
+    /// each account of the hierarchy pays the next by its own deck. One without a price, or whose row is blocked,
+    /// takes the sale with it: nobody sells what they cannot buy.
+    fn sell<'p>(&'p self, account: &str, parties: &Parties<'p>, at_us: i64) -> Sale<'p> {
+        let mut sale = Sale::from(self.sell_of(account, parties, at_us));
+        let mut below = account;
+        while let Some(above) = self.accounts.get(below).and_then(|a| a.parent.as_deref())
+            && matches!(sale.sell, Sell::Terms(_))
+        {
+            match self.sell_of(above, parties, at_us) {
+                Sell::Terms(terms) => sale.tiers.push(Tier { account: above.to_owned(), terms: Some(terms) }),
+                other => sale = other.into(),
+            }
+            below = above;
+        }
+        sale
     }
 }
 
@@ -181,11 +202,11 @@ impl Routing for DeckRouting {
         let account = self.accounts.get(query.account);
         let ask = tollgate_rating::routing::RouteQuery {
             allowed: account.map_or(&[], |a| a.carriers.as_slice()),
-            sell: query.sell,
+            sell: query.revenue,
             max_attempts: account.map_or(4, |a| a.max_attempts),
             margin_guard: account.is_some_and(|a| a.margin_guard),
             emergency: query.emergency,
-            ..tollgate_rating::routing::RouteQuery::new(query.number, query.at_us)
+            ..tollgate_rating::routing::RouteQuery::new(query.parties.rated(), query.at_us)
         };
         let decision = self.table.candidates(&ask);
         let routes = decision
@@ -193,7 +214,7 @@ impl Routing for DeckRouting {
             .iter()
             .filter_map(|c| Some(Route { carrier: *self.by_position.get(usize::from(c.carrier))?, cost: Some(decision.terms(c)), rank: c.rank }))
             .collect();
-        Routes { routes, choices: decision.choices(), policy: if query.emergency { "emergency" } else { "lcr" } }
+        Routes { routes, choices: decision.choices(), policy: if query.emergency { "emergency" } else { "lcr" }, quality_snapshot: String::new() }
     }
 
     fn unchanged(&self, from_us: i64, to_us: i64) -> bool {
@@ -201,18 +222,19 @@ impl Routing for DeckRouting {
         self.boundaries.get(first_after).is_none_or(|b| *b > to_us)
     }
 
-    fn cost(&self, carrier: CarrierIx, number: &str, at_us: i64) -> Option<Terms> {
+    fn cost(&self, carrier: CarrierIx, parties: &Parties<'_>, at_us: i64) -> Option<Terms> {
         let position = self.by_position.iter().position(|ix| *ix == carrier)?;
-        let mut terms = self.table.cost_terms(position as u16, number, at_us)?;
+        let mut terms = self.table.cost_terms(position as u16, parties.rated(), at_us)?;
         if terms.route_class.is_empty() {
             terms.route_class.clone_from(&self.table.carriers()[position].route_class);
         }
         Some(terms)
     }
 
-    fn sell_at(&self, account: &str, number: &E164, at_us: i64) -> Option<Terms> {
-        match self.sell(account, number, at_us) {
-            Sell::Terms(terms) => Some(terms),
+    fn sell_at(&self, account: &str, parties: &Parties<'_>, at_us: i64) -> Option<(Terms, Vec<Tier>)> {
+        let sale = self.sell(account, parties, at_us);
+        match sale.sell {
+            Sell::Terms(terms) => Some((terms, sale.tiers)),
             Sell::Blocked(_) | Sell::None => None,
         }
     }

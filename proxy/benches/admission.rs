@@ -3,9 +3,9 @@
 use std::{hint::black_box, net::SocketAddr};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use tollgate_proxy::admission::{Admission, Attempt, Documents, NodeState, Policy, Prices, Sell};
+use tollgate_proxy::admission::{Admission, Attempt, Documents, NodeState, Policy, Prices, Sale, Sell};
 use tollgate_schemas::{
-    number::E164,
+    parties::Parties,
     time::Now,
     v1::{BlockPlaced, BlockScope, Terms},
 };
@@ -13,8 +13,8 @@ use tollgate_schemas::{
 struct OneRow(Terms);
 
 impl Prices for OneRow {
-    fn sell(&self, _account: &str, _number: &E164, _at_us: i64) -> Sell {
-        Sell::Terms(self.0.clone())
+    fn sell<'p>(&'p self, _account: &str, _parties: &Parties<'p>, _at_us: i64) -> Sale<'p> {
+        Sell::Terms(self.0.clone()).into()
     }
 }
 

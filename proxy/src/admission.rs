@@ -29,9 +29,10 @@ use std::net::SocketAddr;
 use tollgate_schemas::{
     id::Id,
     number::E164,
+    parties::{Geography, Parties},
     refusal::Refusal,
     time::Now,
-    v1::{CallFacts, CallRefused, Terms},
+    v1::{CallFacts, CallRefused, Terms, Tier},
 };
 
 pub use self::{
@@ -47,10 +48,27 @@ pub use self::{
     source::{Source, Sources},
 };
 
-/// What an account pays for a number. Implemented over the rating crate's compiled decks.
+/// What an account pays for a call. Implemented over the rating crate's compiled decks and number tables.
 pub trait Prices {
     /// `at_us`: UTC microseconds of the INVITE.
-    fn sell(&self, account: &str, number: &E164, at_us: i64) -> Sell;
+    fn sell<'p>(&'p self, account: &str, parties: &Parties<'p>, at_us: i64) -> Sale<'p>;
+}
+
+/// The answer to [`Prices::sell`]. Nothing is allocated for what is not there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sale<'p> {
+    pub sell: Sell,
+    /// What each account above pays, nearest first, up to the one that pays the house; all of them have a price, or
+    /// `sell` is [`Sell::None`] or [`Sell::Blocked`] by the first that has not.
+    pub tiers: Vec<Tier>,
+    pub geography: Geography<'p>,
+}
+
+impl From<Sell> for Sale<'_> {
+    /// A sale without resellers or geography.
+    fn from(sell: Sell) -> Self {
+        Sale { sell, tiers: Vec::new(), geography: Geography::default() }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -114,8 +132,11 @@ pub struct Admitted {
     pub called: Called,
     /// The caller's number, when valid.
     pub a_e164: Option<E164>,
+    pub a_validity: CallerValidity,
     /// None for emergency calls.
     pub sell: Option<Terms>,
+    /// What the accounts above pay, nearest first.
+    pub tiers: Vec<Tier>,
     /// The first minute's charge, held until the call ends; 0 for emergency calls.
     pub hold_e8: i64,
     /// What the call takes up. Give it back exactly once: `release`, or `cancel` if nothing was sent.

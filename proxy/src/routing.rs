@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tollgate_schemas::{
-    number::E164,
-    v1::{RouteChoice, Terms},
+    parties::Parties,
+    v1::{RouteChoice, Terms, Tier},
 };
 
 use crate::admission::{CarrierIx, Policy, Prices, TrunkIx};
@@ -21,11 +21,13 @@ pub struct Route {
 pub struct RouteQuery<'a> {
     pub account: &'a str,
     pub trunk: TrunkIx,
-    /// Digits as routed.
-    pub number: &'a str,
+    pub parties: &'a Parties<'a>,
     pub at_us: i64,
     pub emergency: bool,
-    pub sell: Option<&'a Terms>,
+    /// What the house is paid: the row of the account at the top of the hierarchy.
+    pub revenue: Option<&'a Terms>,
+    /// From 0 to 999,999: decides splits and exploration, so that a decision can be made again.
+    pub draw_e6: u32,
 }
 
 pub struct Routes {
@@ -33,6 +35,8 @@ pub struct Routes {
     /// Every carrier with its place or the reason it was left out.
     pub choices: Vec<RouteChoice>,
     pub policy: &'static str,
+    /// Name of the quality snapshot the order was made from; empty where quality had no say.
+    pub quality_snapshot: String,
 }
 
 pub trait Routing: Prices + Send + Sync {
@@ -42,10 +46,10 @@ pub trait Routing: Prices + Send + Sync {
     fn unchanged(&self, from_us: i64, to_us: i64) -> bool;
 
     /// A carrier's row in force at an instant.
-    fn cost(&self, carrier: CarrierIx, number: &str, at_us: i64) -> Option<Terms>;
+    fn cost(&self, carrier: CarrierIx, parties: &Parties<'_>, at_us: i64) -> Option<Terms>;
 
-    /// The account's row in force at an instant.
-    fn sell_at(&self, account: &str, number: &E164, at_us: i64) -> Option<Terms>;
+    /// The account's row in force at an instant, and the rows of the accounts above.
+    fn sell_at(&self, account: &str, parties: &Parties<'_>, at_us: i64) -> Option<(Terms, Vec<Tier>)>;
 }
 
 /// Everything a call is decided by, compiled from control up to one position and swapped whole.

@@ -8,6 +8,7 @@ pub mod name;
 pub mod number;
 pub mod time;
 
+pub mod parties;
 pub mod refusal;
 pub mod terms;
 

@@ -12,6 +12,7 @@ use tollgate_schemas::{
     control::{Carrier, Kind, Trunk},
     money::{format_amount, format_rate},
     number::E164,
+    parties::{Parties, revenue},
     time::format_rfc3339,
     v1::RouteChoice,
 };
@@ -82,20 +83,21 @@ fn explain(compiled: &Compiled, args: &Args, at_us: i64) -> anyhow::Result<Expla
         anyhow::bail!("the documents have no account '{}'{meant}", args.account);
     }
     let emergency = is_emergency(compiled, &args.account, &args.to);
-    let (number, sell) = if emergency {
-        (args.to.clone(), Sell::None)
-    } else {
-        let number = E164::parse(&args.to).map_err(|e| anyhow::anyhow!("--to {e}"))?;
-        (number.digits().to_owned(), plan.routing.sell(&args.account, &number, at_us))
-    };
-    let terms = match &sell {
+    let called = if emergency { None } else { Some(E164::parse(&args.to).map_err(|e| anyhow::anyhow!("--to {e}"))?) };
+    let mut parties = Parties::to(called.as_ref().map_or(args.to.as_str(), E164::digits));
+    if let Ok(a) = E164::parse(&args.from) {
+        parties = parties.from(a);
+    }
+    let sale = if emergency { Sell::None.into() } else { plan.routing.sell(&args.account, &parties, at_us) };
+    let terms = match &sale.sell {
         Sell::Terms(terms) => Some(terms),
         Sell::Blocked(_) | Sell::None => None,
     };
     // Routes do not hang on the trunk a call came in on.
-    let query = RouteQuery { account: &args.account, trunk: TrunkIx(0), number: &number, at_us, emergency, sell: terms };
+    let revenue = revenue(terms, &sale.tiers);
+    let query = RouteQuery { account: &args.account, trunk: TrunkIx(0), parties: &parties, at_us, emergency, revenue, draw_e6: 0 };
     let routes = plan.routing.routes(&query);
-    Ok(Explanation { emergency, sell, policy: routes.policy, choices: routes.choices })
+    Ok(Explanation { emergency, sell: sale.sell, policy: routes.policy, choices: routes.choices })
 }
 
 /// Whether a trunk of the account takes this dialled string for an emergency call.

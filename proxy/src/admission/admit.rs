@@ -6,8 +6,9 @@ use tollgate_schemas::{
     id::Id,
     money::{format_amount, format_rate},
     number::E164,
+    parties::Parties,
     refusal::Refusal,
-    v1::{CallFacts, Terms},
+    v1::{CallFacts, Terms, Tier},
 };
 
 use super::{
@@ -27,6 +28,7 @@ struct Case {
     a_e164: Option<E164>,
     called: Option<E164>,
     sell: Option<Terms>,
+    tiers: Vec<Tier>,
 }
 
 /// A verdict against a call.
@@ -56,7 +58,7 @@ impl Admission {
         let account = policy.account(trunk.account);
         let dialled = Dialled::read(attempt.dialled);
         let (validity, a_e164) = caller(policy.tables(), &trunk.numbers, attempt.a_user);
-        let mut case = Case { facts: facts(trunk, account, validity), validity, a_e164, called: None, sell: None };
+        let mut case = Case { facts: facts(trunk, account, validity), validity, a_e164, called: None, sell: None, tiers: Vec::new() };
 
         if let Some(string) = emergency(trunk, dialled.as_ref().ok(), attempt) {
             return Ok(self.admit_emergency(policy, attempt, case, string));
@@ -118,12 +120,15 @@ impl Admission {
         }
 
         // Looked up before it is judged: blocks speak of destination groups, and a refusal's event says the price.
-        let sell = prices.sell(&account.name, &number, now.utc_us);
-        let row_blocked = matches!(sell, Sell::Blocked(_));
-        if let Sell::Terms(terms) | Sell::Blocked(terms) = sell {
+        let parties = Parties { a: case.a_e164, a_validity: case.validity, ..Parties::to(number.digits()) };
+        let sale = prices.sell(&account.name, &parties, now.utc_us);
+        sale.geography.describe(&mut case.facts);
+        let row_blocked = matches!(sale.sell, Sell::Blocked(_));
+        if let Sell::Terms(terms) | Sell::Blocked(terms) = sale.sell {
             case.facts.b_dest_group.clone_from(&terms.destination);
             case.sell = Some(terms);
         }
+        case.tiers = sale.tiers;
 
         self.judge_blocks(attempt, case)?;
         if trunk.require_cli && case.validity != CallerValidity::Valid {
@@ -214,7 +219,7 @@ impl Admission {
             group.hot.get_or_insert_default().add(attempt.now.utc_us, 1);
         }
         let slot = self.put(call);
-        Admitted { facts: case.facts, called: Called::Number(number), a_e164: case.a_e164, sell: case.sell, hold_e8: place.hold_e8, slot }
+        Admitted { facts: case.facts, called: Called::Number(number), a_e164: case.a_e164, a_validity: case.validity, sell: case.sell, tiers: case.tiers, hold_e8: place.hold_e8, slot }
     }
 
     fn admit_emergency(&mut self, policy: &Policy, attempt: &Attempt<'_>, case: Case, string: String) -> Admitted {
@@ -229,7 +234,7 @@ impl Admission {
         facts.b_country.clone_from(&trunk.numbers.country_code);
         facts.b_valid = true;
         let slot = self.put(Call::emergency(self.trunk_state(attempt.trunk), self.account_state(trunk.account)));
-        Admitted { facts, called: Called::Emergency(string), a_e164: case.a_e164, sell: None, hold_e8: 0, slot }
+        Admitted { facts, called: Called::Emergency(string), a_e164: case.a_e164, a_validity: case.validity, sell: None, tiers: Vec::new(), hold_e8: 0, slot }
     }
 }
 

@@ -3,6 +3,7 @@
 //! plan says so publicly) and `high_risk.tsv` (ranges commonly abused for revenue share, with why).
 
 use tollgate_schemas::number::E164;
+pub use tollgate_schemas::parties::CallerValidity;
 
 use super::prefixes::PrefixMap;
 
@@ -129,32 +130,6 @@ impl Tables {
 /// Rows of a table without its heading. Tests check that every row is one.
 fn rows(table: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
     table.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>()).filter(|row| !row[0].is_empty())
-}
-
-/// `a_validity`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallerValidity {
-    Valid,
-    /// No number: nothing, `anonymous`, a name.
-    Missing,
-    /// Fewer than five digits, or fewer than any plan's.
-    Short,
-    /// More than fifteen digits.
-    Long,
-    /// No country code can be named.
-    BadCountry,
-}
-
-impl CallerValidity {
-    pub fn name(self) -> &'static str {
-        match self {
-            CallerValidity::Valid => "valid",
-            CallerValidity::Missing => "missing",
-            CallerValidity::Short => "short",
-            CallerValidity::Long => "long",
-            CallerValidity::BadCountry => "bad_cc",
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use std::{net::SocketAddr, sync::Arc};
 use tollgate_schemas::{
     id::Id,
     number::E164,
+    parties::{CallerValidity, Parties, Place},
     time::Now,
-    v1::{CallFacts, Terms},
+    v1::{CallFacts, Terms, Tier},
 };
 
 use super::{dialog::Dialog, table::Ref, txn::Alarm};
@@ -117,17 +118,30 @@ pub struct Best {
     pub rang: bool,
 }
 
+/// What prices go by beside the called number, kept for the answer's rows.
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    pub a: Option<E164>,
+    pub validity: CallerValidity,
+    pub routing: Option<E164>,
+    pub lrn: Option<E164>,
+    pub place: Option<Box<Place>>,
+}
+
 pub struct Call {
     pub id: Id,
     pub key: Arc<str>,
     pub partition: u16,
     pub facts: CallFacts,
     pub plan: Arc<Plan>,
-    pub number: Option<E164>,
     /// The called number's digits as routed (emergency numbers are no E.164).
     pub dialled: String,
     pub a_number: String,
+    /// What prices go by beside the called number.
+    pub caller: Caller,
     pub sell: Option<Terms>,
+    /// What the accounts above pay, nearest first.
+    pub tiers: Vec<Tier>,
     pub slot: Option<Slot>,
     pub phase: Phase,
     pub verdict: Option<Verdict>,
@@ -186,6 +200,17 @@ pub struct Call {
 }
 
 impl Call {
+    pub fn parties(&self) -> Parties<'_> {
+        Parties {
+            a: self.caller.a,
+            a_validity: self.caller.validity,
+            a_routing: self.caller.routing,
+            called: &self.dialled,
+            lrn: self.caller.lrn.as_ref(),
+            place: self.caller.place.as_deref(),
+        }
+    }
+
     pub fn active_attempt(&self) -> Option<usize> {
         self.attempts.iter().rposition(|a| matches!(a.state, AttemptState::Trying | AttemptState::Cancelling | AttemptState::Answered))
     }

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use tollgate_proxy::admission::{Admission, Admitted, Attempt, Documents, NodeState, Policy, Prices, Refused, Sell, TrunkIx};
-use tollgate_schemas::{money::parse_scaled, number::E164, time::Now, v1::Terms};
+use tollgate_proxy::admission::{Admission, Admitted, Attempt, Documents, NodeState, Policy, Prices, Refused, Sale, Sell, TrunkIx};
+use tollgate_schemas::{money::parse_scaled, parties::Parties, time::Now, v1::Terms};
 
 pub const LONDON: &str = "02071838750";
 pub const SOMALIA: &str = "+252612345678";
@@ -48,13 +48,14 @@ const ROWS: [(&str, &str, &str); 7] = [
 pub struct Sheet;
 
 impl Prices for Sheet {
-    fn sell(&self, account: &str, number: &E164, _at_us: i64) -> Sell {
+    fn sell<'p>(&'p self, account: &str, parties: &Parties<'p>, _at_us: i64) -> Sale<'p> {
         assert!(account.starts_with("acme"));
-        match ROWS.iter().find(|(prefix, ..)| number.digits().starts_with(prefix)) {
+        let sell = match ROWS.iter().find(|(prefix, ..)| parties.rated().starts_with(prefix)) {
             Some((prefix @ "39", destination, rate)) => Sell::Blocked(Terms { blocked: true, ..terms(destination, prefix, rate) }),
             Some((prefix, destination, rate)) => Sell::Terms(terms(destination, prefix, rate)),
             None => Sell::None,
-        }
+        };
+        sell.into()
     }
 }
 

@@ -13,6 +13,14 @@ use tollgate_schemas::{
 
 use super::{super::call::{Call, Verdict}, Core};
 
+/// What routing decided, as the call's event tells.
+pub struct Decision {
+    pub choices: Vec<RouteChoice>,
+    pub policy: &'static str,
+    pub quality_snapshot: String,
+    pub draw_e6: u32,
+}
+
 /// How an attempt ended, as its event tells.
 pub struct AttemptEnd {
     pub sip_code: u16,
@@ -53,14 +61,16 @@ impl Core {
         self.emit(&call.key, call.partition, now, body, personal);
     }
 
-    pub(super) fn emit_attempted(&mut self, call: &mut Call, personal: Personal, hold_e8: i64, choices: Vec<RouteChoice>, policy: &str, now: Now) {
+    pub(super) fn emit_attempted(&mut self, call: &mut Call, personal: Personal, hold_e8: i64, decision: Decision, now: Now) {
         let body = Body::CallAttempted(CallAttempted {
             facts: Some(call.facts.clone()),
             sell: call.sell.clone(),
             hold_e8,
-            route_policy: policy.to_owned(),
-            choices,
-            ..CallAttempted::default()
+            route_policy: decision.policy.to_owned(),
+            choices: decision.choices,
+            tiers: call.tiers.clone(),
+            quality_snapshot: decision.quality_snapshot,
+            draw_e6: decision.draw_e6,
         });
         let mut event = Event::born(self.origin(now), &call.key, body);
         // The call's id was given before its routes were asked for: it is this event's.
@@ -115,7 +125,7 @@ impl Core {
             account: call.facts.account.clone(),
             b_dest_group: call.facts.b_dest_group.clone(),
             carrier: a.carrier.clone(),
-            tiers: Vec::new(),
+            tiers: call.tiers.clone(),
         });
         self.emit_for(call, now, body, Some(Core::dialogs_of(call)));
     }

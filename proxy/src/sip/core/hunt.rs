@@ -11,7 +11,7 @@ use tollgate_schemas::{
 
 use super::{
     super::{
-        call::{Attempt, AttemptState, Best, Call, Phase, Verdict},
+        call::{Attempt, AttemptState, Best, Call, Caller, Phase, Verdict},
         msg::{Header, Msg, Scheme, Uri},
         table::Ref,
         token::RouteToken,
@@ -387,6 +387,8 @@ impl Core {
         call.challenges = Vec::new();
         call.vias = Vec::new();
         call.sell = None;
+        call.tiers = Vec::new();
+        call.caller = Caller::default();
         call.a_number = String::new();
         call.dialled = String::new();
         for attempt in &mut call.attempts {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use tollgate_schemas::{
     id::partition_of,
+    parties::{Parties, revenue},
     refusal::Refusal,
     time::Now,
     v1::{CallFacts, CallRefused, Personal, SipLeg},
@@ -11,14 +12,14 @@ use tollgate_schemas::{
 
 use super::{
     super::{
-        call::{Call, Phase},
+        call::{Call, Caller, Phase},
         dialog::{contact_uri, route_values},
         msg::{Header, Msg, NameAddr, Scheme, Uri, parse_name_addr},
         table::Ref,
         token::Keyring,
         txn::{Alarm, NEVER},
     },
-    Core, ms,
+    Core, events::Decision, ms,
     reply::phrase_of,
 };
 use crate::{
@@ -107,13 +108,18 @@ impl Core {
             Called::Emergency(dialled) => dialled.clone(),
         };
         let called = admitted.called.number().copied();
+        let caller = Caller { a: admitted.a_e164, validity: admitted.a_validity, ..Caller::default() };
+        let parties = Parties { a: caller.a, a_validity: caller.validity, ..Parties::to(&number) };
+        // Keyed, so nobody outside can choose it; the same INVITE draws the same again.
+        let draw_e6 = (merge_key % 1_000_000) as u32;
         let routes = plan.routing.routes(&RouteQuery {
             account: &admitted.facts.account,
             trunk,
-            number: &number,
+            parties: &parties,
             at_us: now.utc_us,
             emergency: admitted.facts.emergency,
-            sell: admitted.sell.as_ref(),
+            revenue: revenue(admitted.sell.as_ref(), &admitted.tiers),
+            draw_e6,
         });
         if routes.routes.is_empty() {
             let reasons: Vec<_> = routes.choices.iter().map(|c| format!("{}: {}", c.carrier, c.reason)).collect();
@@ -136,10 +142,11 @@ impl Core {
             key,
             facts: admitted.facts,
             plan,
-            number: called,
             dialled: number,
             a_number: personal.a_e164.clone(),
+            caller,
             sell: admitted.sell,
+            tiers: admitted.tiers,
             slot: Some(admitted.slot),
             phase: Phase::Hunting,
             verdict: None,
@@ -186,7 +193,8 @@ impl Core {
         }
         self.merges.insert(merge_key, at);
         self.learn(from);
-        self.emit_attempted(&mut call, personal, admitted.hold_e8, routes.choices, routes.policy, now);
+        let decision = Decision { choices: routes.choices, policy: routes.policy, quality_snapshot: routes.quality_snapshot, draw_e6 };
+        self.emit_attempted(&mut call, personal, admitted.hold_e8, decision, now);
         self.by_id.insert(call.id, at);
         self.up += 1;
         self.try_next(at, &mut call, Some((msg, from)), now);

@@ -5,13 +5,14 @@ use std::{io::Write, net::SocketAddr};
 
 use tollgate_schemas::{
     event::Body,
+    parties::{CallerValidity, Place},
     time::Now,
-    v1::{Event, SipLeg, Terms},
+    v1::{CallFacts, Event, SipLeg, Terms},
 };
 
 use super::{
     super::{
-        call::{Attempt, AttemptState, Best, Call, Phase},
+        call::{Attempt, AttemptState, Best, Call, Caller as PriceCaller, Phase},
         dialog::Dialog,
         msg::{Method, Msg},
         table::Ref,
@@ -52,6 +53,23 @@ fn invite_of(uri: &[u8], vias: &[Vec<u8>], caller: &SipLeg) -> Vec<u8> {
     out
 }
 
+/// What prices went by, as its event kept it; the caller's switch is not kept, it has had its say.
+fn caller_of(facts: &CallFacts, a_e164: &str) -> PriceCaller {
+    let place = Place {
+        ocn: facts.b_ocn.clone(),
+        lata: facts.b_lata.clone(),
+        rate_center: facts.b_rate_center.clone(),
+        state: facts.b_state.clone(),
+    };
+    PriceCaller {
+        a: a_e164.parse().ok(),
+        validity: CallerValidity::from_name(&facts.a_validity).unwrap_or_default(),
+        routing: None,
+        lrn: facts.lrn.parse().ok(),
+        place: (place != Place::default()).then(|| Box::new(place)),
+    }
+}
+
 impl Core {
     /// Takes up one open call again. A record that cannot be read is reported and left: its CDR is closed by the rater.
     pub fn resume(&mut self, open: &OpenCall, now: Now) -> Result<(), String> {
@@ -90,9 +108,10 @@ impl Core {
             id: open.id(),
             key: first.key.as_str().into(),
             partition: tollgate_schemas::id::partition_of(&first.key, self.ctx.partitions),
-            number: personal.b_e164.parse().ok(),
             dialled: if personal.b_e164.is_empty() { personal.b_raw.clone() } else { personal.b_e164.clone() },
             a_number: personal.a_e164.clone(),
+            caller: caller_of(&facts, &personal.a_e164),
+            tiers: answered.map_or(&attempted.tiers, |(_, a)| &a.tiers).clone(),
             facts,
             plan: self.plan.clone(),
             sell,

@@ -219,14 +219,15 @@ impl Core {
         let plan = self.plan.clone();
         let same = Arc::ptr_eq(&plan, &call.plan) && plan.routing.unchanged(call.started.utc_us, now.utc_us);
         if !same
-            && let Some(number) = &call.number
-            && let Some(sell) = plan.routing.sell_at(&call.facts.account, number, now.utc_us)
+            && !call.facts.emergency
+            && let Some((sell, tiers)) = plan.routing.sell_at(&call.facts.account, &call.parties(), now.utc_us)
         {
             call.sell = Some(sell);
+            call.tiers = tiers;
         }
         if !same
             && let Some(carrier) = plan.policy.carrier_named(&call.attempts[n].carrier)
-            && let Some(cost) = plan.routing.cost(carrier, &call.dialled, now.utc_us)
+            && let Some(cost) = plan.routing.cost(carrier, &call.parties(), now.utc_us)
         {
             call.attempts[n].route.cost = Some(cost);
         }

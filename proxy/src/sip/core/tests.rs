@@ -6,14 +6,14 @@ use tollgate_schemas::{
     control::{Account, Carrier, CarrierTimers, DialPolicy, NumberPlan, Trunk},
     event::Body,
     id::Mint,
-    number::E164,
+    parties::Parties,
     time::Now,
-    v1::Terms,
+    v1::{Terms, Tier},
 };
 
 use super::{Context, Core, Gate};
 use crate::{
-    admission::{CarrierIx, Documents, Policy, Prices, Sell},
+    admission::{CarrierIx, Documents, Policy, Prices, Sale, Sell},
     routing::{Plan, Route, RouteQuery, Routes, Routing},
     sip::{
         call::Verdict,
@@ -33,24 +33,24 @@ fn terms() -> Terms {
 }
 
 impl Prices for Flat {
-    fn sell(&self, _: &str, _: &E164, _: i64) -> Sell {
-        Sell::Terms(terms())
+    fn sell<'p>(&'p self, _: &str, _: &Parties<'p>, _: i64) -> Sale<'p> {
+        Sell::Terms(terms()).into()
     }
 }
 
 impl Routing for Flat {
     fn routes(&self, _: &RouteQuery<'_>) -> Routes {
         let routes = (0..3).map(|i| Route { carrier: CarrierIx(i), cost: Some(terms()), rank: i + 1 }).collect();
-        Routes { routes, choices: Vec::new(), policy: "lcr" }
+        Routes { routes, choices: Vec::new(), policy: "lcr", quality_snapshot: String::new() }
     }
     fn unchanged(&self, _: i64, _: i64) -> bool {
         true
     }
-    fn cost(&self, _: CarrierIx, _: &str, _: i64) -> Option<Terms> {
+    fn cost(&self, _: CarrierIx, _: &Parties<'_>, _: i64) -> Option<Terms> {
         Some(terms())
     }
-    fn sell_at(&self, _: &str, _: &E164, _: i64) -> Option<Terms> {
-        Some(terms())
+    fn sell_at(&self, _: &str, _: &Parties<'_>, _: i64) -> Option<(Terms, Vec<Tier>)> {
+        Some((terms(), Vec::new()))
     }
 }
 
