@@ -1,42 +1,88 @@
-//! What a leg's usage costs: the one charge function of the house. Live holds, fraud's accrual, the CDR and the
+//! What a leg costs: the one charge function of the house. Live holds, fraud's accrual, the CDR, a re-rate and the
 //! invoice all call it, so they speak of the same money (design §4).
+//!
+//! # Order
+//! 1. `tolerance_ms` is cut from the duration, `seconds_rule` makes whole seconds of the rest, at least one.
+//! 2. A call of at most `grace_ms` costs what one that was not answered does: no usage, no fee of the answer.
+//! 3. The first `free_s` seconds have no price; charging begins after them.
+//! 4. The initial increment, then whole increments, until the call is covered. Each belongs to the price in force
+//!    when it starts — by the clock on the tariff's wall (`bands`) and by the time into the call (`steps`, counted from
+//!    the answer) — and is charged whole; neither midnight nor a change of price begins a new one. Surcharges are part
+//!    of every price of a minute.
+//! 5. The connect fee of the price the call began in, once.
+//! 6. At least `min_charge`, then at most `max_charge`. With `end_at_max` the maximum is no cap: it ends the call
+//!    ([`Terms::end_at_ms`]), and time beyond it would be charged.
+//! 7. The sum so far is the usage line: an exact ratio of integers, rounded once by the tariff's places and mode.
+//! 8. Each fee is a line of its own, rounded by the same rule. The amount is the sum of the lines.
+//!
+//! # Bounds
+//! Exact sums are integers of 1e-12/60 of the unit in 128 bits. A price of a minute with all its surcharges is kept within
+//! ±2^70 and a duration is below 2^55 s, so no sum leaves 2^126; amounts beyond `i64` of 1e-8 saturate. From
+//! [`FREEZE_S`] (400 days) into a call on, the band then in force holds for the rest of it.
 
-use crate::v1::{Rounding, Terms};
+mod afford;
+mod clock;
+mod legs;
+mod lines;
+mod plain;
+mod round;
+mod seconds;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+pub use clock::FREEZE_S;
+pub use legs::LegContext;
+pub use lines::{Line, Lines, Segment, USAGE};
+pub use plain::PlainPrice;
+pub use seconds::{billed_seconds, rated_seconds};
+
+use crate::v1::{SecondsRule, Terms};
 
 /// What a duration costs under some terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Charge {
-    /// Seconds after increments; 0 when not answered.
+    /// Seconds after increments, without free ones; 0 when nothing was used.
     pub billed_s: u64,
-    /// One charge line, rounded once, in 1e-8 of the currency's unit.
+    /// The sum of the charge lines, each rounded once, in 1e-8 of the currency's unit.
     pub amount_e8: i64,
 }
 
-/// whole seconds of an answered call, rounded up, at least one. Durations arrive cut to milliseconds.
-pub fn rated_seconds(duration_ms: u64) -> u64 {
-    duration_ms.div_ceil(1000).max(1)
-}
-
-/// the initial increment, then whole increments. Increments of 0 count as 1.
-pub fn billed_seconds(seconds: u64, initial_s: u32, increment_s: u32) -> u64 {
-    let initial = u64::from(initial_s);
-    let increment = u64::from(increment_s).max(1);
-    if seconds <= initial { initial.max(1) } else { initial + (seconds - initial).div_ceil(increment) * increment }
-}
-
 impl Terms {
-    /// The charge of an answered leg that lasted `duration_ms`: connect fee + rate · billed / 60, exact as a ratio of
-    /// integers, rounded once to `places`. Saturates at the largest amount there is.
+    /// Nothing is added to the row: a rate, a connect fee and increments.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        let numbers = self.min_charge_e12 | self.max_charge_e12;
+        let small = self.grace_ms | self.free_s | self.tolerance_ms;
+        let lists = self.steps.len() | self.bands.len() | self.surcharges.len() | self.fees.len();
+        numbers == 0 && small == 0 && lists == 0 && self.seconds_rule == SecondsRule::Ceil as i32
+    }
+
+    /// The row itself, without what a tariff adds to it.
+    #[inline]
+    pub fn plain(&self) -> PlainPrice {
+        PlainPrice {
+            rate_e12: self.rate_e12,
+            connect_fee_e12: self.connect_fee_e12,
+            initial_s: self.initial_s,
+            increment_s: self.increment_s,
+            places: self.places,
+            rounding: self.rounding,
+        }
+    }
+
+    /// The charge of an answered leg that lasted `duration_ms` from `answer_us` (UTC microseconds) on: one attempt, and
+    /// no fee of its ringing, of which only [`Terms::lines`] is told. Saturates at the largest amount there is.
+    #[inline]
     pub fn charge(&self, answer_us: i64, duration_ms: u64) -> Charge {
-        let _ = answer_us;
-        let billed_s = billed_seconds(rated_seconds(duration_ms), self.initial_s, self.increment_s);
-        // In units of 1e-12 / 60.
-        let exact = i128::from(self.connect_fee_e12) * 60 + i128::from(self.rate_e12) * i128::from(billed_s);
-        let places = self.places.min(crate::money::AMOUNT_PLACES);
-        let unit = 60 * 10i128.pow(crate::money::RATE_PLACES - places);
-        let rounded = round_ratio(exact, unit, self.rounding()) * 10i128.pow(crate::money::AMOUNT_PLACES - places);
-        let amount_e8 = i64::try_from(rounded).unwrap_or(if rounded < 0 { i64::MIN } else { i64::MAX });
-        Charge { billed_s, amount_e8 }
+        if self.is_plain() { self.plain().charge(duration_ms) } else { self.charge_leg(answer_us, duration_ms, &LegContext::default()) }
+    }
+
+    /// As [`Terms::lines`], without the names.
+    pub fn charge_leg(&self, answer_us: i64, duration_ms: u64, context: &LegContext) -> Charge {
+        let usage = self.usage(answer_us, duration_ms, context);
+        Charge { billed_s: usage.billed_s, amount_e8: usage.amount_e8.saturating_add(self.fees_e8(usage.charged, context)) }
     }
 
     /// The terms without their text: what [`Terms::charge`] needs, for whoever keeps one for each call.
@@ -67,89 +113,5 @@ impl Terms {
     /// `initial/increment`, as the trade writes it.
     pub fn increments(&self) -> String {
         format!("{}/{}", self.initial_s, self.increment_s)
-    }
-}
-
-/// `numerator / unit` as a whole number; halves and remainders are judged on the magnitude.
-fn round_ratio(numerator: i128, unit: i128, rounding: Rounding) -> i128 {
-    let magnitude = numerator.abs();
-    let (whole, rest) = (magnitude / unit, magnitude % unit);
-    let up = match rounding {
-        Rounding::HalfUp => rest * 2 >= unit,
-        Rounding::Up => rest > 0,
-        Rounding::HalfEven => rest * 2 > unit || (rest * 2 == unit && whole % 2 == 1),
-        Rounding::Down => false,
-    };
-    let rounded = whole + i128::from(up);
-    if numerator < 0 { -rounded } else { rounded }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::money::{format_scaled, parse_scaled};
-
-    fn terms(plan: &str, rate: &str, connect: &str) -> Terms {
-        let (initial, increment) = plan.split_once('/').map(|(a, b)| (a.parse(), b.parse())).unwrap_or((Ok(1), Ok(1)));
-        Terms {
-            rate_e12: parse_scaled(rate, 12).expect("rate"),
-            connect_fee_e12: parse_scaled(connect, 12).expect("fee"),
-            initial_s: initial.expect("initial"),
-            increment_s: increment.expect("increment"),
-            places: 6,
-            ..Terms::default()
-        }
-    }
-
-    #[test]
-    fn r_10_test_vectors_are_exact() {
-        for (plan, ms, rate, connect, billed, amount) in [
-            ("6/6", 10_000, "0.0100", "0", 12, "0.002000"),
-            ("6/6", 6_000, "0.0080", "0", 6, "0.000800"),
-            ("6/6", 6_001, "0.0080", "0", 12, "0.001600"),
-            ("6/6", 400, "0.0080", "0", 6, "0.000800"),
-            ("30/6", 31_000, "0.1200", "0", 36, "0.072000"),
-            ("30/6", 30_000, "0.0090", "0", 30, "0.004500"),
-            ("60/60", 10_000, "0.0500", "0", 60, "0.050000"),
-            ("60/60", 60_001, "0.1850", "0", 120, "0.370000"),
-            ("60/1", 61_200, "0.2500", "0", 62, "0.258333"),
-            ("1/1", 30_100, "0.0125", "0", 31, "0.006458"),
-            ("1/1", 1, "0.0077", "0", 1, "0.000128"),
-            ("1/1", 3_599_999, "0.0077", "0", 3600, "0.462000"),
-            ("1/1", 90_000, "0.0600", "0.02", 90, "0.110000"),
-            // The surcharge of 0.25 a minute belongs to the same line, so it adds to the rate.
-            ("1/1", 75_000, "0.2620", "0", 75, "0.327500"),
-        ] {
-            let charge = terms(plan, rate, connect).charge(0, ms);
-            assert_eq!((charge.billed_s, format_scaled(charge.amount_e8, 8, 6).as_str()), (billed, amount), "{plan} {ms} ms at {rate}");
-        }
-        let four_up = Terms { places: 4, rounding: Rounding::Up.into(), ..terms("1/1", "0.0125", "0") };
-        assert_eq!(format_scaled(four_up.charge(0, 30_100).amount_e8, 8, 4), "0.0065");
-    }
-
-    #[test]
-    fn r_08_halves_go_up_or_to_even_as_the_tariff_says() {
-        // 60 s at 0.0000025 a minute is exactly half a millionth above 0.000002.
-        let half = terms("60/60", "0.0000025", "0");
-        assert_eq!(half.charge(0, 60_000).amount_e8, 300);
-        assert_eq!(Terms { rounding: Rounding::HalfEven.into(), ..half.clone() }.charge(0, 60_000).amount_e8, 200);
-        assert_eq!(Terms { rounding: Rounding::Down.into(), ..half }.charge(0, 60_000).amount_e8, 200);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn r_07_billed_is_minimal(s in 1u64..200_000, initial in 0u32..400, inc in 1u32..400) {
-            let billed = billed_seconds(s, initial, inc);
-            let floor = u64::from(initial);
-            assert!(billed >= s && billed >= floor);
-            assert!(billed == floor || (billed - floor).is_multiple_of(u64::from(inc)));
-            assert!(billed == floor.max(1) || billed - u64::from(inc) < s, "one increment less would not cover the call");
-        }
-
-        #[test]
-        fn r_06_whole_seconds_cover_the_call(ms in 0u64..10_000_000) {
-            let s = rated_seconds(ms);
-            assert!(s >= 1 && s * 1000 >= ms && (s == 1 || (s - 1) * 1000 < ms));
-        }
     }
 }
