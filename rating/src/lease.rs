@@ -121,6 +121,7 @@ impl Lessor {
             hold_ms: self.rules.hold_ms,
             keep_ms: self.rules.keep_ms,
             revision: self.revision,
+            ..LeaseGranted::default()
         };
         out.push(Topic::Leases, self.partition, Event::derived(NAME, event, "grant", 0, Body::LeaseGranted(granted)));
         Ok(())

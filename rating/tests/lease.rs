@@ -70,7 +70,7 @@ impl House {
         let now = Now { utc_us: T0 + self.at_ms * 1_000, mono_ns: 0 };
         let (applied, demands): (Vec<_>, Vec<_>) = demands.into_iter().partition(|d| d.scope == "applied");
         let applied_revision = applied.first().map_or(0, |d| d.name.parse().expect("a revision"));
-        let asked = LeaseAsked { node: mint.node_name(), demands, applied_revision };
+        let asked = LeaseAsked { node: mint.node_name(), demands, applied_revision, ..LeaseAsked::default() };
         Event::born(Origin { mint, boot_id: 1, now, control_position: 1 }, "leases", Body::LeaseAsked(asked))
     }
 

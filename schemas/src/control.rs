@@ -49,9 +49,19 @@ pub struct Account {
     pub parent: Option<String>,
     /// Deck the account buys from; calls without a sell price are refused.
     pub sell_deck: String,
-    /// Most the account may owe, in its deck's currency; none = no limit.
+    /// `postpaid`: calls end when they end, and the limit stops new ones. `prepaid`: it has what was paid in, and calls end with it.
+    #[serde(default)]
+    pub billing: Billing,
+    /// Most the account may owe, calls that are up included, in its deck's currency (FN-06); none = no limit, and nothing
+    /// for a prepaid one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credit_limit: Option<String>,
+    /// How long a call is paid for in advance, each time anew (FN-07).
+    #[serde(default = "default_slice")]
+    pub slice_s: u32,
+    /// Percent of the limit at which people are told, besides 100.
+    #[serde(default = "default_warn")]
+    pub warn_pct: Vec<u8>,
     /// Fraud policy by name; none = `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fraud_policy: Option<String>,
@@ -69,8 +79,32 @@ pub struct Account {
     pub test: bool,
 }
 
+/// How an account pays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Billing {
+    #[default]
+    Postpaid,
+    Prepaid,
+}
+
+impl Billing {
+    pub fn name(self) -> &'static str {
+        match self {
+            Billing::Postpaid => "postpaid",
+            Billing::Prepaid => "prepaid",
+        }
+    }
+}
+
 fn default_max_attempts() -> u8 {
     4
+}
+fn default_slice() -> u32 {
+    60
+}
+fn default_warn() -> Vec<u8> {
+    vec![70, 85]
 }
 
 /// Where an account's calls come in.

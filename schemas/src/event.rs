@@ -48,6 +48,7 @@ fn oldest_reader(body: &Body) -> u32 {
     match body {
         Body::CallEndRequested(_) | Body::LeaseAsked(_) | Body::LeaseGranted(_) | Body::PartialPublished(_) => OLDEST_READER_2,
         Body::CallRerated(_) | Body::InvoiceIssued(_) | Body::NoteIssued(_) | Body::DisputeChanged(_) => OLDEST_READER_2,
+        Body::PaymentPosted(_) => OLDEST_READER_2,
         Body::ControlApplied(applied) if applied.based_on.is_some() => OLDEST_READER_2,
         _ => 1,
     }
@@ -144,6 +145,7 @@ impl Event {
             Some(Body::Quarantined(_)) => "quarantined",
             Some(Body::LeaseAsked(_)) => "lease.asked",
             Some(Body::LeaseGranted(_)) => "lease.granted",
+            Some(Body::PaymentPosted(_)) => "payment.posted",
             Some(Body::PartialPublished(_)) => "partial.published",
             Some(Body::CallRerated(_)) => "call.rerated",
             Some(Body::InvoiceIssued(_)) => "invoice.issued",

@@ -138,6 +138,10 @@ fn personal() -> Personal {
     }
 }
 
+fn holds() -> Vec<CreditHold> {
+    vec![CreditHold { account: "acme".into(), amount_e8: 1_250_000, currency: "EUR".into() }]
+}
+
 const US: i64 = 1_795_253_400_123_456;
 
 fn bodies() -> Vec<Body> {
@@ -157,6 +161,7 @@ fn bodies() -> Vec<Body> {
             tiers: vec![Tier { account: "acme".into(), terms: Some(terms("wholesale")) }],
             quality_snapshot: "q-1767225600-00c0ffee".into(),
             draw_e6: 123_456,
+            holds: holds(),
         }),
         Body::CallRefused(CallRefused {
             facts: Some(facts()), reason: "blocked".into(), sip_code: 403, q850: 21, detail: "concurrent_calls".into(),
@@ -170,9 +175,10 @@ fn bodies() -> Vec<Body> {
             call_id: call_id.clone(), attempt_no: 1, sell: Some(terms("retail")), cost: Some(terms("cheap")), code: 200,
             account: "acme-london".into(), b_dest_group: "United Kingdom".into(), carrier: "cheap".into(),
             tiers: vec![Tier { account: "acme".into(), terms: Some(terms("wholesale")) }],
+            holds: holds(),
         }),
         Body::CallDialogChanged(CallDialogChanged { call_id: call_id.clone(), what: "refresh".into(), ack_us: US }),
-        Body::CallInterim(CallInterim { call_id: call_id.clone(), duration_ms: 300_000 }),
+        Body::CallInterim(CallInterim { call_id: call_id.clone(), duration_ms: 300_000, holds: holds() }),
         Body::CallAttemptEnded(CallAttemptEnded {
             call_id: call_id.clone(), attempt_no: 2, carrier: "dear".into(), sip_code: 503, reason_phrase: "Service Unavailable".into(),
             q850: 41, local_cause: "pdd_timeout".into(), late_answer: true, duration_ms: 1, first_100_us: US, first_18x_us: US + 5, first_18x_code: 180,
@@ -184,7 +190,7 @@ fn bodies() -> Vec<Body> {
         Body::CallEnded(CallEnded {
             call_id: call_id.clone(), account: "acme-london".into(), disposition: "answered".into(), sip_code: 200, reason_phrase: "OK".into(), q850: 16,
             hangup_party: "caller".into(), end_reason: "normal".into(), local_cause: String::new(), duration_ms: 61_200,
-            duration_confidence: "exact".into(), ack_us: US, attempts: 2, answered_attempt: 2,
+            duration_confidence: "exact".into(), ack_us: US, attempts: 2, answered_attempt: 2, settled: holds(),
         }),
         Body::Tick(Tick { at_us: US }),
         Body::ControlApplied(ControlApplied {
@@ -221,13 +227,21 @@ fn bodies() -> Vec<Body> {
             node: "0123456789ab".into(),
             demands: vec![LeaseDemand {
                 scope: "trunk".into(), name: "acme-pbx".into(), channels_limit: 30, cps_limit: 10, channels_used: 7, channels_wanted: 12, cps_offered: 4,
+                credit: Some(CreditDemand {
+                    root_account: "acme".into(), currency: "EUR".into(), limit_e8: 10_000_000_000, prepaid: true, warn_pct: vec![70, 85],
+                    ceiling_e8: 500_000_000, used_e8: 430_000_000, wanted_e8: 70_000_000, applied_revision: 8,
+                }),
             }],
-            applied_revision: 8,
+            applied_revision: 8, credit: true, asked_ns: 123_000_000,
         }),
         Body::LeaseGranted(LeaseGranted {
             node: "0123456789ab".into(),
-            shares: vec![LeaseShare { scope: "trunk".into(), name: "acme-pbx".into(), channels: 12, cps: 6 }],
-            hold_ms: 5_000, keep_ms: 10_000, revision: 9,
+            shares: vec![LeaseShare { scope: "trunk".into(), name: "acme-pbx".into(), channels: 12, cps: 6, ceiling_e8: 600_000_000 }],
+            hold_ms: 5_000, keep_ms: 10_000, revision: 9, credit: true, asked_ns: 123_000_000,
+        }),
+        Body::PaymentPosted(PaymentPosted {
+            account: "acme-london".into(), root_account: "acme".into(), kind: "payment".into(), amount_e8: 25_000_000_000, currency: "EUR".into(),
+            actor: "operator:billing".into(), reason: "bank transfer".into(), reference: "RF18539007547034".into(),
         }),
         Body::PartialPublished(PartialPublished {
             kind: "carrier_destination".into(), key: "cheap United Kingdom".into(), window_start_us: US, window_s: 60, source_partition: 3, revision: 2,

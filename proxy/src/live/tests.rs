@@ -45,7 +45,7 @@ fn fold(events: &[Event]) -> LiveCalls {
 fn an_open_call_keeps_what_the_proxy_resumes_from() {
     let id = Id(1).to_vec();
     let dialog = |what: &str| Body::CallDialogChanged(CallDialogChanged { call_id: id.clone(), what: what.to_owned(), ..CallDialogChanged::default() });
-    let interim = |ms| Body::CallInterim(CallInterim { call_id: id.clone(), duration_ms: ms });
+    let interim = |ms| Body::CallInterim(CallInterim { call_id: id.clone(), duration_ms: ms, holds: Vec::new() });
     let ringing = |no, code| Body::CallRinging(CallRinging { call_id: id.clone(), attempt_no: no, code, ..CallRinging::default() });
     let tried = |no| Body::CallRouteTried(CallRouteTried { call_id: id.clone(), attempt_no: no, ..CallRouteTried::default() });
     let live = fold(&[

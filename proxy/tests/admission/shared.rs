@@ -28,11 +28,11 @@ fn node() -> Admission {
 }
 
 fn share(scope: &str, name: &str, channels: u32, cps: u32) -> LeaseShare {
-    LeaseShare { scope: scope.to_owned(), name: name.to_owned(), channels, cps }
+    LeaseShare { scope: scope.to_owned(), name: name.to_owned(), channels, cps, ceiling_e8: 0 }
 }
 
 fn grant(revision: u64, shares: Vec<LeaseShare>) -> LeaseGranted {
-    LeaseGranted { node: NODE.to_owned(), shares, hold_ms: HOLD_MS as u64, keep_ms: 200_000, revision }
+    LeaseGranted { node: NODE.to_owned(), shares, hold_ms: HOLD_MS as u64, keep_ms: 200_000, revision, ..LeaseGranted::default() }
 }
 
 /// The demands of one partition, and the newest grant applied.

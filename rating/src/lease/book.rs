@@ -188,7 +188,7 @@ impl Book {
             if let Some(holder) = scope.holders.get_mut(name) {
                 holder.put_out(Out { revision, channels, cps });
             }
-            shares.push(LeaseShare { scope: key.kind.name().to_owned(), name: key.name.to_string(), channels, cps });
+            shares.push(LeaseShare { scope: key.kind.name().to_owned(), name: key.name.to_string(), channels, cps, ceiling_e8: 0 });
         }
         shares
     }

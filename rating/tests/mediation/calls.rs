@@ -228,7 +228,7 @@ impl Story {
     }
 
     pub fn interim(&mut self, duration_ms: u64) -> &mut Story {
-        self.write(None, Body::CallInterim(CallInterim { call_id: self.call.to_vec(), duration_ms }));
+        self.write(None, Body::CallInterim(CallInterim { call_id: self.call.to_vec(), duration_ms, holds: Vec::new() }));
         self
     }
 

@@ -72,7 +72,10 @@ fn account() -> Value {
     let properties = json!({
         "parent": name("Account above this one; its events have the key of the topmost"),
         "sell_deck": name("Deck the account buys from; calls without a sell price are refused"),
-        "credit_limit": decimal("Most the account may owe, in its deck's currency; none = no limit"),
+        "billing": one_of(&["postpaid", "prepaid"], "prepaid: it has what was paid in, and its calls end with it; postpaid: the limit stops new calls (FN-06, FN-07)"),
+        "credit_limit": decimal("Most the account may owe, calls that are up included, in its deck's currency; none = no limit, and nothing for a prepaid one"),
+        "slice_s": whole(1, 3_600, "How long a call is paid for in advance, each time anew"),
+        "warn_pct": list(whole(1, 99, "Percent of the limit"), "At which use of the limit people are told, besides 100, rising"),
         "fraud_policy": name("Fraud policy; none = default"),
         "carriers": list(name("A carrier"), "Carriers its calls may go to; empty = all"),
         "max_attempts": whole(1, 255, "Carriers tried for one call (R-35)"),

@@ -68,7 +68,7 @@ impl Admission {
             let demands = desk.by_partition.remove(&(partition as u16));
             // Once more when nothing is wanted any more: what is left out is given up.
             if std::mem::replace(before, demands.is_some()) || demands.is_some() {
-                let asks = LeaseAsked { node: shared.node.clone(), demands: demands.unwrap_or_default(), applied_revision: *applied };
+                let asks = LeaseAsked { node: shared.node.clone(), demands: demands.unwrap_or_default(), applied_revision: *applied, ..LeaseAsked::default() };
                 asked.push((partition as u16, asks));
             }
         }
@@ -103,6 +103,7 @@ impl Desk {
                     channels_used: if limits.channels > 0 { used } else { 0 },
                     channels_wanted: used.saturating_add(head_room).min(limits.channels),
                     cps_offered,
+                    credit: None,
                 });
             }
             // Not asked for: given up.

@@ -71,6 +71,7 @@ impl Core {
             tiers: call.tiers.clone(),
             quality_snapshot: decision.quality_snapshot,
             draw_e6: decision.draw_e6,
+            holds: Vec::new(),
         });
         let mut event = Event::born(self.origin(now), &call.key, body);
         // The call's id was given before its routes were asked for: it is this event's.
@@ -126,6 +127,7 @@ impl Core {
             b_dest_group: call.facts.b_dest_group.clone(),
             carrier: a.carrier.clone(),
             tiers: call.tiers.clone(),
+            holds: Vec::new(),
         });
         self.emit_for(call, now, body, Some(Core::dialogs_of(call)));
     }
@@ -136,7 +138,7 @@ impl Core {
     }
 
     pub(super) fn emit_interim(&mut self, call: &Call, now: Now) {
-        let body = Body::CallInterim(CallInterim { call_id: call.id.to_vec(), duration_ms: call.answered_for_ms(now) });
+        let body = Body::CallInterim(CallInterim { call_id: call.id.to_vec(), duration_ms: call.answered_for_ms(now), holds: Vec::new() });
         self.emit_for(call, now, body, None);
     }
 
@@ -187,6 +189,7 @@ impl Core {
             ack_us: call.ack_us,
             attempts: call.attempts.len() as u32,
             answered_attempt: u32::from(call.answered_attempt),
+            settled: Vec::new(),
         });
         self.emit_for(call, now, body, None);
         call.ended_batch = self.batch;
