@@ -5,6 +5,8 @@ pub mod deck;
 pub mod rate_file;
 pub mod routing;
 
+pub mod contract;
+
 pub mod lease;
 pub mod ledger;
 pub mod mediation;

@@ -6,6 +6,8 @@ use std::fmt::Write;
 use rust_decimal::Decimal;
 use thiserror::Error;
 
+use crate::v1::Rounding;
+
 /// Decimal places of an amount (`_e8`).
 pub const AMOUNT_PLACES: u32 = 8;
 /// Decimal places of a price (`_e12`).
@@ -83,6 +85,30 @@ pub fn format_rate(e12: i64) -> String {
     format_scaled(e12, RATE_PLACES, 4)
 }
 
+/// `numerator / unit` as a whole number, rounded once; halves and remainders are judged on the magnitude. `unit` is above 0.
+pub fn round_ratio(numerator: i128, unit: i128, rounding: Rounding) -> i128 {
+    let magnitude = numerator.unsigned_abs();
+    let unit = unit.unsigned_abs().max(1);
+    let (whole, rest) = (magnitude / unit, magnitude % unit);
+    let up = match rounding {
+        Rounding::HalfUp => rest >= unit - rest,
+        Rounding::Up => rest > 0,
+        Rounding::HalfEven => rest > unit - rest || (rest == unit - rest && whole % 2 == 1),
+        Rounding::Down => false,
+    };
+    let rounded = i128::try_from(whole).unwrap_or(i128::MAX).saturating_add(i128::from(up && rest > 0));
+    if numerator < 0 { -rounded } else { rounded }
+}
+
+/// The same as an amount of 1e-8, rounded to `places` decimal places: `numerator / unit` counts whole units of the currency.
+/// Saturates at the largest amount there is.
+pub fn round_amount(numerator: i128, unit: i128, places: u32, rounding: Rounding) -> i64 {
+    let places = places.min(AMOUNT_PLACES);
+    let scaled = numerator.saturating_mul(10i128.pow(places));
+    let rounded = round_ratio(scaled, unit, rounding).saturating_mul(10i128.pow(AMOUNT_PLACES - places));
+    i64::try_from(rounded).unwrap_or(if rounded < 0 { i64::MIN } else { i64::MAX })
+}
+
 pub fn amount_decimal(e8: i64) -> Decimal {
     Decimal::new(e8, AMOUNT_PLACES)
 }
@@ -111,5 +137,27 @@ mod tests {
         assert_eq!(format_amount(-150_000_000), "-1.500000");
         assert_eq!(format_rate(10_000_000_000), "0.0100");
         assert_eq!(format_scaled(5, 0, 0), "5");
+    }
+
+    #[test]
+    fn r_08_a_ratio_is_rounded_once_by_the_magnitude() {
+        for (n, unit, mode, want) in [
+            (25, 10, Rounding::HalfUp, 3),
+            (25, 10, Rounding::HalfEven, 2),
+            (35, 10, Rounding::HalfEven, 4),
+            (25, 10, Rounding::Down, 2),
+            (21, 10, Rounding::Up, 3),
+            (20, 10, Rounding::Up, 2),
+            (-25, 10, Rounding::HalfUp, -3),
+            (-24, 10, Rounding::HalfUp, -2),
+            (0, 7, Rounding::Up, 0),
+            (1, 1, Rounding::HalfUp, 1),
+        ] {
+            assert_eq!(round_ratio(n, unit, mode), want, "{n}/{unit} {mode:?}");
+        }
+        // 0.0000025 at six places.
+        assert_eq!(round_amount(25, 10_000_000, 6, Rounding::HalfUp), 300);
+        assert_eq!(round_amount(25, 10_000_000, 6, Rounding::HalfEven), 200);
+        assert_eq!(round_amount(i128::MAX, 1, 8, Rounding::HalfUp), i64::MAX);
     }
 }
