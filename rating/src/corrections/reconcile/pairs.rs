@@ -57,7 +57,8 @@ pub(super) fn pair(ours: &[Billed], theirs: &[Billed], clock: &Clock, tolerance_
     for (mut our, mut their) in of_number {
         our.sort_unstable_by_key(|o| (side.span(*o).0, *o));
         their.sort_unstable_by_key(|t| (at[*t as usize], *t));
-        side.groups(&our, &their, tolerance_us, &mut out);
+        let once = side.without_repeats(&our, &their, tolerance_us);
+        side.groups(&our, &once, tolerance_us, &mut out);
         side.twice(&our, &their, tolerance_us, &mut out);
         side.shifted(&our, &their, &mut out);
     }
@@ -107,6 +108,33 @@ impl Sides<'_> {
         // What is written alike goes together before what is not: a withheld number, an unanswered call.
         let unlike = i64::from(our.a % 10_000_000 != their.a % 10_000_000) + i64::from(our.answer_us.is_none());
         Some(apart / 1000 + longer + unlike * 500)
+    }
+
+    /// Lines that say the same (caller, second, length) beyond the calls of ours they could be are left out of the pairing:
+    /// else one of them takes a call that only rang in that moment.
+    fn without_repeats(&self, our: &[u32], their: &[u32], tolerance_us: i64) -> Vec<u32> {
+        let same = |t: u32, u: u32| {
+            let (a, b) = (&self.theirs[t as usize], &self.theirs[u as usize]);
+            a.a == b.a && a.duration_ms == b.duration_ms && a.duration_ms > 0 && (self.at[t as usize] - self.at[u as usize]).abs() <= 1_000_000
+        };
+        let mut once: Vec<u32> = Vec::with_capacity(their.len());
+        for t in their {
+            let alike = once.iter().rev().take_while(|u| self.at[*t as usize] - self.at[**u as usize] <= 1_000_000).filter(|u| same(*t, **u)).count();
+            if alike > 0 {
+                let at = self.at[*t as usize];
+                let from = our.partition_point(|o| self.span(*o).0 < at - tolerance_us);
+                let near = our[from..].iter().take_while(|o| self.span(**o).0 <= at + tolerance_us);
+                let could_be = near.filter(|o| {
+                    let call = &self.ours[**o as usize];
+                    call.answer_us.is_some() && self.same_caller(**o, *t) && call.duration_ms.abs_diff(self.theirs[*t as usize].duration_ms) <= TWICE_MS as u64
+                });
+                if could_be.count() <= alike {
+                    continue;
+                }
+            }
+            once.push(*t);
+        }
+        once
     }
 
     /// Cuts the two lists, both by time, where nothing reaches across, and pairs each piece.

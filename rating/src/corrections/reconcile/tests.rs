@@ -47,7 +47,8 @@ fn month(calls: usize, seed: u64) -> Vec<Billed> {
         if let (true, Some(last)) = (redial, ours.last()) {
             // A redial soon after the call before it ended.
             (a, b) = (last.a, last.b);
-            start_us = last.start_us + last.duration_ms as i64 * 1000 + 3_000_000 + draws.below(6_000_000) as i64;
+            let ended_us = last.end_us.max(last.answer_us.unwrap_or(0) + last.duration_ms as i64 * 1000);
+            start_us = ended_us + 2_000_000 + draws.below(6_000_000) as i64;
         }
         let (code, rate_e12, initial_s, increment_s) = match RATES.iter().find(|r| b / r.1 == 1 && b - r.1 < 5_000) {
             Some(r) => (r.0, r.2, r.3, r.4),
@@ -97,7 +98,9 @@ fn carrier_file(ours: &[Billed], seed: u64, offset_us: i64) -> (Vec<Billed>, BTr
     let (mut theirs, mut truth) = (Vec::new(), BTreeMap::new());
     for our in ours {
         let mut line = agreed(our, &mut draws, offset_us);
-        let mut note = |cause| drop(truth.insert(our.id.to_string(), cause));
+        let mut note = |cause| {
+            truth.insert(our.id.to_string(), cause);
+        };
         if our.answer_us.is_none() {
             // False answers: a call that only rang is billed.
             if draws.below(50) == 0 {
