@@ -6,47 +6,24 @@ use std::{hint::black_box, sync::Arc};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tollgate_rating::{
     deck::{Deck, DeckOptions, Lookup},
-    rate_file::{CallFields, CallIn, Decks, RateOptions, rate_call, rate_csv},
+    rate_file::{CallIn, Decks, RateOptions, Rater, rate_call, rate_csv},
     routing::{CarrierRoutes, RouteQuery, RouteTable},
 };
-use tollgate_schemas::time::format_rfc3339;
+use tollgate_schemas::{number::E164, time::format_rfc3339};
 
-const NOW: i64 = 1_780_000_000_000_000;
+#[path = "traffic.rs"]
+#[allow(dead_code)]
+mod traffic;
 
-struct Random(u64);
+use traffic::{NOW_US as NOW, calls, deck_csv};
 
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n
-    }
-}
-
-/// `rows` prefixes of 1 to 8 digits, dense as the trade's: the first rows are short, most have 6 or 7 digits.
 fn deck(name: &str, rows: u64, seed: u64) -> Arc<Deck> {
-    let mut random = Random(seed);
-    let mut prefixes = std::collections::BTreeSet::new();
-    for country in 1..1000u64 {
-        prefixes.insert(country);
-    }
-    while (prefixes.len() as u64) < rows {
-        let digits = 4 + random.below(5) as u32;
-        prefixes.insert(10u64.pow(digits - 1) + random.below(9 * 10u64.pow(digits - 1)));
-    }
-    let mut csv = "prefix,destination,rate,connect_fee,initial,increment,effective_from\n".to_owned();
-    for prefix in prefixes {
-        let plan = ["1,1", "6,6", "30,6", "60,60"][random.below(4) as usize];
-        let (group, rate) = (random.below(2000), random.below(100_000));
-        csv += &format!("{prefix},Group {group},0.{rate:05},0,{plan},2026-01-01\n");
-    }
+    let csv = deck_csv(rows, seed);
     Arc::new(Deck::compile(name, csv.as_bytes(), &DeckOptions::default()).unwrap_or_else(|e| panic!("{e}")))
 }
 
-fn numbers(count: usize) -> Vec<String> {
-    let mut random = Random(99);
-    (0..count).map(|_| (100_000_000_000 + random.below(899_999_999_999)).to_string()).collect()
+fn numbers(count: u64) -> Vec<String> {
+    calls(count, 1, 99).map(|c| c.to.to_string()).collect()
 }
 
 fn lookups(c: &mut Criterion) {
@@ -64,47 +41,67 @@ fn lookups(c: &mut Criterion) {
 }
 
 fn compile(c: &mut Criterion) {
-    let mut csv = "prefix,destination,rate,connect_fee,initial,increment,effective_from\n".to_owned();
-    for prefix in 100_000..300_000 {
-        csv += &format!("{prefix},Group {},0.0123,0,6,6,2026-01-01\n", prefix / 100);
-    }
     let mut group = c.benchmark_group("compile");
-    group.throughput(Throughput::Elements(200_000)).sample_size(10);
-    group.bench_function("200000 rows", |b| {
-        b.iter(|| Deck::compile("bench", csv.as_bytes(), &DeckOptions::default()).map(|d| d.len()).unwrap_or(0))
-    });
+    group.sample_size(10);
+    for rows in [200_000, 1_000_000] {
+        let csv = deck_csv(rows, 1);
+        group.throughput(Throughput::Elements(rows));
+        group.bench_function(format!("{rows} rows"), |b| {
+            b.iter(|| Deck::compile("bench", csv.as_bytes(), &DeckOptions::default()).map(|d| d.len()).unwrap_or(0))
+        });
+    }
     group.finish();
 }
 
+/// A million calls in memory, so that they do not stay in any cache either.
 fn rated_calls(c: &mut Criterion) {
-    let decks = Decks::all(deck("bench", 200_000, 1));
-    let numbers = numbers(100_000);
+    let traffic: Vec<_> = calls(1_000_000, 50, 7).collect();
+    let accounts: Vec<String> = (0..50).map(|n| format!("account-{n}")).collect();
+    let calls: Vec<CallIn<'_>> = traffic
+        .iter()
+        .filter_map(|call| {
+            Some(CallIn {
+                account: &accounts[call.account as usize],
+                number: E164::parse(&call.to.to_string()).ok()?,
+                setup_us: call.setup_us,
+                answer_us: call.answer_us,
+                duration_ms: call.answer_us.map_or(0, |answer| (call.end_us - answer) as u64 / 1000),
+            })
+        })
+        .collect();
     let mut group = c.benchmark_group("rate");
-    group.throughput(Throughput::Elements(numbers.len() as u64));
-    let call = |number| CallFields {
-        call_id: "1",
-        account: "acme",
-        to: number,
-        lrn: "",
-        setup_ns: NOW * 1000,
-        answer_ns: Some(NOW * 1000),
-        end_ns: None,
-        duration_ms: Some(95_000),
-    };
-    let calls: Vec<CallIn<'_>> = numbers.iter().filter_map(|n| call(n).check().ok()).collect();
-    group.bench_function("engine", |b| {
-        b.iter(|| calls.iter().filter_map(|call| rate_call(&decks, call)?.amount_e8).fold(0, i64::wrapping_add))
-    });
-    let mut csv = "call_id,account,from,to,setup,answer,end\n".to_owned();
-    for (at, number) in numbers.iter().enumerate() {
-        let time = |s: i64| format_rfc3339(NOW + s * 1_000_000);
-        csv += &format!("call-{at},acme,442071838750,+{number},{},{},{}\n", time(0), time(4), time(4 + at as i64 % 600));
+    group.throughput(Throughput::Elements(calls.len() as u64)).sample_size(10);
+    let one = Decks::all(deck("bench", 200_000, 1));
+    let mut fifty = Decks::default();
+    for (account, seed) in accounts.iter().zip(1..) {
+        let added = fifty.add(Some(account), deck(account, 200_000, seed));
+        added.unwrap_or_else(|e| panic!("{e}"));
     }
-    group.sample_size(20);
+    for (name, decks) in [("1 deck", &one), ("50 decks", &fifty)] {
+        group.bench_function(format!("engine, {name}"), |b| {
+            let mut rater = Rater::new(decks);
+            b.iter(|| {
+                let mut sum = 0i64;
+                rater.rate(&calls, |_, out| sum = sum.wrapping_add(out.and_then(|o| o.amount_e8).unwrap_or(0)));
+                sum
+            })
+        });
+        group.bench_function(format!("one at a time, {name}"), |b| {
+            b.iter(|| calls.iter().filter_map(|call| rate_call(decks, call)?.amount_e8).fold(0, i64::wrapping_add))
+        });
+    }
+    drop(fifty);
+    let mut csv = "call_id,account,from,to,setup,answer,end\n".to_owned();
+    for (at, call) in traffic.iter().take(100_000).enumerate() {
+        let (setup, end) = (format_rfc3339(call.setup_us), format_rfc3339(call.end_us));
+        let answer = call.answer_us.map(format_rfc3339).unwrap_or_default();
+        csv += &format!("call-{at},account-{},{},+{},{setup},{answer},{end}\n", call.account, call.from, call.to);
+    }
+    group.throughput(Throughput::Elements(100_000)).sample_size(20);
     group.bench_function("csv to csv", |b| {
         b.iter(|| {
             let mut out = Vec::with_capacity(csv.len() * 2);
-            let rated = rate_csv(&decks, csv.as_bytes(), &mut out, RateOptions::default(), &mut |_| {}, &mut |_| {});
+            let rated = rate_csv(&one, csv.as_bytes(), &mut out, RateOptions::default(), &mut |_| {}, &mut |_| {});
             (rated.map(|c| c.rated).unwrap_or(0), out.len())
         })
     });

@@ -31,6 +31,7 @@
 //! Rows with an `origin_group` are checked and kept ([`Deck::origin_rows`]) but no look-up uses them yet; a warning
 //! says how many there are.
 
+mod charge;
 mod dates;
 mod index;
 mod parse;
@@ -52,10 +53,12 @@ use tollgate_schemas::{
     v1::{Rounding, Terms},
 };
 
-use index::{PrefixIndex, PrefixKeys};
+use charge::Rounder;
+pub use index::Dialled;
+use index::{NONE, PrefixIndex};
 pub use problem::{DeckProblems, MAX_PROBLEMS, Problem, Warning};
 pub use row::RowRef;
-pub use set::DeckSet;
+pub use set::{Ask, DeckSet, lookup_all};
 
 /// What a deck's file does not say itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,34 +129,28 @@ pub fn deck_version(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().take(8).map(|b| format!("{b:02x}")).collect()
 }
 
-/// One row, 32 bytes; what repeats is stored once beside it.
+/// One row, 16 bytes, beside 12 of its prefix in the index; what repeats is stored once.
 #[derive(Clone, Copy)]
 struct Row {
-    /// [`index::key`] of the prefix.
-    prefix: u64,
     rate_e12: i64,
+    /// Into `texts`.
     destination: u32,
-    window: u32,
-    plan: u32,
-    /// Decimal places the sheet wrote the rate with.
-    rate_places: u8,
+    kind: u32,
 }
 
-/// When a row is in force: `from <= t < to`, microseconds; the extremes mean "ever".
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Window {
+/// How rows count and when they are in force, shared by many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Kind {
+    /// In force while `from <= t < to`, microseconds; the extremes mean "ever".
     from: i64,
     to: i64,
-}
-
-/// How a row counts, shared by many rows.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Plan {
     connect_fee_e12: i64,
     initial_s: u32,
     increment_s: u32,
     /// Into `texts`.
     route_class: u32,
+    /// Decimal places the sheet wrote the rate with.
+    rate_places: u8,
     blocked: bool,
 }
 
@@ -172,18 +169,19 @@ pub struct Deck {
     currency: String,
     places: u32,
     rounding: Rounding,
-    /// By prefix and start; the first `indexed` are found by look-ups, the rest are rows of origin groups.
+    rounder: Rounder,
+    /// By prefix, as digits sort, and start; those of `index` are found by look-ups, the rest are rows of origin groups.
     rows: Box<[Row]>,
-    indexed: usize,
-    windows: Box<[Window]>,
-    plans: Box<[Plan]>,
+    kinds: Box<[Kind]>,
+    /// Instants at which some row comes into force or goes out of it, sorted.
+    boundaries: Box<[i64]>,
     /// Destinations, route classes and origin groups.
     texts: Box<[Box<str>]>,
     index: PrefixIndex,
     /// By row.
     jurisdictions: Box<[(u32, JurisdictionRates)]>,
-    /// Origin group of each row from `indexed` on.
-    origins: Box<[u32]>,
+    /// Prefix and origin group of each row behind those of `index`.
+    origins: Box<[(u64, u32)]>,
     warnings: Vec<Warning>,
 }
 
@@ -229,11 +227,11 @@ impl Deck {
 
     /// Rows that look-ups use.
     pub fn len(&self) -> usize {
-        self.indexed
+        self.index.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.indexed == 0
+        self.index.len() == 0
     }
 
     /// What the sheet says that pricing does not (yet) follow; show it to whoever loads the deck.
@@ -244,8 +242,8 @@ impl Deck {
     /// Bytes the deck holds, without allocator overhead.
     pub fn resident_bytes(&self) -> usize {
         size_of_val(&*self.rows)
-            + size_of_val(&*self.windows)
-            + size_of_val(&*self.plans)
+            + size_of_val(&*self.kinds)
+            + size_of_val(&*self.boundaries)
             + size_of_val(&*self.texts)
             + self.texts.iter().map(|t| t.len()).sum::<usize>()
             + self.index.resident_bytes()
@@ -255,39 +253,65 @@ impl Deck {
 
     /// Instants at which some row comes into force or goes out of it: between two of them every look-up gives the same.
     pub fn boundaries(&self) -> impl Iterator<Item = i64> + '_ {
-        self.windows.iter().flat_map(|w| [w.from, w.to])
+        self.boundaries.iter().copied()
     }
 
-    /// Every row that look-ups use, by prefix length, prefix and start.
+    /// Every row that look-ups use, by prefix, as digits sort, and start.
     pub fn rows(&self) -> impl Iterator<Item = RowRef<'_>> {
-        (0..self.indexed as u32).map(|row| RowRef { deck: self, row })
+        (0..self.len() as u32).map(|row| RowRef { deck: self, row })
     }
 
     /// Rows for callers of one origin group, with the group. No look-up uses them yet.
     pub fn origin_rows(&self) -> impl Iterator<Item = (RowRef<'_>, &str)> {
-        let first = self.indexed as u32;
-        self.origins.iter().zip(first..).map(|(group, row)| (RowRef { deck: self, row }, self.text(*group)))
+        let first = self.len() as u32;
+        self.origins.iter().zip(first..).map(|((_, group), row)| (RowRef { deck: self, row }, self.text(*group)))
     }
 
     /// the row of the longest prefix of `number` (digits, a leading `+` is skipped) in force at `at_us`. A longer
     /// prefix whose rows are not in force then gives way to a shorter one.
     pub fn lookup(&self, number: &str, at_us: i64) -> Lookup<'_> {
-        let keys = PrefixKeys::of(number);
-        let mut matched = false;
-        let mut lengths = self.index.lengths_within(&keys);
-        while let Some(len) = index::longest(&mut lengths) {
-            let Some(first) = self.index.find(&keys, len, |row| self.rows[row as usize].prefix) else { continue };
-            matched = true;
-            if let Some(row) = self.in_force(first, at_us) {
-                return Lookup::of(row);
+        self.lookup_dialled(&Dialled::of(number), at_us)
+    }
+
+    /// As [`Deck::lookup`], of a number that was read before.
+    pub fn lookup_dialled(&self, number: &Dialled, at_us: i64) -> Lookup<'_> {
+        self.resolve(number, self.index.longest(number, self.index.bucket(number)), at_us)
+    }
+
+    /// From the longest prefix of a number, its last row, to what is in force.
+    #[inline]
+    fn resolve(&self, number: &Dialled, longest: u32, at_us: i64) -> Lookup<'_> {
+        let mut at = longest;
+        if at == NONE {
+            return Lookup::NoPrefix;
+        }
+        loop {
+            let kind = &self.kinds[self.rows[at as usize].kind as usize];
+            if kind.from <= at_us && at_us < kind.to {
+                let row = RowRef { deck: self, row: at };
+                return if kind.blocked { Lookup::Blocked(row) } else { Lookup::Row(row) };
+            }
+            at = match self.index.before(at) {
+                Some(before) => before,
+                None => self.index.shorter(number, at),
+            };
+            if at == NONE {
+                return Lookup::NotEffective;
             }
         }
-        if matched { Lookup::NotEffective } else { Lookup::NoPrefix }
     }
 
     /// The row with this number in [`Deck::rows`] order, as kept by [`RowRef::number`].
     pub fn row(&self, number: u32) -> Option<RowRef<'_>> {
         ((number as usize) < self.rows.len()).then_some(RowRef { deck: self, row: number })
+    }
+
+    /// The prefix of a row as a key.
+    fn key(&self, row: u32) -> u64 {
+        match (row as usize).checked_sub(self.index.len()) {
+            None => self.index.key(row),
+            Some(of_origin) => self.origins[of_origin].0,
+        }
     }
 
     fn text(&self, id: u32) -> &str {
@@ -311,6 +335,6 @@ impl Deck {
 
 impl fmt::Debug for Deck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Deck({} {}, {} rows, {})", self.name, self.version, self.indexed, self.currency)
+        write!(f, "Deck({} {}, {} rows, {})", self.name, self.version, self.len(), self.currency)
     }
 }

@@ -34,7 +34,7 @@ pub use csv_file::{Counts, RateFileError, RateOptions, RowProblem, rate_csv};
 pub use decks::{BadDecks, Decks};
 pub use times::parse_rfc3339_ns;
 
-use crate::deck::{Deck, Lookup, RowRef};
+use crate::deck::{Ask, Deck, Lookup, RowRef, lookup_all};
 
 /// The columns added to a call, in order.
 pub const RATED_COLUMNS: [&str; 8] =
@@ -85,6 +85,10 @@ pub struct RatedOut<'d> {
 }
 
 impl RatedOut<'_> {
+    fn without_deck<'d>() -> RatedOut<'d> {
+        RatedOut { reason: Reason::NoPrefix, deck: None, row: None, billed_s: None, amount_e8: None }
+    }
+
     /// The amount with the deck's decimal places; `""` when there is none.
     pub fn amount_text(&self) -> String {
         match (self.amount_e8, self.deck) {
@@ -126,11 +130,17 @@ impl RatedOut<'_> {
 
 /// Prices one call. `None` when the amount is beyond what money can hold.
 pub fn rate_call<'d>(decks: &'d Decks, call: &CallIn<'_>) -> Option<RatedOut<'d>> {
-    let Some(deck) = decks.of(call.account) else {
-        return Some(RatedOut { reason: Reason::NoPrefix, deck: None, row: None, billed_s: None, amount_e8: None });
-    };
+    match decks.of(call.account) {
+        Some(deck) => priced(deck, deck.lookup_dialled(&call.dialled(), call.priced_at_us()), call),
+        None => Some(RatedOut::without_deck()),
+    }
+}
+
+/// From what the deck says of the number to what the call costs.
+#[inline]
+fn priced<'d>(deck: &'d Deck, found: Lookup<'d>, call: &CallIn<'_>) -> Option<RatedOut<'d>> {
     let unpriced = |reason, row| RatedOut { reason, deck: Some(deck), row, billed_s: None, amount_e8: None };
-    let row = match deck.lookup(call.number.digits(), call.priced_at_us()) {
+    let row = match found {
         Lookup::Row(row) => row,
         Lookup::Blocked(row) => return Some(unpriced(Reason::Blocked, Some(row))),
         Lookup::NotEffective => return Some(unpriced(Reason::NotEffective, None)),
@@ -140,7 +150,7 @@ pub fn rate_call<'d>(decks: &'d Decks, call: &CallIn<'_>) -> Option<RatedOut<'d>
         let free = unpriced(Reason::Unanswered, Some(row));
         return Some(RatedOut { billed_s: Some(0), amount_e8: Some(0), ..free });
     }
-    let charge = row.price().charge(call.priced_at_us(), call.duration_ms);
+    let charge = row.charge(call.priced_at_us(), call.duration_ms);
     // The charge saturates; an amount at the stop is no amount.
     if charge.amount_e8 == i64::MAX {
         return None;
@@ -149,12 +159,51 @@ pub fn rate_call<'d>(decks: &'d Decks, call: &CallIn<'_>) -> Option<RatedOut<'d>
     Some(RatedOut { billed_s: Some(charge.billed_s), amount_e8: Some(charge.amount_e8), ..rated })
 }
 
-/// Prices calls in order, for inputs that are not CSV.
-pub fn rate_rows<'d, 'c>(
+/// Prices calls many at a time, as [`rate_call`] does each: their look-ups wait for memory together.
+pub struct Rater<'d> {
     decks: &'d Decks,
-    calls: impl IntoIterator<Item = CallIn<'c>>,
-) -> impl Iterator<Item = Option<RatedOut<'d>>> {
-    calls.into_iter().map(move |call| rate_call(decks, &call))
+    asks: Vec<Ask<'d>>,
+    found: Vec<Lookup<'d>>,
+    /// Which calls of a block have a deck.
+    with_deck: Vec<bool>,
+}
+
+/// Calls whose look-ups are kept at a time.
+const TOGETHER: usize = 256;
+
+impl<'d> Rater<'d> {
+    pub fn new(decks: &'d Decks) -> Rater<'d> {
+        Rater { decks, asks: Vec::new(), found: Vec::new(), with_deck: Vec::new() }
+    }
+
+    /// Hands each call's price to `each`, in order; `None` when the amount is beyond what money can hold.
+    pub fn rate(&mut self, calls: &[CallIn<'_>], mut each: impl FnMut(&CallIn<'_>, Option<RatedOut<'d>>)) {
+        // Calls of one account come in runs.
+        let mut last: Option<(&str, Option<&'d Deck>)> = None;
+        for block in calls.chunks(TOGETHER) {
+            self.asks.clear();
+            self.found.clear();
+            self.with_deck.clear();
+            for call in block {
+                let deck = match last {
+                    Some((account, deck)) if account == call.account => deck,
+                    _ => self.decks.of(call.account),
+                };
+                last = Some((call.account, deck));
+                self.with_deck.push(deck.is_some());
+                self.asks.extend(deck.map(|deck| Ask { deck, number: call.dialled(), at_us: call.priced_at_us() }));
+            }
+            lookup_all(&self.asks, &mut self.found);
+            let mut found = self.asks.iter().zip(&self.found);
+            for (call, with_deck) in block.iter().zip(&self.with_deck) {
+                let out = match with_deck.then(|| found.next()).flatten() {
+                    Some((ask, found)) => priced(ask.deck, *found, call),
+                    None => Some(RatedOut::without_deck()),
+                };
+                each(call, out);
+            }
+        }
+    }
 }
 
 /// Reads a number of a calls file.

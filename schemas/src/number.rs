@@ -40,6 +40,17 @@ impl E164 {
         Ok(E164 { len: body.len() as u8, digits })
     }
 
+    /// Count of digits, 1 to 15.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    /// The digits in ASCII, with zero bytes behind them.
+    pub fn padded(&self) -> &[u8; 15] {
+        &self.digits
+    }
+
     /// ASCII digits, no plus.
     pub fn digits(&self) -> &str {
         std::str::from_utf8(&self.digits[..usize::from(self.len)]).unwrap_or_default()

@@ -1,11 +1,25 @@
-//! Prefix → position, by hashing. A prefix is one `u64`: its digits as a number, times 16, plus their count. A number
-//! is looked up by hashing its prefixes of every length some prefix of the deck has, longest first; the probes do not
-//! depend on each other, so their cache misses overlap, which a walk down a trie cannot do.
-
-use super::Row;
+//! Prefix → row. Prefixes are sorted as digits, and a table by the first digits of a number says where in them to look:
+//! a look-up reads one entry of that table, one or two cache lines of prefixes, and the row. A prefix knows the next
+//! shorter one of its deck, so the walk from the longest match to shorter ones needs no further search.
+//!
+//! A key is a prefix as one `u64`: its digits, filled with zeros to [`MAX_DIGITS`], times 256, plus 16 times their count,
+//! plus the count of digits of the next shorter prefix. Keys sort as digits do, the shorter prefix first.
 
 /// Longest prefix and longest number, digits.
 pub(super) const MAX_DIGITS: usize = 15;
+
+/// No position: there is no shorter prefix.
+pub(super) const NONE: u32 = u32::MAX;
+
+const POWERS: [u64; MAX_DIGITS + 1] = {
+    let mut all = [1u64; MAX_DIGITS + 1];
+    let mut at = 1;
+    while at <= MAX_DIGITS {
+        all[at] = all[at - 1] * 10;
+        at += 1;
+    }
+    all
+};
 
 /// A prefix of 1 to 15 digits as a key; `None` for anything else.
 pub(super) fn key(digits: &str) -> Option<u64> {
@@ -19,109 +33,236 @@ pub(super) fn key(digits: &str) -> Option<u64> {
         }
         value = value * 10 + u64::from(b - b'0');
     }
-    Some(value << 4 | digits.len() as u64)
+    Some((value * POWERS[MAX_DIGITS - digits.len()]) << 8 | (digits.len() as u64) << 4)
 }
 
 pub(super) fn key_len(key: u64) -> usize {
-    (key & 15) as usize
+    (key >> 4 & 15) as usize
 }
 
 pub(super) fn digits(key: u64) -> String {
-    format!("{:0width$}", key >> 4, width = key_len(key))
+    let len = key_len(key);
+    format!("{:0len$}", (key >> 8) / POWERS[MAX_DIGITS - len])
 }
 
-fn hash(key: u64) -> u64 {
-    let wide = u128::from(key ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93_u128;
-    (wide as u64) ^ (wide >> 64) as u64
+/// A number to look up: its leading digits, at most 15.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dialled {
+    /// The key it would have as a prefix, and 15: no key of a prefix of it is greater.
+    key: u64,
+    /// The first eight digits.
+    head: u32,
 }
 
-/// The prefixes of one number, hashed.
-pub(super) struct PrefixKeys {
-    len: usize,
-    /// By count of digits less one.
-    keys: [u64; MAX_DIGITS],
-    hashes: [u64; MAX_DIGITS],
-}
-
-impl PrefixKeys {
+impl Dialled {
     /// Of the leading digits of `number` (a `+` before them is skipped), at most 15.
-    pub(super) fn of(number: &str) -> PrefixKeys {
-        let mut out = PrefixKeys { len: 0, keys: [0; MAX_DIGITS], hashes: [0; MAX_DIGITS] };
-        let mut value = 0u64;
+    pub fn of(number: &str) -> Dialled {
         let body = number.strip_prefix('+').unwrap_or(number);
-        for (at, b) in body.bytes().take(MAX_DIGITS).take_while(u8::is_ascii_digit).enumerate() {
-            value = value * 10 + u64::from(b - b'0');
-            out.keys[at] = value << 4 | (at as u64 + 1);
-            out.hashes[at] = hash(out.keys[at]);
-            out.len = at + 1;
+        let mut padded = [0u8; MAX_DIGITS];
+        let mut len = 0;
+        for (to, b) in padded.iter_mut().zip(body.bytes().take_while(u8::is_ascii_digit)) {
+            *to = b;
+            len += 1;
         }
-        out
+        Dialled::padded(&padded, len)
+    }
+
+    /// Of `len` ASCII digits, filled with zero bytes.
+    pub fn padded(digits: &[u8; MAX_DIGITS], len: usize) -> Dialled {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o] = *digits;
+        let head = eight_digits(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+        // A zero in front: seven digits.
+        let tail = eight_digits(u64::from_le_bytes([0, i, j, k, l, m, n, o]));
+        let value = head * POWERS[7] + tail;
+        Dialled { key: value << 8 | (len as u64) << 4 | 15, head: head as u32 }
+    }
+
+    fn value(&self) -> u64 {
+        self.key >> 8
     }
 }
 
-/// Open addressing; a slot holds 32 bits of hash and a position plus one, 0 is empty. At most 3/4 full.
+/// The number written by eight ASCII digits, the first in the lowest byte; zero bytes count as 0.
+fn eight_digits(bytes: u64) -> u64 {
+    // Pairs, then fours, then all: three multiplications in place of eight.
+    let ones = bytes & 0x0f0f_0f0f_0f0f_0f0f;
+    let pairs = (ones.wrapping_mul(10) + (ones >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff
+}
+
+/// A prefix and its next shorter one. 12 bytes: the parts of the words, lest a field of 8 pads it to 16.
+#[derive(Clone, Copy)]
+struct Entry {
+    low: u32,
+    high: u32,
+    /// Position of the last row of the next shorter prefix, or [`NONE`].
+    parent: u32,
+}
+
+impl Entry {
+    #[inline]
+    fn key(self) -> u64 {
+        u64::from(self.high) << 32 | u64::from(self.low)
+    }
+}
+
+/// Prefixes of sorted rows; a position is a row's.
 pub(super) struct PrefixIndex {
-    slots: Box<[u64]>,
-    /// Bit n: the deck has prefixes of n digits.
-    lengths: u16,
+    entries: Box<[Entry]>,
+    /// By the first digits: the position of the first prefix that does not sort before them. One more at the end.
+    starts: Box<[u32]>,
+    /// What the first eight digits are divided by to give the first ones.
+    divisor: u32,
 }
 
 impl PrefixIndex {
-    /// Of `count` different prefixes and what they lead to.
-    pub(super) fn build(count: usize, entries: impl Iterator<Item = (u64, u32)>) -> PrefixIndex {
-        let capacity = (count * 4 / 3 + 1).next_power_of_two();
-        let mut slots = vec![0u64; capacity].into_boxed_slice();
-        let mut lengths = 0;
-        for (prefix, to) in entries {
-            lengths |= 1 << key_len(prefix);
-            let hash = hash(prefix);
-            let mut slot = hash as usize & (capacity - 1);
-            while slots[slot] != 0 {
-                slot = (slot + 1) & (capacity - 1);
+    /// Of keys in their order, a prefix as often as it has rows.
+    pub(super) fn build(keys: impl ExactSizeIterator<Item = u64>) -> PrefixIndex {
+        let count = keys.len();
+        let mut entries: Vec<Entry> = Vec::with_capacity(count);
+        // Prefixes that the current one starts with, each with the position of its last row.
+        let mut open: Vec<(u64, u32)> = Vec::with_capacity(MAX_DIGITS);
+        let mut sorted = true;
+        for (key, at) in keys.zip(0u32..) {
+            sorted &= entries.last().is_none_or(|last| last.key() >> 4 <= key >> 4);
+            while let Some(&(last, _)) = open.last()
+                && (last == key || !covers(last, key >> 8))
+            {
+                open.pop();
             }
-            slots[slot] = (hash >> 32) << 32 | (u64::from(to) + 1);
+            let (up, parent) = open.last().map_or((0, NONE), |(key, at)| (key_len(*key) as u64, *at));
+            open.push((key, at));
+            let key = key | up;
+            entries.push(Entry { low: key as u32, high: (key >> 32) as u32, parent });
         }
-        PrefixIndex { slots, lengths }
+        assert!(sorted, "keys come in their order");
+        let head_digits = head_digits(count);
+        let divisor = POWERS[8 - head_digits] as u32;
+        let heads = POWERS[head_digits] as usize;
+        let mut starts = Vec::with_capacity(heads + 1);
+        let mut at = 0;
+        for head in 0..heads as u64 {
+            let first = (head * u64::from(divisor) * POWERS[7]) << 8;
+            while entries.get(at).is_some_and(|e| e.key() < first) {
+                at += 1;
+            }
+            starts.push(at as u32);
+        }
+        starts.push(count as u32);
+        PrefixIndex { entries: entries.into(), starts: starts.into(), divisor }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     pub(super) fn resident_bytes(&self) -> usize {
-        size_of_val(&*self.slots)
+        size_of_val(&*self.entries) + size_of_val(&*self.starts)
     }
 
-    /// Lengths of prefixes this deck has and the number can have, as bits.
-    pub(super) fn lengths_within(&self, keys: &PrefixKeys) -> u16 {
-        self.lengths & ((1u32 << (keys.len + 1)) - 1) as u16
-    }
-
-    /// Where the number's prefix of `len` digits leads; `prefix_of` says which prefix an entry really is of.
+    /// The key of a position.
     #[inline]
-    pub(super) fn find(&self, keys: &PrefixKeys, len: usize, prefix_of: impl Fn(u32) -> u64) -> Option<u32> {
-        let (key, hash) = (keys.keys[len - 1], keys.hashes[len - 1]);
-        let mask = self.slots.len() - 1;
-        let mut slot = hash as usize & mask;
+    pub(super) fn key(&self, at: u32) -> u64 {
+        self.entries[at as usize].key() & !15
+    }
+
+    /// Positions between which the number would stand: the first step of a look-up.
+    #[inline]
+    pub(super) fn bucket(&self, number: &Dialled) -> (u32, u32) {
+        let head = (number.head / self.divisor) as usize;
+        (self.starts[head], self.starts[head + 1])
+    }
+
+    /// What the second step will read, read ahead: so that many look-ups wait for memory together.
+    #[inline]
+    pub(super) fn touch(&self, (start, end): (u32, u32)) -> u64 {
+        let key = |at: usize| self.entries.get(at).map_or(0, |e| e.key());
+        let (start, end) = (start as usize, end as usize);
+        key(start.saturating_sub(1)) ^ key(start.midpoint(end)) ^ key(end)
+    }
+
+    /// The last row of the longest prefix of the number: the second step.
+    #[inline]
+    pub(super) fn longest(&self, number: &Dialled, (start, end): (u32, u32)) -> u32 {
+        let (mut at, mut len) = (start as usize, (end - start) as usize);
+        while len > 0 {
+            let half = len / 2;
+            let not_after = self.entries[at + half].key() <= number.key;
+            at = if not_after { at + half + 1 } else { at };
+            len = if not_after { len - half - 1 } else { half };
+        }
+        // The last that does not sort after the number: the longest prefix, or one that starts with it.
+        if at == 0 { NONE } else { self.covering(number, at as u32 - 1) }
+    }
+
+    /// The last row of the longest prefix of the number that is shorter than that of row `at`.
+    #[inline]
+    pub(super) fn shorter(&self, number: &Dialled, at: u32) -> u32 {
+        let entry = self.entries[at as usize];
+        // A prefix of one of the number's prefixes is one of its prefixes.
+        if covers(entry.key(), number.value()) { entry.parent } else { self.covering(number, at) }
+    }
+
+    /// Up from a prefix to one that the number starts with.
+    #[inline]
+    fn covering(&self, number: &Dialled, mut at: u32) -> u32 {
         loop {
-            let entry = self.slots[slot & mask];
-            if entry == 0 {
-                return None;
+            let entry = self.entries[at as usize];
+            if covers(entry.key(), number.value()) {
+                return at;
             }
-            let to = (entry as u32).wrapping_sub(1);
-            if entry >> 32 == hash >> 32 && prefix_of(to) == key {
-                return Some(to);
+            let up = (entry.low & 15) as usize;
+            let unit = POWERS[MAX_DIGITS - up];
+            // Whether the next shorter one covers it is known from here, without reading it.
+            if up == 0 || (entry.key() >> 8) / unit == number.value() / unit {
+                return entry.parent;
             }
-            slot += 1;
+            at = entry.parent;
         }
     }
+
+    /// The row before, when it has the same prefix.
+    #[inline]
+    pub(super) fn before(&self, at: u32) -> Option<u32> {
+        let before = at.checked_sub(1)?;
+        (self.key(before) == self.key(at)).then_some(before)
+    }
 }
 
-/// Each prefix of rows sorted by prefix, with its first row.
-pub(super) fn firsts(rows: &[Row]) -> impl Iterator<Item = (u64, u32)> {
-    let is_first = |at: &u32| *at == 0 || rows[*at as usize - 1].prefix != rows[*at as usize].prefix;
-    (0..rows.len() as u32).filter(is_first).map(|at| (rows[at as usize].prefix, at))
+/// Whether the prefix starts the number of this value (which does not sort before it).
+#[inline]
+fn covers(key: u64, value: u64) -> bool {
+    value.wrapping_sub(key >> 8) < POWERS[MAX_DIGITS - key_len(key)]
 }
 
-/// Takes the longest length out of the bits.
-pub(super) fn longest(lengths: &mut u16) -> Option<usize> {
-    let len = lengths.checked_ilog2()?;
-    *lengths &= !(1 << len);
-    Some(len as usize)
+/// Digits of the table: about as many entries as prefixes, so that few prefixes share one.
+fn head_digits(prefixes: usize) -> usize {
+    (1..=6).rev().find(|digits| POWERS[*digits] <= prefixes as u64).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_as_digits_and_print_them() {
+        let sorted = ["1", "10", "100000000000000", "12", "2", "999999999999999"];
+        let keys: Vec<u64> = sorted.iter().filter_map(|d| key(d)).collect();
+        assert!(keys.is_sorted() && keys.len() == sorted.len());
+        assert_eq!(keys.iter().map(|k| digits(*k)).collect::<Vec<_>>(), sorted);
+        for bad in ["", "12a", "+1", "1234567890123456"] {
+            assert_eq!(key(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_read_up_to_fifteen_digits() {
+        for (text, same) in [("+4420", "4420"), ("4420x9", "4420"), ("1234567890123456", "123456789012345")] {
+            assert_eq!(Dialled::of(text), Dialled::of(same), "{text}");
+            assert_eq!(Some(Dialled::of(text).key & !15), key(same), "{text}");
+        }
+        assert_eq!(Dialled::of("").key, 15);
+        assert_eq!(Dialled::of("987654321").head, 98_765_432);
+    }
 }

@@ -8,7 +8,7 @@ use foldhash::fast::FixedState;
 use tollgate_schemas::money::{RATE_PLACES, parse_scaled};
 
 use super::{
-    Deck, DeckOptions, JurisdictionRates, Plan, Row, Window, dates, deck_version,
+    Deck, DeckOptions, JurisdictionRates, Kind, Row, charge::Rounder, dates, deck_version,
     index::{self, PrefixIndex},
     problem::{DeckProblems, Warning},
     windows,
@@ -53,9 +53,9 @@ pub(super) struct RawRow {
     /// Text id; [`NO_TEXT`] = every caller.
     pub origin: u32,
     rate_e12: i64,
-    rate_places: u8,
     destination: u32,
-    plan: Plan,
+    /// Its window is settled in `from` and `to` above.
+    kind: Kind,
     jurisdiction: JurisdictionRates,
 }
 
@@ -102,7 +102,7 @@ pub(super) fn compile(name: &str, bytes: &[u8], options: &DeckOptions) -> Result
         sheet.problems.add(0, "options", e);
     }
     sheet.read(bytes);
-    sheet.rows.sort_unstable_by_key(|row| (row.origin, index::key_len(row.prefix), row.prefix, row.from, row.line));
+    sheet.rows.sort_unstable_by_key(|row| (row.origin, row.prefix, row.from, row.line));
     let mut warnings = Vec::new();
     windows::settle(&mut sheet.rows, &mut sheet.problems, &mut warnings);
     if sheet.problems.total() > 0 {
@@ -231,11 +231,14 @@ impl Sheet {
         let origin = self.label(record, line, ORIGIN_GROUP, MAX_LABEL);
         self.check_currency(record, line);
         let (rate_e12, rate_places) = rate?;
-        let plan = Plan {
+        let kind = Kind {
+            from: from.unwrap_or(i64::MIN),
+            to: to.unwrap_or(i64::MAX),
             connect_fee_e12: connect_fee,
             initial_s: initial?,
             increment_s: increment?,
             route_class: route_class?,
+            rate_places,
             blocked: blocked?,
         };
         let row = RawRow {
@@ -245,9 +248,8 @@ impl Sheet {
             to,
             origin: origin?,
             rate_e12,
-            rate_places,
             destination: destination?,
-            plan,
+            kind,
             jurisdiction,
         };
         (before == self.problems.total()).then_some(row)
@@ -366,21 +368,21 @@ impl Sheet {
     fn into_deck(self, name: &str, bytes: &[u8], options: &DeckOptions, mut warnings: Vec<Warning>) -> Deck {
         let indexed = self.rows.partition_point(|row| row.origin == NO_TEXT);
         self.warn_unused(indexed, &mut warnings);
-        let (mut windows, mut plans) = (Ids::default(), Ids::default());
+        let mut kinds = Ids::default();
         let rows: Box<[Row]> = self
             .rows
             .iter()
             .map(|row| Row {
-                prefix: row.prefix,
                 rate_e12: row.rate_e12,
                 destination: row.destination,
-                window: id_of(&mut windows, Window { from: row.from, to: row.to.unwrap_or(i64::MAX) }),
-                plan: id_of(&mut plans, row.plan),
-                rate_places: row.rate_places,
+                kind: id_of(&mut kinds, Kind { from: row.from, to: row.to.unwrap_or(i64::MAX), ..row.kind }),
             })
             .collect();
-        let firsts = || index::firsts(&rows[..indexed]);
-        let index = PrefixIndex::build(firsts().count(), firsts());
+        let index = PrefixIndex::build(self.rows[..indexed].iter().map(|row| row.prefix));
+        let kinds = by_id(kinds);
+        let mut boundaries: Vec<i64> = kinds.iter().flat_map(|kind| [kind.from, kind.to]).collect();
+        boundaries.sort_unstable();
+        boundaries.dedup();
         let jurisdictions = self.rows.iter().map(|row| row.jurisdiction).zip(0u32..);
         Deck {
             name: name.to_owned(),
@@ -388,13 +390,13 @@ impl Sheet {
             currency: self.currency.map_or_else(|| options.currency.clone(), |(code, _)| code),
             places: options.places,
             rounding: options.rounding,
+            rounder: Rounder::new(options.places, options.rounding),
             index,
-            indexed,
-            windows: by_id(windows),
-            plans: by_id(plans),
+            kinds,
+            boundaries: boundaries.into(),
             texts: by_id(self.texts),
             jurisdictions: jurisdictions.filter(|(j, _)| *j != JurisdictionRates::default()).map(|(j, row)| (row, j)).collect(),
-            origins: self.rows[indexed..].iter().map(|row| row.origin).collect(),
+            origins: self.rows[indexed..].iter().map(|row| (row.prefix, row.origin)).collect(),
             rows,
             warnings,
         }

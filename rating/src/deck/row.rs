@@ -4,10 +4,11 @@ use std::fmt;
 
 use tollgate_schemas::{
     money::{RATE_PLACES, format_scaled},
+    terms::Charge,
     v1::Terms,
 };
 
-use super::{Deck, JurisdictionRates, Plan, Row, Window, index};
+use super::{Deck, JurisdictionRates, Kind, Row, index};
 
 /// A row of a deck. Cheap to copy; text is read from the deck.
 #[derive(Clone, Copy)]
@@ -21,12 +22,12 @@ impl<'d> RowRef<'d> {
         &self.deck.rows[self.row as usize]
     }
 
-    fn plan(&self) -> &'d Plan {
-        &self.deck.plans[self.row().plan as usize]
+    fn kind(&self) -> &'d Kind {
+        &self.deck.kinds[self.row().kind as usize]
     }
 
-    fn window(&self) -> &'d Window {
-        &self.deck.windows[self.row().window as usize]
+    fn key(&self) -> u64 {
+        self.deck.key(self.row)
     }
 
     pub fn deck(&self) -> &'d Deck {
@@ -40,11 +41,11 @@ impl<'d> RowRef<'d> {
 
     /// Digits.
     pub fn prefix(&self) -> String {
-        index::digits(self.row().prefix)
+        index::digits(self.key())
     }
 
     pub fn prefix_len(&self) -> usize {
-        index::key_len(self.row().prefix)
+        index::key_len(self.key())
     }
 
     pub fn destination(&self) -> &'d str {
@@ -58,38 +59,38 @@ impl<'d> RowRef<'d> {
 
     /// The rate with as many decimal places as the sheet wrote.
     pub fn rate_text(&self) -> String {
-        format_scaled(self.row().rate_e12, RATE_PLACES, self.row().rate_places.into())
+        format_scaled(self.row().rate_e12, RATE_PLACES, self.kind().rate_places.into())
     }
 
     pub fn connect_fee_e12(&self) -> i64 {
-        self.plan().connect_fee_e12
+        self.kind().connect_fee_e12
     }
 
     pub fn initial_s(&self) -> u32 {
-        self.plan().initial_s
+        self.kind().initial_s
     }
 
     pub fn increment_s(&self) -> u32 {
-        self.plan().increment_s
+        self.kind().increment_s
     }
 
     /// `""` when the sheet names none.
     pub fn route_class(&self) -> &'d str {
-        self.deck.text(self.plan().route_class)
+        self.deck.text(self.kind().route_class)
     }
 
     pub fn blocked(&self) -> bool {
-        self.plan().blocked
+        self.kind().blocked
     }
 
     /// First microsecond in force; `None` = since ever.
     pub fn effective_from_us(&self) -> Option<i64> {
-        Some(self.window().from).filter(|t| *t != i64::MIN)
+        Some(self.kind().from).filter(|t| *t != i64::MIN)
     }
 
     /// First microsecond no longer in force; `None` = until further notice.
     pub fn effective_to_us(&self) -> Option<i64> {
-        Some(self.window().to).filter(|t| *t != i64::MAX)
+        Some(self.kind().to).filter(|t| *t != i64::MAX)
     }
 
     /// R-25's rates, where the sheet has any.
@@ -112,17 +113,25 @@ impl<'d> RowRef<'d> {
         }
     }
 
+    /// What an answered call costs by this row: [`Terms::charge`] of [`RowRef::terms`], and nothing is allocated where
+    /// the deck has no tariff beyond its rows.
+    #[inline]
+    pub fn charge(&self, answer_us: i64, duration_ms: u64) -> Charge {
+        let plain = self.deck.rounder.charge(self.row().rate_e12, self.kind(), duration_ms);
+        plain.unwrap_or_else(|| self.price().charge(answer_us, duration_ms))
+    }
+
     /// The terms without their text: enough for [`Terms::charge`], and nothing is allocated.
     pub fn price(&self) -> Terms {
-        let plan = self.plan();
+        let kind = self.kind();
         Terms {
             rate_e12: self.rate_e12(),
-            connect_fee_e12: plan.connect_fee_e12,
-            initial_s: plan.initial_s,
-            increment_s: plan.increment_s,
+            connect_fee_e12: kind.connect_fee_e12,
+            initial_s: kind.initial_s,
+            increment_s: kind.increment_s,
             places: self.deck.places,
             rounding: self.deck.rounding.into(),
-            blocked: plan.blocked,
+            blocked: kind.blocked,
             ..Terms::default()
         }
     }

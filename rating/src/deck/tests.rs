@@ -324,7 +324,7 @@ fn linear(rows: &[Plain], number: &str, at: i64) -> String {
 /// Rows whose windows do not overlap: per prefix some cuts of time, and of the windows between them some.
 fn sheet() -> impl Strategy<Value = Vec<Plain>> {
     let windows = (proptest::collection::btree_set(0i64..1000, 1..5), any::<u8>(), any::<bool>());
-    let by_prefix = proptest::collection::btree_map("[1-3][0-3]{0,6}", windows, 1..60);
+    let by_prefix = proptest::collection::btree_map("[1-3]([0-3]{0,6}|[0-1]{0,14})", windows, 1..60);
     by_prefix.prop_map(|prefixes| {
         let rows = prefixes.into_iter().flat_map(|(prefix, (cuts, chosen, blocked))| {
             let cuts: Vec<i64> = cuts.into_iter().collect();
@@ -371,6 +371,32 @@ proptest! {
         for (number, second) in calls {
             let alone: Vec<_> = decks.iter().map(|deck| deck.lookup(&number, second * 1_000_000)).collect();
             prop_assert_eq!(set.lookup(&number, second * 1_000_000), alone, "{} at {}", number, second);
+        }
+    }
+
+    #[test]
+    fn r_11_many_look_ups_together_find_what_each_finds_alone(
+        sheets in proptest::collection::vec(sheet(), 1..4),
+        calls in proptest::collection::vec((any::<proptest::sample::Index>(), "[1-4][0-4]{0,14}", 0i64..1100), 200),
+    ) {
+        let decks: Vec<_> = sheets.iter().map(|rows| deck(&csv_of(rows))).collect();
+        let ask = |(at, number, second): &(proptest::sample::Index, String, i64)| {
+            Ask { deck: at.get(&decks), number: Dialled::of(number), at_us: second * 1_000_000 }
+        };
+        let mut together = Vec::new();
+        lookup_all(&calls.iter().map(ask).collect::<Vec<_>>(), &mut together);
+        prop_assert_eq!(together.len(), calls.len());
+        for ((at, number, second), found) in calls.iter().zip(together) {
+            let rows = at.get(&sheets);
+            let want = linear(rows, number, *second);
+            prop_assert_eq!(found, at.get(&decks).lookup(number, second * 1_000_000), "{} at {}", number, second);
+            let name = match found {
+                Lookup::Row(row) => row.prefix(),
+                Lookup::Blocked(row) => format!("blocked {}", row.prefix()),
+                Lookup::NotEffective => "not effective".to_owned(),
+                Lookup::NoPrefix => "no prefix".to_owned(),
+            };
+            prop_assert_eq!(name, want, "{} at {}", number, second);
         }
     }
 

@@ -3,6 +3,7 @@
 use tollgate_schemas::{number::E164, time::format_rfc3339};
 
 use super::parse_number;
+use crate::deck::Dialled;
 
 /// A cell that cannot be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +49,10 @@ impl CallIn<'_> {
     /// the answer's time, else the setup's.
     pub fn priced_at_us(&self) -> i64 {
         self.answer_us.unwrap_or(self.setup_us)
+    }
+
+    pub(super) fn dialled(&self) -> Dialled {
+        Dialled::padded(self.number.padded(), self.number.len())
     }
 
     pub(super) fn priced_at(&self) -> String {

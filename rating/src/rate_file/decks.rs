@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use foldhash::fast::RandomState;
 use thiserror::Error;
 
 use crate::deck::Deck;
@@ -17,14 +18,14 @@ pub enum BadDecks {
 /// Decks by account, and one for the rest.
 #[derive(Debug, Clone, Default)]
 pub struct Decks {
-    by_account: HashMap<String, Arc<Deck>>,
+    by_account: HashMap<String, Arc<Deck>, RandomState>,
     rest: Option<Arc<Deck>>,
 }
 
 impl Decks {
     /// Every account buys from this deck.
     pub fn all(deck: Arc<Deck>) -> Decks {
-        Decks { by_account: HashMap::new(), rest: Some(deck) }
+        Decks { by_account: HashMap::default(), rest: Some(deck) }
     }
 
     /// Adds the deck of an account, or with `None` of all accounts that have none of their own.
