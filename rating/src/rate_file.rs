@@ -177,7 +177,7 @@ impl<'d> Rater<'d> {
     }
 
     /// Hands each call's price to `each`, in order; `None` when the amount is beyond what money can hold.
-    pub fn rate(&mut self, calls: &[CallIn<'_>], mut each: impl FnMut(&CallIn<'_>, Option<RatedOut<'d>>)) {
+    pub fn rate<'c>(&mut self, calls: &'c [CallIn<'_>], mut each: impl FnMut(&'c CallIn<'_>, Option<RatedOut<'d>>)) {
         // Calls of one account come in runs.
         let mut last: Option<(&str, Option<&'d Deck>)> = None;
         for block in calls.chunks(TOGETHER) {

@@ -13,7 +13,8 @@ use tollgate_rating::{
 use tollgate_schemas::v1::Rounding;
 
 const CALLS_PER_ROUND: usize = 5_000;
-const ROUNDS: u64 = 12;
+/// A hundred thousand calls in all.
+const ROUNDS: u64 = 20;
 /// 2026-01-01T00:00:00Z, seconds.
 const START: i64 = 1_767_225_600;
 const YEAR: i64 = 365 * 86_400;

@@ -283,6 +283,37 @@ fn rows_of_another_form_are_priced_alike() {
     };
     let call = fields.check().expect("well formed");
     assert_eq!((call.duration_ms, call.priced_at_us()), (10_000, 5_000_000));
-    let out = rate_rows(&decks, [call]).next().flatten().expect("priced");
+    let out = rate_call(&decks, &call).expect("priced");
     assert_eq!((out.reason, out.billed_s, out.amount_e8), (Reason::Rated, Some(12), Some(200_000)));
+}
+
+/// A price as text.
+fn facts(out: Option<RatedOut<'_>>) -> String {
+    let facts = out.map(|o| (o.reason, o.deck.map(|d| d.name().to_owned()), o.row, o.billed_s, o.amount_e8));
+    format!("{facts:?}")
+}
+
+#[test]
+fn calls_priced_many_at_a_time_cost_what_each_costs_alone() {
+    let mut decks = Decks::default();
+    decks.add(Some("own"), compile("own", "44,UK,0.03,0,60,60,,,", &DeckOptions::default())).expect("first");
+    decks.add(Some("other"), compile("other", "4,Europe,1,0.5,1,1,,,\n44,UK,,0,1,1,,,yes", &DeckOptions::default())).expect("second");
+    // Longer than any block, accounts changing with every call, one of them without a deck.
+    let numbers = ["442071838750", "491711234567", "81312345678", "44"].map(|n| E164::parse(n).expect("a number"));
+    let call = |n: usize| CallIn {
+        account: ["own", "other", "nobody"][n % 3],
+        number: numbers[n % 4],
+        setup_us: 0,
+        answer_us: (n % 5 > 0).then_some(1_000_000),
+        // One of them lasts longer than its amount fits.
+        duration_ms: if n == 700 { u64::MAX } else { n as u64 * 977 },
+    };
+    let calls: Vec<CallIn<'_>> = (0..1000).map(call).collect();
+    let mut together = Vec::new();
+    Rater::new(&decks).rate(&calls, |call, out| together.push((*call, out)));
+    assert_eq!(together.len(), calls.len());
+    for (alone, (call, out)) in calls.iter().zip(&together) {
+        assert_eq!(alone, call);
+        assert_eq!(facts(rate_call(&decks, alone)), facts(*out), "{call:?}");
+    }
 }
