@@ -33,6 +33,7 @@ use tollgate_schemas::{
 };
 
 mod cause;
+mod charge;
 mod fold;
 mod lost;
 mod memory;

@@ -31,6 +31,7 @@ fn demand(scope: &str, name: &str, channels: (u32, u32, u32), cps: (u32, u32)) -
         channels_wanted: channels.2,
         cps_limit: cps.0,
         cps_offered: cps.1,
+        ..LeaseDemand::default()
     }
 }
 

@@ -3,6 +3,8 @@
 
 #[path = "mediation/calls.rs"]
 mod calls;
+#[path = "mediation/fees.rs"]
+mod fees;
 #[path = "mediation/lost.rs"]
 mod lost;
 #[path = "mediation/properties.rs"]
@@ -67,7 +69,7 @@ fn head(call: Id) -> Cdr {
         b_risk_flag: "none".into(),
         fraud_action: "none".into(),
         rating_version: 9,
-        schema_version: 1,
+        schema_version: 2,
         count: 1,
         cdr_version: 1,
         ..Cdr::default()

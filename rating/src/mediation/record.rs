@@ -2,13 +2,14 @@
 
 use tollgate_schemas::{
     cdr::{ATTEMPT, Cdr, FINAL},
+    money::format_rate,
     refusal::Refusal,
-    terms::Charge,
     v1::{CallEnded, CallRefused, Event, Terms},
 };
 
 use super::{
     cause,
+    charge::{LegCharge, cost_charge, ring_ms, sell_charge},
     fold::fill_head,
     state::{Answered, Attempt, AttemptEnd, Call, Stamp},
     text::{margin_percent, push_json, push_number, set, set_peer},
@@ -20,36 +21,6 @@ pub(super) const INCOMPLETE: &str = "incomplete";
 /// Whether the end is the work of a teardown, whose event then belongs to the final.
 pub(super) fn says_teardown(end: &CallEnded) -> bool {
     matches!(end.end_reason.as_str(), "fraud_teardown" | "command")
-}
-
-/// Customer's charge: the terms of the answer for the time to the end (R-12, R-06); nothing for other calls.
-pub(super) fn sell_charge(call: &Call) -> Charge {
-    let answered = call.answered_attempt().and_then(|a| a.answered.as_ref());
-    match (answered.and_then(|a| Some((a.stamp.occurred_us, a.sell.as_ref()?))), call.end()) {
-        (Some((at_us, terms)), Some(end)) => terms.charge(at_us, end.duration_ms),
-        _ => Charge::default(),
-    }
-}
-
-/// Carrier's charge for one attempt: its answer, and answers that came after the branch was abandoned (R-44).
-pub(super) fn cost_charge(call: &Call, attempt: &Attempt) -> Charge {
-    let mut sum = Charge::default();
-    let mut add = |terms: Option<&Terms>, answer_us: i64, ms: u64| {
-        if let Some(terms) = terms {
-            let charge = terms.charge(answer_us, ms);
-            sum.billed_s = sum.billed_s.saturating_add(charge.billed_s);
-            sum.amount_e8 = sum.amount_e8.saturating_add(charge.amount_e8);
-        }
-    };
-    if let Some(answered) = &attempt.answered {
-        add(answered.cost.as_ref(), answered.stamp.occurred_us, call.leg_ms(attempt));
-    }
-    for late in &attempt.lates {
-        // Its answer was never sent on: it is told by its end and its length.
-        let answer_us = late.stamp.occurred_us.saturating_sub(i64::try_from(late.body.duration_ms).unwrap_or(i64::MAX).saturating_mul(1000));
-        add(cost_terms(attempt), answer_us, late.body.duration_ms);
-    }
-    sum
 }
 
 /// The cost row of an attempt: of the answer where there was one, else as routed.
@@ -66,7 +37,7 @@ fn sell_terms<'a>(call: &'a Call, answered: Option<&'a Answered>) -> Option<&'a 
 }
 
 /// The carrier's first 18x of an attempt: (time, code).
-fn first_18x(call: &Call, attempt: &Attempt) -> Option<(i64, u32)> {
+pub(super) fn first_18x(call: &Call, attempt: &Attempt) -> Option<(i64, u32)> {
     let told = call.end_of(attempt).map(|e| (e.body.first_18x_us, e.body.first_18x_code));
     // The ringing event tells where the end does not: a writer that stopped in between.
     told.filter(|t| t.0 != 0).or(attempt.ringing.map(|r| (r.at_us, r.code)))
@@ -145,8 +116,8 @@ pub(super) fn attempt_row(call: &Call, attempt: &Attempt, row: &mut Cdr) {
     set_cost(row, cost_terms(attempt));
     let cost = cost_charge(call, attempt);
     let caller_got_it = call.end().is_some_and(|e| e.answered_attempt == attempt.no);
-    let sell = if caller_got_it { sell_charge(call) } else { Charge::default() };
-    set_money(row, sell, cost);
+    let sell = if caller_got_it { sell_charge(call) } else { LegCharge::default() };
+    set_money(row, &sell, &cost);
     let priced = [attempt.answered.as_ref().is_none_or(|a| a.cost.is_some() && (!caller_got_it || a.sell.is_some())),
         attempt.lates.is_empty() || cost_terms(attempt).is_some()];
     set_status(row, priced == [true, true], call.attempt_complete(attempt));
@@ -203,7 +174,7 @@ pub(super) fn final_row(call: &Call, row: &mut Cdr) {
     set_sell(row, sell_terms(call, answer));
     set_cost(row, shown.and_then(cost_terms));
     let (cost, one_currency) = cost_of_call(call, &mut row.cost_currency);
-    set_money(row, sell_charge(call), cost);
+    set_money(row, &sell_charge(call), &cost);
     let priced = answer.is_none_or(|a| a.sell.is_some() && a.cost.is_some())
         && call.attempts.iter().all(|a| a.lates.is_empty() || cost_terms(a).is_some());
     set_status(row, priced, call.money_complete());
@@ -278,6 +249,10 @@ pub(super) fn blank(row: &mut Cdr) {
     (row.invite_ts, row.end_ts, row.sell_amount, row.cost_amount) = (0, 0, 0, 0);
     (row.pdd_ms, row.setup_ms, row.block_id) = (None, None, None);
     (row.cps_limited, row.channel_limited) = (false, false);
+    for column in [&mut row.sell_lines, &mut row.cost_lines, &mut row.sell_surcharges, &mut row.cost_surcharges] {
+        column.clear();
+    }
+    row.per_call_fees = 0;
 }
 
 fn set_carrier(row: &mut Cdr, attempt: &Attempt) {
@@ -308,9 +283,8 @@ fn set_times(row: &mut Cdr, start: &Stamp, answer: Option<&Stamp>, closed: &Stam
         let latest = row.answer_ts.unwrap_or(row.end_ts);
         row.first_18x_ts = Some(at_us.clamp(start.occurred_us, latest));
         row.first_18x_code = Some(code).filter(|c| *c != 0);
-        let pdd_ms = u64::try_from(at_us.saturating_sub(start.occurred_us)).unwrap_or(0) / 1_000;
-        row.pdd_ms = Some(pdd_ms.min(whole_ms));
-        row.ring_ms = whole_ms - pdd_ms.min(whole_ms);
+        row.ring_ms = ring_ms(start, until, at_us);
+        row.pdd_ms = Some(whole_ms - row.ring_ms);
     }
 }
 
@@ -388,6 +362,7 @@ fn set_sell(row: &mut Cdr, terms: Option<&Terms>) {
     row.sell_rate = Some(t.rate_e12);
     row.sell_connect = Some(t.connect_fee_e12);
     set_increments(&mut row.sell_increment, t);
+    set_surcharges(&mut row.sell_surcharges, t);
     set(&mut row.sell_currency, &t.currency);
 }
 
@@ -399,6 +374,7 @@ fn set_cost(row: &mut Cdr, terms: Option<&Terms>) {
     row.cost_rate = Some(t.rate_e12);
     row.cost_connect = Some(t.connect_fee_e12);
     set_increments(&mut row.cost_increment, t);
+    set_surcharges(&mut row.cost_surcharges, t);
     set(&mut row.cost_currency, &t.currency);
 }
 
@@ -409,23 +385,37 @@ fn set_increments(column: &mut String, terms: &Terms) {
     push_number(column, terms.increment_s.into());
 }
 
+/// The surcharges a minute holds, by name.
+fn set_surcharges(column: &mut String, terms: &Terms) {
+    column.clear();
+    for surcharge in &terms.surcharges {
+        column.push(if column.is_empty() { '{' } else { ',' });
+        push_json(column, &surcharge.name);
+        column.push_str(":\"");
+        column.push_str(&format_rate(surcharge.per_minute_e12));
+        column.push('"');
+    }
+    if !column.is_empty() {
+        column.push('}');
+    }
+}
+
 /// What all attempts cost, in the currency shown; false when part of it is in another currency and so not in the sum.
-fn cost_of_call(call: &Call, currency: &mut String) -> (Charge, bool) {
-    let mut sum = Charge::default();
+fn cost_of_call(call: &Call, currency: &mut String) -> (LegCharge, bool) {
+    let mut sum = LegCharge::default();
     let mut one_currency = true;
     for attempt in &call.attempts {
         let charge = cost_charge(call, attempt);
-        if charge == Charge::default() {
+        if charge.is_nothing() {
             continue;
         }
         let own = cost_terms(attempt).map_or("", |t| t.currency.as_str());
-        if sum == Charge::default() {
+        if sum.is_nothing() {
             // What was billed names the currency, even where the attempt shown was not.
             set(currency, own);
         }
         if own == currency.as_str() {
-            sum.billed_s = sum.billed_s.saturating_add(charge.billed_s);
-            sum.amount_e8 = sum.amount_e8.saturating_add(charge.amount_e8);
+            sum.add(charge);
         } else {
             one_currency = false;
         }
@@ -433,11 +423,14 @@ fn cost_of_call(call: &Call, currency: &mut String) -> (Charge, bool) {
     (sum, one_currency)
 }
 
-fn set_money(row: &mut Cdr, sell: Charge, cost: Charge) {
-    row.billed_sec_sell = sell.billed_s;
-    row.sell_amount = sell.amount_e8;
-    row.billed_sec_cost = cost.billed_s;
-    row.cost_amount = cost.amount_e8;
+fn set_money(row: &mut Cdr, sell: &LegCharge, cost: &LegCharge) {
+    row.billed_sec_sell = sell.charge.billed_s;
+    row.sell_amount = sell.charge.amount_e8;
+    row.billed_sec_cost = cost.charge.billed_s;
+    row.cost_amount = cost.charge.amount_e8;
+    sell.write_lines(&mut row.sell_lines);
+    cost.write_lines(&mut row.cost_lines);
+    row.per_call_fees = sell.fees_e8();
     if !row.sell_currency.is_empty() && row.sell_currency == row.cost_currency {
         let margin = row.sell_amount.saturating_sub(row.cost_amount);
         row.margin_base = Some(margin);

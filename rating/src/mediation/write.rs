@@ -11,6 +11,7 @@ use tollgate_schemas::{
 
 use super::{
     NAME,
+    charge::cost_charge,
     fold::Touched,
     record,
     state::{Call, Stamp, Written},
@@ -166,7 +167,7 @@ impl Desk {
             posting::transfer(&mut entries, self.revenue.clone(), owes, row.sell_amount, &row.sell_currency);
         }
         for attempt in &call.attempts {
-            let amount = record::cost_charge(call, attempt).amount_e8;
+            let amount = cost_charge(call, attempt).charge.amount_e8;
             if amount != 0 {
                 let currency = record::cost_terms(attempt).map_or("", |t| t.currency.as_str());
                 let carrier = attempt.tried.as_ref().map_or("", |t| t.carrier.as_str());

@@ -214,7 +214,7 @@ impl Story {
         };
         let body = CallAnswered {
             call_id: self.call.to_vec(), attempt_no: no, sell, cost, code: 200, account: "shop".to_owned(),
-            b_dest_group: "GB London".to_owned(), carrier: carrier.to_owned(), tiers: Vec::new(),
+            b_dest_group: "GB London".to_owned(), carrier: carrier.to_owned(), ..CallAnswered::default()
         };
         self.write(Some(personal), Body::CallAnswered(body));
         self

@@ -117,7 +117,7 @@ impl Terms {
     fn fee_e8(&self, fee: &Fee, charged: bool, context: &LegContext) -> i64 {
         let seconds = match fee.on() {
             FeeOn::Answer => 60 * u64::from(charged),
-            FeeOn::Call => 60,
+            FeeOn::Call => 60 * u64::from(context.attempts.min(1)),
             FeeOn::Attempt => 60 * u64::from(context.attempts),
             FeeOn::Ringing => context.ringing_ms.div_ceil(1000),
         };
