@@ -9,6 +9,15 @@
 //! | `revenue/<partition>` | us | − sell |
 //! | `cost/<partition>` | us | + cost |
 //! | `carrier:<name>/<partition>` | a carrier: what we owe it, negative | − cost |
+//! | `held:<root>/<account>` | a customer with a limit: what its calls that are up hold | + hold, − at the end |
+//! | `holds/<partition>` | its other side | − hold, + at the end |
+//! | `deposit:<root>/<account>` | a customer: what we keep for it, negative | |
+//! | `cash/<partition>` | us: payments and deposits, positive = came in | |
+//! | `adjustments/<partition>` | us: what was booked by hand, positive = given away | |
+//!
+//! A call of an account with a limit holds before it rings, holds more as it goes on, and gives all of it back with the posting of
+//! its charge (kinds `hold`, then `usage`, or `void` where it costs nothing): at any place of the log an account's `held:` is what its
+//! open calls hold. Accounts without a limit hold nothing, so their calls have one posting.
 //!
 //! A customer's calls are all in one partition, so its account has one writer; ours and the carriers' are split by
 //! partition and summed on read (design §2).
@@ -40,6 +49,28 @@ pub fn revenue(partition: u16) -> String {
 
 pub fn cost(partition: u16) -> String {
     format!("cost/{partition}")
+}
+
+/// What a customer's open calls hold.
+pub fn held(root: &str, account: &str) -> String {
+    format!("held:{root}/{account}")
+}
+
+pub fn holds(partition: u16) -> String {
+    format!("holds/{partition}")
+}
+
+/// What we keep for a customer.
+pub fn deposit(root: &str, account: &str) -> String {
+    format!("deposit:{root}/{account}")
+}
+
+pub fn cash(partition: u16) -> String {
+    format!("cash/{partition}")
+}
+
+pub fn adjustments(partition: u16) -> String {
+    format!("adjustments/{partition}")
 }
 
 pub fn carrier(name: &str, partition: u16) -> String {

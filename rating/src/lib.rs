@@ -7,6 +7,7 @@ pub mod routing;
 
 pub mod contract;
 
+pub mod credit;
 pub mod lease;
 pub mod ledger;
 pub mod mediation;

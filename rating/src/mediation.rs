@@ -17,6 +17,10 @@
 //! (`nodes.rs`), its calls that are up are closed: `lost.rs` says how. Rows of version 1 then come from the call's own id,
 //! and the node's own facts, when it comes back, make the next version and a posting of the difference.
 //!
+//! **Money before the end.** What a call of an account with a limit holds is posted as its events say so, and given back with the
+//! posting of its charge (`write.rs`, `ledger.rs`). Payments are posted here, too: whatever moves an account's balance is in
+//! this partition's order, so that this stage can lend the rest to proxies (`credit.rs`) and tell who nears a limit.
+//!
 //! **Time** is the newest time seen in the partition, of events and ticks; nothing here reads a clock.
 
 use std::collections::{HashMap, hash_map::Entry};
@@ -37,6 +41,7 @@ mod charge;
 mod fold;
 mod lost;
 mod memory;
+mod money;
 mod record;
 mod state;
 mod text;
@@ -45,6 +50,7 @@ mod write;
 pub use memory::{KEEP_LOST_US, KEEP_US, MAX_FORGOTTEN, MAX_LOST, MAX_SETTLED, MAX_UNSETTLED, WAIT_US};
 pub use tollgate_schemas::nodes::NODE_LOST_US;
 
+use crate::credit::Credit;
 use fold::Touched;
 use memory::{Forgotten, Queue};
 use tollgate_schemas::nodes::Nodes;
@@ -53,8 +59,8 @@ use write::Desk;
 
 /// Name of the stage, part of its outputs' ids.
 pub const NAME: &str = "rater";
-/// 2: the nodes heard, and calls closed because theirs fell silent.
-const SNAPSHOT_VERSION: u32 = 2;
+/// 2: the nodes heard, and calls closed because theirs fell silent. 3: holds, balances and what of them is lent.
+const SNAPSHOT_VERSION: u32 = 3;
 
 /// One partition of topic `calls`, folded.
 pub struct Rater {
@@ -72,6 +78,9 @@ pub struct Rater {
     /// Those of `lost` that count.
     lost_count: usize,
     forgotten: Forgotten,
+    credit: Credit,
+    /// Payments that were posted, by reference or event: the same again is not.
+    payments: Forgotten,
 }
 
 enum Remembered {
@@ -94,6 +103,8 @@ impl Rater {
             lost: Queue::default(),
             lost_count: 0,
             forgotten: Forgotten::default(),
+            credit: Credit::default(),
+            payments: Forgotten::default(),
         }
     }
 
@@ -141,6 +152,7 @@ impl Rater {
     fn quarantine(&mut self, id: Id, out: &mut Outputs) {
         let Some(Remembered::Open(call)) = self.calls.remove(&id) else { return };
         self.forgotten.insert(id);
+        self.credit.waits(&call.key, &call.waits, -1);
         let cause = call.ended.as_ref().map(|e| e.stamp).unwrap_or_default();
         let stamp = Stamp { id_high: call.id_high, id_low: call.id_low, ..cause };
         let body = Body::Quarantined(Quarantined {
@@ -160,6 +172,7 @@ impl Rater {
     fn close(&mut self, id: Id) {
         let Some(Remembered::Open(call)) = self.calls.get_mut(&id) else { return };
         call.deadline_us = self.clock_us.saturating_add(if call.lost { KEEP_LOST_US } else { KEEP_US });
+        self.credit.waits(&call.key, &std::mem::take(&mut call.waits), -1);
         call.settled = call.is_settled();
         let (deadline_us, lost, settled) = (call.deadline_us, call.lost, call.settled);
         let closed = Remembered::closed(call);
@@ -234,6 +247,9 @@ impl Rater {
                 let mut call = Call::decode(&**state).map_err(|e| Poison(format!("call {id} is not what was closed: {e}")))?;
                 let was_lost = call.lost;
                 let touched = call.fold(offset, event)?;
+                if touched != Touched::Nothing {
+                    money::tell(&mut self.credit, &mut call, event, body);
+                }
                 match (was_lost, call.lost, touched) {
                     (false, _, Touched::Nothing) => return Ok(()),
                     // Kept for the end the node will tell, or for when it is lost once more.
@@ -261,6 +277,11 @@ impl Rater {
         };
         if touched == Touched::Nothing {
             return Ok(());
+        }
+        if let Some(told) = money::tell(&mut self.credit, call, event, body) {
+            // Between the proxy's word and the posting, which may have to wait for facts.
+            self.credit.waits(&call.key, told, 1);
+            call.waits = told.to_vec();
         }
         self.desk.settle(call, touched, Some(Stamp::of(offset, event)), out);
         if call.written.is_some() {
@@ -333,10 +354,25 @@ impl Stage for Rater {
             | Body::CallAttemptEnded(_)
             | Body::CallTeardown(_)
             | Body::CallEnded(_) => (event.occurred_us, Some(body)),
+            Body::CallInterim(interim) if !interim.holds.is_empty() => (event.occurred_us, Some(body)),
             // Proof of life, and nothing else.
             Body::CallInterim(_) | Body::CallMedia(_) => (event.occurred_us, None),
+            // Of no time: a demand may have waited for its log, a payment is of no proxy.
+            Body::LeaseAsked(asked) if asked.credit => {
+                let from = out.appends.len();
+                self.lend(event, asked, out);
+                self.balance(event, from, out);
+                return Ok(());
+            }
+            Body::PaymentPosted(paid) => {
+                let from = out.appends.len();
+                self.paid(event, paid, out)?;
+                self.balance(event, from, out);
+                return Ok(());
+            }
             _ => return Ok(()),
         };
+        let from = out.appends.len();
         self.clock_us = self.clock_us.max(time_us);
         self.nodes.heard(event, time_us);
         let result = match applied {
@@ -349,6 +385,7 @@ impl Stage for Rater {
         if result.is_ok() {
             self.lose(offset, out);
             self.sweep(out);
+            self.balance(event, from, out);
         }
         result
     }
@@ -362,6 +399,8 @@ impl Stage for Rater {
             calls: Vec::new(),
             forgotten: self.forgotten.to_bytes(),
             nodes: Some(self.nodes.clone()),
+            credit: Some(self.credit.save()),
+            payments: self.payments.to_bytes(),
         };
         // As `Saved` with its calls, without a copy of them.
         let mut state = rest.encode_to_vec();
@@ -385,9 +424,11 @@ impl Stage for Rater {
         if saved.partition != u32::from(own) {
             return Err(bad(format!("it is of partition {}, this is partition {own}", saved.partition)));
         }
-        let forgotten = Forgotten::from_bytes(&saved.forgotten).ok_or_else(|| bad("its ids are cut short".to_owned()))?;
+        let ids = |bytes: &[u8]| Forgotten::from_bytes(bytes).ok_or_else(|| bad("its ids are cut short".to_owned()));
+        let (forgotten, payments) = (ids(&saved.forgotten)?, ids(&saved.payments)?);
+        let credit = Credit::restore(saved.credit.unwrap_or_default());
         let nodes = saved.nodes.unwrap_or_default().restored(self.nodes.lost_after_us());
-        *self = Rater { desk: self.desk.clone(), clock_us: saved.clock_us, nodes, forgotten, ..Rater::new(own, 0) };
+        *self = Rater { desk: self.desk.clone(), clock_us: saved.clock_us, nodes, forgotten, credit, payments, ..Rater::new(own, 0) };
         for mut call in saved.calls {
             let (id, deadline_us) = (call.id(), call.deadline_us);
             let remembered = if call.written.is_none() {

@@ -3,6 +3,8 @@
 
 #[path = "mediation/calls.rs"]
 mod calls;
+#[path = "mediation/credit.rs"]
+mod credit;
 #[path = "mediation/fees.rs"]
 mod fees;
 #[path = "mediation/lost.rs"]

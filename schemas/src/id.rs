@@ -34,6 +34,11 @@ impl Id {
         (self.0 >> 80) as u64
     }
 
+    /// The start of that node's process that minted a born id; of a derived id only bits of the hash.
+    pub fn epoch(self) -> u32 {
+        (self.0 >> 48) as u32
+    }
+
     pub fn to_vec(self) -> Vec<u8> {
         self.0.to_be_bytes().to_vec()
     }

@@ -5,7 +5,7 @@ use tollgate_schemas::{
     cdr::Cdr,
     event::Body,
     stage::Poison,
-    v1::{CallAttemptEnded, CallEnded, CallFacts, Event, Personal},
+    v1::{CallAttemptEnded, CallEnded, CallFacts, CreditHold, Event, Personal},
 };
 
 use super::{
@@ -16,11 +16,15 @@ use super::{
 /// Attempts of one call, and facts of one kind about one thing: far above what a hunt makes; more is a broken writer.
 const MAX_ATTEMPTS: u32 = 64;
 const MAX_CONTRADICTIONS: usize = 16;
+/// Accounts a call holds money of: itself and those above.
+const MAX_HOLDS: usize = 32;
 
 /// Which rows an event may have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Touched {
     Nothing,
+    /// No row, but what the call holds.
+    Hold,
     Attempt(u32),
     Call,
 }
@@ -51,6 +55,7 @@ impl Call {
                 self.head = Some(head);
                 self.sell = b.sell.clone();
                 self.explain = text::explain(&b.choices);
+                self.hold(&b.holds);
                 Ok(Touched::Call)
             }
             Some(Body::CallRouteTried(b)) => {
@@ -81,6 +86,7 @@ impl Call {
                 Ok(Touched::Nothing)
             }
             Some(Body::CallAnswered(b)) => {
+                self.hold(&b.holds);
                 let attempt = self.attempt_mut(b.attempt_no)?;
                 // A fork answers more than once: the first answer is the attempt's.
                 let first = |a: &Answered| (stamp.occurred_us, stamp.id()) < (a.stamp.occurred_us, a.stamp.id());
@@ -97,6 +103,7 @@ impl Call {
                 }
                 Ok(Touched::Nothing)
             }
+            Some(Body::CallInterim(b)) => Ok(if self.hold(&b.holds) { Touched::Hold } else { Touched::Nothing }),
             Some(Body::CallTeardown(b)) if self.teardown.is_none() => {
                 self.teardown = Some(Teardown { actor: b.actor.clone(), reason: b.reason.clone(), block_id: b.block_id.clone() });
                 Ok(Touched::Call)
@@ -143,6 +150,24 @@ impl Call {
         }
         self.ended = Some(Ended { stamp, body });
         Ok(Touched::Call)
+    }
+
+    /// Notes what the call holds, each the most that was said, in whatever order it was; true when that is more.
+    fn hold(&mut self, holds: &[CreditHold]) -> bool {
+        let mut more = false;
+        for hold in holds {
+            let full = self.holds.len() >= MAX_HOLDS;
+            match self.holds.iter_mut().find(|h| h.account == hold.account && h.currency == hold.currency) {
+                Some(known) if known.amount_e8 >= hold.amount_e8 => {}
+                Some(known) => (known.amount_e8, more) = (hold.amount_e8, true),
+                None if full => {}
+                None => {
+                    self.holds.push(hold.clone());
+                    more = true;
+                }
+            }
+        }
+        more
     }
 
     fn attempt_mut(&mut self, no: u32) -> Result<&mut Attempt, Poison> {

@@ -44,6 +44,7 @@ impl Rater {
         if lost.is_empty() {
             return;
         }
+        self.credit.lose(&lost);
         let open = |call: &Remembered| match call {
             Remembered::Open(call) => call.attempted.is_some() && call.ended.is_none(),
             Remembered::Closed { lost, .. } => *lost,

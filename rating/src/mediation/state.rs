@@ -1,13 +1,13 @@
 //! What is remembered of a call: one protobuf form in memory's shape, so that a snapshot is the state itself.
 //!
-//! On disk (snapshot version 2): [`Saved`]. Field numbers are never reused; a change that old readers would misread
+//! On disk (snapshot version 3): [`Saved`]. Field numbers are never reused; a change that old readers would misread
 //! takes a new snapshot version.
 
 use prost::Message;
 use tollgate_schemas::{
     cdr::Cdr,
     id::Id,
-    v1::{CallAttemptEnded, CallEnded, Event, LedgerEntry, Terms},
+    v1::{CallAttemptEnded, CallEnded, CreditHold, Event, LedgerEntry, Terms},
 };
 
 use tollgate_schemas::nodes::Nodes;
@@ -237,6 +237,14 @@ pub(super) struct Call {
     /// a later version shows another attempt: with another one the store would hold two current finals.
     #[prost(uint32, optional, tag = "22")]
     pub final_attempt_no: Option<u32>,
+    /// The most it has held of each account so far.
+    #[prost(message, repeated, tag = "40")]
+    pub holds: Vec<CreditHold>,
+    /// The proxy has told what it took; and it is not posted yet.
+    #[prost(bool, tag = "41")]
+    pub told: bool,
+    #[prost(message, repeated, tag = "42")]
+    pub waits: Vec<CreditHold>,
 }
 
 impl Call {
@@ -330,6 +338,11 @@ pub(super) struct Saved {
     pub forgotten: Vec<u8>,
     #[prost(message, optional, tag = "5")]
     pub nodes: Option<Nodes>,
+    #[prost(message, optional, tag = "20")]
+    pub credit: Option<crate::credit::Saved>,
+    /// Payments posted lately, 16 bytes each, oldest first.
+    #[prost(bytes = "vec", tag = "21")]
+    pub payments: Vec<u8>,
 }
 
 impl Saved {

@@ -6,7 +6,7 @@ use tollgate_schemas::{
     event::Body,
     log::Topic,
     stage::Outputs,
-    v1::{CdrWritten, Event, LedgerEntry, LedgerPosted},
+    v1::{CdrWritten, Event, LedgerEntry, LedgerPosted, PaymentPosted},
 };
 
 use super::{
@@ -23,6 +23,7 @@ use crate::ledger::{self, posting};
 pub(super) struct Desk {
     partition: u16,
     rating_version: u32,
+    holds: String,
     revenue: String,
     cost: String,
 }
@@ -35,7 +36,7 @@ struct Encoded {
 
 impl Desk {
     pub fn new(partition: u16, rating_version: u32) -> Desk {
-        Desk { partition, rating_version, revenue: ledger::revenue(partition), cost: ledger::cost(partition) }
+        Desk { partition, rating_version, holds: ledger::holds(partition), revenue: ledger::revenue(partition), cost: ledger::cost(partition) }
     }
 
     pub fn partition(&self) -> u16 {
@@ -49,7 +50,7 @@ impl Desk {
         for at in 0..call.attempts.len() {
             let attempt = &call.attempts[at];
             let touches = match touched {
-                Touched::Nothing => false,
+                Touched::Nothing | Touched::Hold => false,
                 Touched::Attempt(no) => no == attempt.no,
                 // A first end says nothing new about an attempt that failed before it.
                 Touched::Call => call.flushed || call.was_lost || !call.earlier_ends.is_empty() || call.is_answered(attempt),
@@ -68,6 +69,8 @@ impl Desk {
         };
         if due {
             self.write_final(call, trigger, &mut row, out);
+        } else if call.written.is_none() {
+            self.hold(call, trigger, out);
         }
         call.head = Some(row);
     }
@@ -101,9 +104,14 @@ impl Desk {
         if entries.is_empty() {
             return;
         }
+        let kind = match first {
+            true if want.is_empty() => "void",
+            true => "usage",
+            false => "correction",
+        };
         call.posted = want;
         let posted = LedgerPosted {
-            kind: if first { "usage" } else { "correction" }.to_owned(),
+            kind: kind.to_owned(),
             call_id: call.id().to_vec(),
             attempt_no: row.attempt_no,
             cdr_version: written.version,
@@ -111,6 +119,41 @@ impl Desk {
             reason: if first { "final" } else { "new_version" }.to_owned(),
         };
         self.push(call, &cause, "ledger", written.version, Topic::Ledger, Body::LedgerPosted(posted), out);
+    }
+
+    /// Brings the ledger to what an open call holds. Its final gives all of it back, since that wants none.
+    fn hold(&self, call: &mut Call, trigger: Option<Stamp>, out: &mut Outputs) {
+        let Some(cause) = trigger.filter(|_| !call.holds.is_empty() && call.ended.is_none()) else { return };
+        let mut want = Vec::with_capacity(2 * call.holds.len());
+        for hold in &call.holds {
+            posting::transfer(&mut want, self.holds.clone(), ledger::held(&call.key, &hold.account), hold.amount_e8, &hold.currency);
+        }
+        let entries = posting::difference(&call.posted, &want);
+        if entries.is_empty() {
+            return;
+        }
+        call.posted = want;
+        let posted = LedgerPosted { kind: "hold".to_owned(), call_id: call.id().to_vec(), entries, ..LedgerPosted::default() };
+        self.push(call, &cause, "hold", 0, Topic::Ledger, Body::LedgerPosted(posted), out);
+    }
+
+    /// What came or went otherwise than by calls. `None`: the payment says nothing that can be posted.
+    pub fn pay(&self, event: &Event, paid: &PaymentPosted, out: &mut Outputs) -> Option<()> {
+        let (root, account) = (&paid.root_account, &paid.account);
+        let (from, to) = match paid.kind.as_str() {
+            "payment" => (ledger::customer(root, account), ledger::cash(self.partition)),
+            "deposit" => (ledger::deposit(root, account), ledger::cash(self.partition)),
+            "adjustment" => (ledger::customer(root, account), ledger::adjustments(self.partition)),
+            _ => return None,
+        };
+        let mut entries = Vec::with_capacity(2);
+        posting::transfer(&mut entries, from, to, paid.amount_e8, &paid.currency);
+        if entries.is_empty() {
+            return None;
+        }
+        let posted = LedgerPosted { kind: paid.kind.clone(), entries, reason: format!("{}: {}", paid.actor, paid.reason), ..LedgerPosted::default() };
+        out.push(Topic::Ledger, self.partition, Event::derived(NAME, event, "payment", 0, Body::LedgerPosted(posted)));
+        Some(())
     }
 
     pub fn write_refused(&self, event: &Event, mut row: Cdr, out: &mut Outputs) {
