@@ -2,6 +2,9 @@
 //! no tokio, no randomness: time and input are arguments, effects are return values.
 
 pub mod deck;
+pub mod import;
+pub mod sheet;
+
 pub mod rate_file;
 pub mod routing;
 

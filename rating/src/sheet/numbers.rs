@@ -1,0 +1,209 @@
+//! Prices as sheets write them. Which sign is the decimal one is a property of the file: a cell like `1,234` is only
+//! understood once others, or its maker, have said so.
+
+use tollgate_schemas::money::{RATE_PLACES, parse_scaled};
+
+use super::{
+    cell::{Shortest, Value, to_places},
+    columns::currency_in,
+    mapping::DecimalSign,
+};
+
+/// A price read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Price {
+    pub e12: i64,
+    /// Places it was written with.
+    pub places: u8,
+    pub note: Option<Note>,
+    /// A currency in the cell itself.
+    pub currency: Option<&'static str>,
+}
+
+/// What was done to a price that its sender should know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Note {
+    /// A float of many digits.
+    Float,
+    /// `1.2E-03`.
+    Scientific,
+    /// More than twelve places.
+    Cut,
+}
+
+impl Note {
+    pub fn text(self) -> &'static str {
+        match self {
+            Note::Float => "prices are floats of more than 12 digits, as formulas leave them: taken by their shortest decimal form",
+            Note::Scientific => "prices are in scientific form: taken as written, check that the spreadsheet has not rounded them",
+            Note::Cut => "prices have more than 12 decimal places: rounded half up to 12",
+        }
+    }
+}
+
+/// What a cell says of the decimal sign.
+pub(super) fn evidence(value: &Value) -> Option<DecimalSign> {
+    let Value::Text(text) = value else { return None };
+    sign_of(&bare(text).0).0
+}
+
+/// The digits and signs of a price, and its currency.
+fn bare(text: &str) -> (String, Option<&'static str>) {
+    let currency = currency_in(text);
+    let keeps = |c: &char| c.is_ascii_digit() || matches!(c, '.' | ',' | '-' | '+');
+    let stripped: String = match currency {
+        Some(code) => text.to_uppercase().replace(code, "").replace("US$", "").replace(['$', '€', '£'], ""),
+        None => text.to_owned(),
+    };
+    let lower = stripped.trim().to_lowercase();
+    let lower = lower.trim_end_matches("/minute").trim_end_matches("/min").trim_end_matches("per min").trim();
+    // Thousands apart by spaces or apostrophes: Swiss and French habit.
+    let lower: String = lower.chars().filter(|c| !matches!(c, ' ' | '\u{a0}' | '\u{202f}' | '\u{2009}' | '\'' | '’')).collect();
+    let known = lower.chars().all(|c| keeps(&c) || c == 'e');
+    (if known { lower } else { text.trim().to_owned() }, currency)
+}
+
+/// The sign it must be, and whether it could be either.
+fn sign_of(text: &str) -> (Option<DecimalSign>, bool) {
+    let text = text.split('e').next().unwrap_or(text).trim_start_matches(['-', '+']);
+    let (points, commas) = (text.matches('.').count(), text.matches(',').count());
+    match (points, commas) {
+        (0, 0) => (None, false),
+        (1.., 1..) => {
+            let last_is_point = text.rfind('.') > text.rfind(',');
+            (Some(if last_is_point { DecimalSign::Point } else { DecimalSign::Comma }), false)
+        }
+        (2.., 0) => (Some(DecimalSign::Comma), false),
+        (0, 2..) => (Some(DecimalSign::Point), false),
+        _ => {
+            let sign = if points == 1 { DecimalSign::Point } else { DecimalSign::Comma };
+            let (whole, fraction) = text.split_once(['.', ',']).unwrap_or((text, ""));
+            let grouped = fraction.len() == 3 && (1..=3).contains(&whole.len()) && !whole.starts_with('0');
+            if grouped { (None, true) } else { (Some(sign), false) }
+        }
+    }
+}
+
+/// Reads a price. `sign`: the file's decimal sign, where it is known. `None`: the cell is blank.
+pub(super) fn price(value: &Value, sign: Option<DecimalSign>) -> Result<Option<Price>, String> {
+    let (text, currency, mut note) = match value {
+        Value::Empty => return Ok(None),
+        Value::Error(text) => return Err(format!("the formula's value is {text}: mend it, or enter the price itself")),
+        Value::Date(date) => return Err(format!("the spreadsheet has made the date {} of this price: format the column as a number and enter it again", date.format("%Y-%m-%d"))),
+        Value::Number(bits) => {
+            let short = Shortest::of(f64::from_bits(*bits));
+            (short.text, None, short.rounded.then_some(Note::Float))
+        }
+        Value::Text(text) => {
+            let (bare, currency) = bare(text);
+            if matches!(bare.as_str(), "-" | "n/a" | "N/A") {
+                return Ok(None);
+            }
+            (in_points(&bare, sign).map_err(|e| format!("'{text}' {e}"))?, currency, None)
+        }
+    };
+    let text = match text.split_once('e').filter(|(mantissa, _)| mantissa.starts_with(|c: char| c.is_ascii_digit())) {
+        Some((mantissa, power)) => {
+            note = Some(Note::Scientific);
+            scientific(mantissa, power).ok_or_else(|| format!("'{value}' is not a price"))?
+        }
+        None => text,
+    };
+    let places = |t: &str| t.split_once('.').map_or(0, |(_, f)| f.len());
+    let text = if places(&text) > RATE_PLACES as usize {
+        let (cut, lossy) = to_places(&text).ok_or_else(|| format!("'{value}' is not a price"))?;
+        if lossy {
+            note = Some(Note::Cut);
+        }
+        cut
+    } else {
+        text
+    };
+    let e12 = parse_scaled(&text, RATE_PLACES).map_err(|_| format!("'{value}' is not a price"))?;
+    if e12 < 0 {
+        return Err(format!("'{value}' is below 0"));
+    }
+    Ok(Some(Price { e12, places: places(&text).min(RATE_PLACES as usize) as u8, note, currency }))
+}
+
+/// The number with `.` as decimal sign and no grouping.
+fn in_points(text: &str, sign: Option<DecimalSign>) -> Result<String, String> {
+    let (seen, either) = sign_of(text);
+    if either && sign.is_none() && text.contains(',') {
+        return Err("is a thousand or a decimal, and nothing else in the file tells: say --decimal comma or point".to_owned());
+    }
+    let sign = sign.or(seen).unwrap_or(DecimalSign::Point);
+    let (decimal, group) = match sign {
+        DecimalSign::Point => ('.', ','),
+        DecimalSign::Comma => (',', '.'),
+    };
+    let (whole, fraction) = match text.split_once(decimal) {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (text, None),
+    };
+    let grouped: Vec<&str> = whole.split(group).collect();
+    let threes = grouped.len() == 1 || (grouped[1..].iter().all(|g| g.len() == 3) && (1..=3).contains(&grouped[0].trim_start_matches(['-', '+']).len()));
+    if !threes || fraction.is_some_and(|f| f.contains([decimal, group])) {
+        return Err(format!("is not a number with '{decimal}' as decimal sign, as the rest of the file has it (--decimal says otherwise)"));
+    }
+    let whole = grouped.concat();
+    Ok(fraction.map_or_else(|| whole.clone(), |f| format!("{whole}.{f}")))
+}
+
+/// `1.2`, `-03` → `0.0012`, by moving the point.
+fn scientific(mantissa: &str, power: &str) -> Option<String> {
+    let power: i32 = power.trim_start_matches('+').parse().ok().filter(|p| (-18..=12).contains(p))?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let point = whole.len() as i32 + power;
+    Some(if point <= 0 {
+        format!("0.{}{digits}", "0".repeat(-point as usize))
+    } else if point as usize >= digits.len() {
+        format!("{digits}{}", "0".repeat(point as usize - digits.len()))
+    } else {
+        format!("{}.{}", &digits[..point as usize], &digits[point as usize..])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_schemas::money::format_scaled;
+
+    use super::*;
+
+    fn read(text: &str, sign: Option<DecimalSign>) -> String {
+        match price(&Value::Text(text.into()), sign) {
+            Ok(Some(p)) => format_scaled(p.e12, 12, p.places.into()),
+            Ok(None) => String::new(),
+            Err(e) => e,
+        }
+    }
+
+    #[test]
+    fn r_14_prices_are_read_with_the_files_decimal_sign() {
+        use DecimalSign::{Comma, Point};
+        for (text, sign, want) in [
+            ("0.0123", None, "0.0123"), ("0,0123", None, "0.0123"), ("0,012", None, "0.012"), ("1,234", Some(Comma), "1.234"), ("1,234", Some(Point), "1234"), ("1.234", None, "1.234"), ("1.234", Some(Comma), "1234"),
+            ("1,234.5", None, "1234.5"), ("1.234,5", None, "1234.5"), ("1'234.50", None, "1234.50"), ("$0.01", None, "0.01"), ("0,05 €", None, "0.05"), ("USD 0.0040", None, "0.0040"), ("0.01/min", None, "0.01"),
+            ("1.2E-03", None, "0.0012"), ("4e-4", None, "0.0004"), (".5", None, "0.5"), ("-", None, ""), ("0.0100", None, "0.0100"), ("0.12345678901234", None, "0.123456789012"),
+        ] {
+            assert_eq!(read(text, sign), want, "{text} {sign:?}");
+        }
+        for (text, sign, part) in [
+            ("1,234", None, "--decimal"), ("free", None, "not a price"), ("-0.01", None, "below 0"), ("0.012", Some(Comma), "','"), ("0,5", Some(Point), "'.'"), ("1.2.3", None, "as decimal sign"), ("1e99", None, "not a price"),
+        ] {
+            assert!(read(text, sign).contains(part), "{text}: {}", read(text, sign));
+        }
+    }
+
+    #[test]
+    fn r_14_a_float_with_many_digits_is_flagged() {
+        let note = |n: f64| price(&Value::Number(n.to_bits()), None).map(|p| p.map(|p| (format_scaled(p.e12, 12, 0), p.note)));
+        assert_eq!(note(0.0123), Ok(Some(("0.0123".to_owned(), None))));
+        assert_eq!(note(0.1 + 0.2), Ok(Some(("0.3".to_owned(), Some(Note::Float)))));
+        assert_eq!(note(1.0 / 3.0), Ok(Some(("0.333333333333".to_owned(), Some(Note::Cut)))));
+    }
+}
