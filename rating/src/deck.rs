@@ -32,7 +32,7 @@
 //! says how many there are.
 
 mod charge;
-mod dates;
+pub(crate) mod dates;
 mod index;
 mod parse;
 mod problem;

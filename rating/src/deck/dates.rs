@@ -6,7 +6,7 @@ use thiserror::Error;
 use tollgate_schemas::time::parse_rfc3339;
 
 #[derive(Debug, Error, PartialEq, Eq, Clone)]
-pub(super) enum BadDate {
+pub(crate) enum BadDate {
     #[error("'{0}' is not a date: want YYYY-MM-DD, or RFC 3339 with an offset as 2026-11-21T09:30:00Z")]
     Malformed(String),
     #[error("'{0}' has no first instant in this time zone")]
@@ -14,7 +14,7 @@ pub(super) enum BadDate {
 }
 
 /// UTC microseconds.
-pub(super) fn parse(text: &str, zone: Tz) -> Result<i64, BadDate> {
+pub(crate) fn parse(text: &str, zone: Tz) -> Result<i64, BadDate> {
     if text.len() > 10 {
         return parse_rfc3339(text).map_err(|_| BadDate::Malformed(text.to_owned()));
     }

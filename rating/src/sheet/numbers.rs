@@ -142,7 +142,7 @@ fn in_points(text: &str, sign: Option<DecimalSign>) -> Result<String, String> {
         None => (text, None),
     };
     let grouped: Vec<&str> = whole.split(group).collect();
-    let threes = grouped.len() == 1 || (grouped[1..].iter().all(|g| g.len() == 3) && (1..=3).contains(&grouped[0].trim_start_matches(['-', '+']).len()));
+    let threes = grouped.len() == 1 || (grouped[1..].iter().all(|g| g.len() == 3) && (1..=3).contains(&grouped[0].trim_start_matches(['-', '+']).len()) && !grouped[0].starts_with('0'));
     if !threes || fraction.is_some_and(|f| f.contains([decimal, group])) {
         return Err(format!("is not a number with '{decimal}' as decimal sign, as the rest of the file has it (--decimal says otherwise)"));
     }
