@@ -29,6 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "CallRinging.first_100_us", "CallDialogChanged.ack_us", "CallAttemptEnded.first_100_us",
             "CallAttemptEnded.first_18x_us", "CallEnded.ack_us", "Tick.at_us", "AlertRaised.first_us",
             "BlockPlaced.expires_us", "PartialPublished.window_start_us",
+            "QualityCount.window_start_us", "QualityVerdict.at_us", "CarrierQuality.fas_until_us", "CarrierQuality.demoted_us",
             "CallRerated.read_us", "InvoiceIssued.from_us", "InvoiceIssued.until_us"][..]),
         ("hex", &["DeckClosed.sha256", "CdrWritten.content_hash", "Quarantined.event"][..]),
         ("text", &["Personal.user_agent", "SipLeg.call_id", "SipLeg.from_tag", "SipLeg.from_value", "SipLeg.to_value",

@@ -24,6 +24,7 @@ pub(crate) fn folder(kind: Kind) -> &'static str {
         Kind::Deck => "decks",
         Kind::FraudPolicy => "fraud_policies",
         Kind::Carrier => "carriers",
+        Kind::RoutePolicy => "route_policies",
         Kind::Account => "accounts",
         Kind::Trunk => "trunks",
     }

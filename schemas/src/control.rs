@@ -14,18 +14,20 @@ pub enum Kind {
     Deck,
     FraudPolicy,
     Carrier,
+    RoutePolicy,
     Account,
     Trunk,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 5] = [Kind::Deck, Kind::FraudPolicy, Kind::Carrier, Kind::Account, Kind::Trunk];
+    pub const ALL: [Kind; 6] = [Kind::Deck, Kind::FraudPolicy, Kind::Carrier, Kind::RoutePolicy, Kind::Account, Kind::Trunk];
 
     pub fn name(self) -> &'static str {
         match self {
             Kind::Deck => "deck",
             Kind::FraudPolicy => "fraud_policy",
             Kind::Carrier => "carrier",
+            Kind::RoutePolicy => "route_policy",
             Kind::Account => "account",
             Kind::Trunk => "trunk",
         }
@@ -74,6 +76,15 @@ pub struct Account {
     /// Refuse routes that are expected to lose money.
     #[serde(default)]
     pub margin_guard: bool,
+    /// Least a call must be expected to earn where the margin guard is on, in its deck's currency; none = 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_margin: Option<String>,
+    /// How its calls' carriers are ordered; none = by expected cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route_policy: Option<String>,
+    /// Classes of routes the account buys (S1-23); empty = all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub route_classes: Vec<String>,
     /// Left out of KPIs and billing (C-107).
     #[serde(default)]
     pub test: bool,
@@ -247,6 +258,21 @@ pub struct Carrier {
     pub emergency: bool,
     #[serde(default)]
     pub suspended: bool,
+    /// Who it belongs to, where several carriers are one party: a call never goes back to the party it came from. None =
+    /// itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub party: Option<String>,
+    /// Whose network its calls run over: carriers with one upstream fail together (S1-27). None = its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    /// Calling numbers arrive as they were sent.
+    #[serde(default)]
+    pub cli_guaranteed: bool,
+    /// Decides between carriers of like cost, higher first: the priority, then the weight.
+    #[serde(default)]
+    pub priority: u32,
+    #[serde(default)]
+    pub weight: u32,
     #[serde(default)]
     pub timers: CarrierTimers,
     /// Final responses that move on to the next carrier, over the defaults of P-47.
@@ -258,6 +284,75 @@ pub struct Carrier {
 
 fn default_route_class() -> String {
     "standard".to_owned()
+}
+
+/// How the carriers of a call are chosen and ordered, for accounts that name this policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RoutePolicy {
+    /// `cost`: expected cost of the call, cheapest first. `score`: what the hunt as a whole is expected to earn, quality and
+    /// waiting counted in. `quality`: by `metrics`. `weight`: priority, then weight. `penalties`: best first by
+    /// multiplicative penalties.
+    pub order: String,
+    /// What `quality` compares, in this order: `asr`, `ner`, `ccr`, `acd`, `tcd`, `tcc`, `pdd`.
+    pub metrics: Vec<String>,
+    /// Carriers whose expected cost is within so much of the cheapest one's (money per call, or percent of its cost) are of
+    /// like cost: priority, weight and then quality decide between them. None = none are.
+    pub delta: Option<String>,
+    pub delta_pct: Option<String>,
+    /// Percent of calls that go to these carriers first, where they are candidates; together at most 100.
+    pub splits: Vec<RouteSplit>,
+    pub floors: RouteFloors,
+    /// Percent of calls that go first to a carrier of which too little is known or that was demoted, 0 to 5.
+    pub exploration_pct: String,
+    /// Never any of it: premium traffic is not for trying out.
+    pub premium: bool,
+    /// Only carriers that guarantee the calling number.
+    pub cli_guaranteed: bool,
+    /// What a second of the caller's waiting costs, in the currency of the sale; counts in `score`.
+    pub delay_price: String,
+    /// Carriers tried for one call, within what the account allows; none = that.
+    pub max_attempts: Option<u8>,
+    /// Classes allowed, within those the account buys; empty = those.
+    pub classes: Vec<String>,
+}
+
+impl Default for RoutePolicy {
+    fn default() -> RoutePolicy {
+        RoutePolicy {
+            order: "cost".to_owned(),
+            metrics: ["ner", "asr", "pdd"].map(str::to_owned).to_vec(),
+            delta: None,
+            delta_pct: None,
+            splits: Vec::new(),
+            floors: RouteFloors::default(),
+            exploration_pct: "2".to_owned(),
+            premium: false,
+            cli_guaranteed: false,
+            delay_price: "0.0001".to_owned(),
+            max_attempts: None,
+            classes: Vec::new(),
+        }
+    }
+}
+
+/// A carrier's share of an account's calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteSplit {
+    pub carrier: String,
+    pub percent: u32,
+}
+
+/// Under which a carrier gets no call, whatever its price (S1-08). Percent; of a carrier that too little is known of none holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RouteFloors {
+    pub asr: Option<String>,
+    pub ner: Option<String>,
+    /// Lowest class, as `classes_from_best` orders them.
+    pub class: Option<String>,
+    pub classes_from_best: Vec<String>,
 }
 
 /// P-46, per carrier; none = the node's setting.

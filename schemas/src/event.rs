@@ -46,7 +46,8 @@ pub struct Origin<'a> {
 /// The oldest version that may handle an event with this body.
 fn oldest_reader(body: &Body) -> u32 {
     match body {
-        Body::CallEndRequested(_) | Body::LeaseAsked(_) | Body::LeaseGranted(_) | Body::PartialPublished(_) => OLDEST_READER_2,
+        Body::CallEndRequested(_) | Body::LeaseAsked(_) | Body::LeaseGranted(_) | Body::PartialPublished(_)
+        | Body::QualityPublished(_) => OLDEST_READER_2,
         Body::CallRerated(_) | Body::InvoiceIssued(_) | Body::NoteIssued(_) | Body::DisputeChanged(_) => OLDEST_READER_2,
         Body::PaymentPosted(_) => OLDEST_READER_2,
         Body::ControlApplied(applied) if applied.based_on.is_some() => OLDEST_READER_2,
@@ -147,6 +148,7 @@ impl Event {
             Some(Body::LeaseGranted(_)) => "lease.granted",
             Some(Body::PaymentPosted(_)) => "payment.posted",
             Some(Body::PartialPublished(_)) => "partial.published",
+            Some(Body::QualityPublished(_)) => "quality.published",
             Some(Body::CallRerated(_)) => "call.rerated",
             Some(Body::InvoiceIssued(_)) => "invoice.issued",
             Some(Body::NoteIssued(_)) => "note.issued",

@@ -43,6 +43,15 @@ impl Id {
         self.0.to_be_bytes().to_vec()
     }
 
+    /// A draw from 0 to 999,999 that goes by the id alone: what it decides can be decided again. Ids of one node that follow
+    /// each other are spread evenly.
+    pub fn draw_e6(self) -> u32 {
+        let hash = blake3::hash(&self.0.to_be_bytes());
+        let mut first = [0u8; 8];
+        first.copy_from_slice(&hash.as_bytes()[..8]);
+        (u64::from_be_bytes(first) % 1_000_000) as u32
+    }
+
     /// The id of a stage's output: a hash of stage, causing event, rule and ordinal, alike on every backend.
     pub fn derived(stage: &str, cause: Id, rule: &str, ordinal: u32) -> Id {
         let mut h = blake3::Hasher::new();

@@ -269,6 +269,26 @@ fn bodies() -> Vec<Body> {
             dispute_id: vec![8u8; 16], carrier: "cheap".into(), state: "sent".into(), revision: 1, actor: "finance".into(), note: "by mail".into(),
             document: "{\"reason\":\"rate\"}".into(),
         }),
+        Body::QualityPublished(QualityPublished {
+            dest_group: "United Kingdom".into(),
+            counted: Some(QualityCount {
+                carrier: "cheap".into(), window_start_us: US, window_s: 60, source_partition: 3, revision: 2, figures: vec![30, 15, 24],
+            }),
+            judged: Some(QualityVerdict {
+                name: "q-1795253400-0123456789abcdef".into(),
+                at_us: US,
+                carriers: vec![CarrierQuality {
+                    carrier: "cheap".into(), state: "demoted".into(), fas_until_us: US, asr_e6: 331_522, ner_e6: 801_000, ccr_e6: 900_000, samples: 30,
+                    window_s: 300, acd_ms: 60_000, acd_capped_ms: 50_000, pdd_ms: 1_200, ast_ms: 9_000, short_e6: 20_000, fas_score_e2: 615,
+                    answered: 15, talk_ms: 900_000, bad: 2, good: 1, demoted_us: US,
+                    by_window: vec![QualityWindow {
+                        window_s: 300, attempts: 30, answered: 15, asr_e6: 331_522, ner_e6: 801_000, acd_ms: 60_000, pdd_ms: 1_200, short_e6: 20_000,
+                    }],
+                }],
+                durations: vec![DurationShare { mean_ms: 9_000, calls: 4 }],
+                asr_e6: 450_000, later_e6: 700_000, pdd_ms: 1_500,
+            }),
+        }),
     ]
 }
 

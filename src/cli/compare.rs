@@ -12,6 +12,7 @@ pub fn canonical(kind: Kind, spec: &Value) -> Value {
         Kind::Deck => typed::<control::Deck>(spec),
         Kind::FraudPolicy => typed::<control::FraudPolicy>(spec),
         Kind::Carrier => typed::<control::Carrier>(spec),
+        Kind::RoutePolicy => typed::<control::RoutePolicy>(spec),
         Kind::Account => typed::<control::Account>(spec),
         Kind::Trunk => typed::<control::Trunk>(spec),
     };

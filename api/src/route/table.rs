@@ -116,17 +116,18 @@ pub(super) fn table() -> Vec<Route> {
     rows
 }
 
-/// The five kinds of documents are alike.
+/// All kinds of documents are alike.
 fn provisioning(kind: Kind) -> [Route; 4] {
     let (folder, spec, about) = match kind {
         Kind::Deck => ("decks", "Deck", ["Rate sheets", "One rate sheet", "Sets a rate sheet", "Removes a rate sheet"]),
         Kind::FraudPolicy => ("fraud_policies", "FraudPolicy", ["Fraud policies", "One fraud policy", "Sets a fraud policy", "Removes a fraud policy"]),
         Kind::Carrier => ("carriers", "Carrier", ["Carriers", "One carrier", "Sets a carrier", "Removes a carrier"]),
+        Kind::RoutePolicy => ("route_policies", "RoutePolicy", ["Route policies", "One route policy", "Sets a route policy", "Removes a route policy"]),
         Kind::Account => ("accounts", "Account", ["Accounts", "One account", "Sets an account", "Removes an account"]),
         Kind::Trunk => ("trunks", "Trunk", ["Trunks", "One trunk", "Sets a trunk", "Removes a trunk"]),
     };
     let read = match kind {
-        Kind::Carrier | Kind::FraudPolicy => Access::Operator(Scope::Read),
+        Kind::Carrier | Kind::FraudPolicy | Kind::RoutePolicy => Access::Operator(Scope::Read),
         Kind::Account | Kind::Trunk | Kind::Deck => Access::Scoped(Scope::Read),
     };
     let write = Access::Operator(Scope::Control);

@@ -27,6 +27,7 @@ pub fn check(document: &mut Document, problems: &mut Vec<ConfigProblem>) {
             Ok(policy) => return fraud_policy(document, &policy, problems),
             Err(e) => Some(e),
         },
+        Kind::RoutePolicy => serde_json::from_value::<control::RoutePolicy>(spec).err(),
         Kind::Carrier => serde_json::from_value::<control::Carrier>(spec).err(),
         Kind::Account => serde_json::from_value::<control::Account>(spec).err(),
         Kind::Trunk => serde_json::from_value::<control::Trunk>(spec).err(),

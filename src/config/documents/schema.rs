@@ -80,6 +80,9 @@ fn account() -> Value {
         "carriers": list(name("A carrier"), "Carriers its calls may go to; empty = all"),
         "max_attempts": whole(1, 255, "Carriers tried for one call (R-35)"),
         "margin_guard": flag("Refuse routes that are expected to lose money (R-41)"),
+        "min_margin": decimal("Least a call must be expected to earn with the margin guard, in its deck's currency; none = 0"),
+        "route_policy": name("How its calls' carriers are ordered; none = by expected cost"),
+        "route_classes": list(text("A class"), "Classes of routes the account buys (S1-23); empty = all"),
         "test": flag("Left out of KPIs and billing (C-107)"),
     });
     object("Who pays", &["sell_deck"], properties, defaults)
@@ -154,11 +157,50 @@ fn carrier() -> Value {
         "route_class": text("Class of the rows of its deck that name none"),
         "emergency": flag("Takes emergency calls"),
         "suspended": flag("Gets no calls"),
+        "party": name("Who it belongs to, where several are one: a call never goes back to where it came from (R-42); none = itself"),
+        "upstream": name("Whose network its calls run over (S1-27); none = its own"),
+        "cli_guaranteed": flag("Calling numbers arrive as they were sent"),
+        "priority": whole(0, LARGE, "Decides between carriers of like cost, higher first"),
+        "weight": whole(0, LARGE, "Decides after the priority, higher first"),
         "timers": part("carrier_timers", "P-46 for this carrier"),
         "advance_on": statuses("Final responses that move on to the next carrier, over the defaults of P-47"),
         "stop_on": statuses("Final responses that stop, over the defaults of P-47"),
     });
     object("Where calls go", &["addresses", "deck"], properties, defaults)
+}
+
+fn route_policy() -> Value {
+    let percent = |about: &str| decimal(&format!("{about}, percent"));
+    let properties = json!({
+        "order": one_of(&["cost", "score", "quality", "weight", "penalties"], "cost: cheapest call first; score: what the whole hunt is expected to earn; quality: by metrics; weight: priority, then weight; penalties: best first by multiplicative penalties"),
+        "metrics": list(one_of(&["asr", "ner", "ccr", "acd", "tcd", "tcc", "pdd"], "A metric"), "What order: quality compares, one after the other"),
+        "delta": decimal("Carriers whose call costs so much more than the cheapest are of like cost, in money; none = no band"),
+        "delta_pct": percent("The same, of the cheapest one's cost"),
+        "splits": list(part("route_split", "A share"), "Percent of calls that go to a carrier first"),
+        "floors": part("route_floors", "Under which a carrier gets no call"),
+        "exploration_pct": percent("Calls that first try a carrier that was demoted or of which too little is known (R-40), 0 to 5"),
+        "premium": flag("No exploration: premium traffic is not for trying out"),
+        "cli_guaranteed": flag("Only carriers that guarantee the calling number"),
+        "delay_price": decimal("What a second of the caller's waiting costs, in the currency of the sale; counts in order: score"),
+        "max_attempts": whole(1, 255, "Carriers tried for one call, within what the account allows"),
+        "classes": list(text("A class"), "Classes allowed, within those the account buys; empty = those"),
+    });
+    object("How carriers are chosen and ordered (R-35 to R-40)", &[], properties, control::RoutePolicy::default())
+}
+
+fn route_split() -> Value {
+    let properties = json!({ "carrier": name("Who"), "percent": whole(1, 100, "Of the calls that may go there") });
+    object("A carrier's share of calls", &["carrier", "percent"], properties, Value::Null)
+}
+
+fn route_floors() -> Value {
+    let properties = json!({
+        "asr": decimal("Least answer-seizure ratio, percent, Wilson's lower bound (S1-08)"),
+        "ner": decimal("Least network-effectiveness ratio, percent, Wilson's lower bound"),
+        "class": text("Lowest class of classes_from_best"),
+        "classes_from_best": list(text("A class"), "Classes in order, best first"),
+    });
+    object("Under which a carrier gets no call, whatever its price", &[], properties, control::RouteFloors::default())
 }
 
 fn carrier_timers() -> Value {
@@ -218,6 +260,7 @@ fn spec(kind: Kind) -> Value {
         Kind::Deck => deck(),
         Kind::FraudPolicy => fraud_policy(),
         Kind::Carrier => carrier(),
+        Kind::RoutePolicy => route_policy(),
         Kind::Account => account(),
         Kind::Trunk => trunk(),
     }
@@ -240,7 +283,7 @@ pub fn schema() -> Value {
             "additionalProperties": false,
         }));
     }
-    for (name, part) in [("number_plan", number_plan()), ("dial_policy", dial_policy()), ("carrier_timers", carrier_timers()), ("fraud_rule", fraud_rule())] {
+    for (name, part) in [("number_plan", number_plan()), ("dial_policy", dial_policy()), ("carrier_timers", carrier_timers()), ("fraud_rule", fraud_rule()), ("route_split", route_split()), ("route_floors", route_floors())] {
         parts.insert(name.to_owned(), part);
     }
     json!({
