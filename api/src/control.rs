@@ -84,7 +84,7 @@ fn may_see(state: &ApiState, caller: &Key, document: &Document) -> bool {
         Kind::Deck => state.parts.control.list(Kind::Account).iter().any(|a| {
             a.spec["sell_deck"].as_str() == Some(document.name.as_str()) && is_in_tree(state, &a.name, tenant)
         }),
-        Kind::Carrier | Kind::FraudPolicy => false,
+        Kind::Carrier | Kind::FraudPolicy | Kind::RoutePolicy => false,
     }
 }
 

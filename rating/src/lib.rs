@@ -9,6 +9,7 @@ pub mod rate_file;
 pub mod routing;
 
 pub mod contract;
+pub mod quality;
 
 pub mod credit;
 pub mod lease;
