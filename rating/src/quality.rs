@@ -17,9 +17,6 @@ mod judge;
 mod known;
 mod ratio;
 
-#[cfg(test)]
-mod tests;
-
 pub use count::Counter;
 pub use figures::{CLASS_ENDS_MS, Figure, Figures};
 pub use judge::{Judge, Rules};

@@ -1,0 +1,8 @@
+//! The quality stages by the requirements they meet, over events as the proxy writes them.
+
+#[path = "quality/counting.rs"]
+mod counting;
+#[path = "quality/judging.rs"]
+mod judging;
+#[path = "quality/made.rs"]
+mod made;
