@@ -10,7 +10,7 @@ use tollgate_proxy::{
     routing::{Plan, Route, RouteQuery, Routes, Routing},
 };
 use tollgate_rating::{
-    deck::{Deck, DeckOptions, Lookup},
+    deck::{BadOption, Deck, DeckOptions, Lookup},
     routing::{CarrierRoutes, RouteTable},
 };
 use tollgate_schemas::{
@@ -58,7 +58,10 @@ pub fn read<T: DeserializeOwned>(kind: Kind, name: &str, spec: &Value) -> Result
 /// Compiles a rate sheet as its document wants it, or says everything that is wrong with it.
 pub fn compile_deck(name: &str, spec: &control::Deck, bytes: &[u8]) -> Result<Arc<Deck>, Vec<PlanProblem>> {
     let problem = |path: String, message: String| PlanProblem { kind: Kind::Deck, name: name.to_owned(), path, message };
-    let options = DeckOptions::from_spec(spec).map_err(|e| vec![problem(String::new(), e.to_string())])?;
+    let options = DeckOptions::from_spec(spec).map_err(|e| match e {
+        BadOption::Tariff(bad) => bad.into_iter().map(|b| problem(b.path, b.problem)).collect(),
+        e => vec![problem(String::new(), e.to_string())],
+    })?;
     match Deck::compile(name, bytes, &options) {
         Ok(deck) => Ok(Arc::new(deck)),
         Err(problems) => {
@@ -95,8 +98,12 @@ impl Registry {
             carriers: self.of(Kind::Carrier, &mut problems),
             fraud_policies: self.of(Kind::FraudPolicy, &mut problems),
         };
+        let decks = tollgate_rating::deck::link(&self.decks).unwrap_or_else(|bad| {
+            problems.extend(bad.into_iter().map(|(name, b)| PlanProblem { kind: Kind::Deck, name, path: b.path, message: b.problem }));
+            self.decks.clone()
+        });
         let mut need = |kind: Kind, name: &str, path: &str, deck: &str| {
-            let found = self.decks.get(deck).cloned();
+            let found = decks.get(deck).cloned();
             if found.is_none() {
                 problems.push(PlanProblem { kind, name: name.to_owned(), path: path.to_owned(), message: format!("there is no deck '{deck}'") });
             }

@@ -34,16 +34,18 @@
 mod charge;
 pub(crate) mod dates;
 mod index;
+mod link;
 mod parse;
 mod problem;
 mod row;
 mod set;
+mod tariff;
 mod windows;
 
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{fmt, ops::Deref, sync::Arc};
 
 use chrono_tz::Tz;
 use sha2::{Digest, Sha256};
@@ -56,12 +58,15 @@ use tollgate_schemas::{
 use charge::Rounder;
 pub use index::Dialled;
 use index::{NONE, PrefixIndex};
+pub use link::link;
 pub use problem::{DeckProblems, MAX_PROBLEMS, Problem, Warning};
 pub use row::RowRef;
 pub use set::{Ask, DeckSet, lookup_all};
+use tariff::Linked;
+pub use tariff::{BadTariff, Tariff};
 
 /// What a deck's file does not say itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DeckOptions {
     /// ISO 4217; the file's `currency` column goes before it.
     pub currency: String,
@@ -70,12 +75,14 @@ pub struct DeckOptions {
     /// Decimal places of an amount, 0–8.
     pub places: u32,
     pub rounding: Rounding,
+    /// What is charged beyond the rows.
+    pub tariff: Option<Arc<Tariff>>,
 }
 
 impl Default for DeckOptions {
-    /// USD, UTC, six places, half up.
+    /// USD, UTC, six places, half up, no tariff.
     fn default() -> DeckOptions {
-        DeckOptions { currency: "USD".to_owned(), timezone: Tz::UTC, places: 6, rounding: Rounding::HalfUp }
+        DeckOptions { currency: "USD".to_owned(), timezone: Tz::UTC, places: 6, rounding: Rounding::HalfUp, tariff: None }
     }
 }
 
@@ -90,6 +97,8 @@ pub enum BadOption {
     Places(u32),
     #[error("'{0}' is not a rounding rule: want half_up, up, half_even or down")]
     Rounding(String),
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Tariff(Vec<BadTariff>),
 }
 
 impl DeckOptions {
@@ -97,7 +106,11 @@ impl DeckOptions {
     pub fn from_spec(spec: &control::Deck) -> Result<DeckOptions, BadOption> {
         let timezone = spec.timezone.parse().map_err(|_| BadOption::Timezone(spec.timezone.clone()))?;
         let rounding = parse_rounding(&spec.rounding)?;
-        let options = DeckOptions { currency: spec.currency.clone(), timezone, places: spec.places.into(), rounding };
+        let tariff = match &spec.tariff {
+            Some(tariff) => Tariff::compile(tariff, timezone).map_err(BadOption::Tariff)?.map(Arc::new),
+            None => None,
+        };
+        let options = DeckOptions { currency: spec.currency.clone(), timezone, places: spec.places.into(), rounding, tariff };
         options.check()?;
         Ok(options)
     }
@@ -162,8 +175,23 @@ pub struct JurisdictionRates {
     pub indeterminate_e12: Option<i64>,
 }
 
-/// A compiled rate sheet.
+/// A compiled rate sheet, with what its document adds to the prices of the rows. Cheap to clone.
+#[derive(Clone)]
 pub struct Deck {
+    shared: Arc<Rows>,
+    tariff: Option<Linked>,
+}
+
+impl Deref for Deck {
+    type Target = Rows;
+
+    fn deref(&self) -> &Rows {
+        &self.shared
+    }
+}
+
+/// What was compiled of the sheet; shared by a deck and the same deck with its tariff linked.
+pub struct Rows {
     name: String,
     version: String,
     currency: String,
@@ -225,6 +253,21 @@ impl Deck {
         self.rounding
     }
 
+    /// What the deck's document adds to its rows.
+    pub fn tariff(&self) -> Option<&Tariff> {
+        self.tariff.as_ref().map(|linked| &*linked.tariff)
+    }
+
+    /// This deck with the other decks its tariff names; those `find` does not have are left out, and the row's own price stays
+    /// where theirs would be. The rows are shared, not copied.
+    pub fn linked(&self, find: impl Fn(&str) -> Option<Arc<Deck>>) -> Deck {
+        let tariff = self.tariff.as_ref().map(|linked| Linked {
+            tariff: linked.tariff.clone(),
+            decks: linked.tariff.names().map(|(_, name)| find(name)).collect(),
+        });
+        Deck { shared: self.shared.clone(), tariff }
+    }
+
     /// Rows that look-ups use.
     pub fn len(&self) -> usize {
         self.index.len()
@@ -258,13 +301,13 @@ impl Deck {
 
     /// Every row that look-ups use, by prefix, as digits sort, and start.
     pub fn rows(&self) -> impl Iterator<Item = RowRef<'_>> {
-        (0..self.len() as u32).map(|row| RowRef { deck: self, row })
+        (0..self.len() as u32).map(|row| self.of_itself(row))
     }
 
     /// Rows for callers of one origin group, with the group. No look-up uses them yet.
     pub fn origin_rows(&self) -> impl Iterator<Item = (RowRef<'_>, &str)> {
         let first = self.len() as u32;
-        self.origins.iter().zip(first..).map(|((_, group), row)| (RowRef { deck: self, row }, self.text(*group)))
+        self.origins.iter().zip(first..).map(|((_, group), row)| (self.of_itself(row), self.text(*group)))
     }
 
     /// the row of the longest prefix of `number` (digits, a leading `+` is skipped) in force at `at_us`. A longer
@@ -288,7 +331,7 @@ impl Deck {
         loop {
             let kind = &self.kinds[self.rows[at as usize].kind as usize];
             if kind.from <= at_us && at_us < kind.to {
-                let row = RowRef { deck: self, row: at };
+                let row = RowRef { deck: self, row: at, number: number.key(), at_us };
                 return if kind.blocked { Lookup::Blocked(row) } else { Lookup::Row(row) };
             }
             at = match self.index.before(at) {
@@ -301,9 +344,25 @@ impl Deck {
         }
     }
 
-    /// The row with this number in [`Deck::rows`] order, as kept by [`RowRef::number`].
+    /// The row with this number in [`Deck::rows`] order, as kept by [`RowRef::number`]: for calls to its prefix as it comes into force.
     pub fn row(&self, number: u32) -> Option<RowRef<'_>> {
-        ((number as usize) < self.rows.len()).then_some(RowRef { deck: self, row: number })
+        ((number as usize) < self.rows.len()).then_some(self.of_itself(number))
+    }
+
+    /// The same, for a call to this number at this instant, which prices by the clock and of other decks depend on.
+    pub fn row_for(&self, row: u32, number: &Dialled, at_us: i64) -> Option<RowRef<'_>> {
+        ((row as usize) < self.rows.len()).then_some(RowRef { deck: self, row, number: number.key(), at_us })
+    }
+
+    fn of_itself(&self, row: u32) -> RowRef<'_> {
+        let from = self.kinds[self.rows[row as usize].kind as usize].from;
+        RowRef { deck: self, row, number: Dialled::of_prefix(self.key(row)).key(), at_us: from }
+    }
+
+    /// Changes of some row after `from_us`, up to `to_us`.
+    fn changes_within(&self, from_us: i64, to_us: i64) -> impl Iterator<Item = i64> + '_ {
+        let first = self.boundaries.partition_point(|b| *b <= from_us);
+        self.boundaries[first..].iter().copied().take_while(move |b| *b <= to_us && *b != i64::MAX)
     }
 
     /// The prefix of a row as a key.

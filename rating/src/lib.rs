@@ -16,6 +16,4 @@ pub mod lease;
 pub mod ledger;
 pub mod mediation;
 
-pub mod corrections;
-
 mod lines;

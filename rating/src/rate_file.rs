@@ -18,6 +18,7 @@
 mod call;
 mod csv_file;
 mod decks;
+mod lines_text;
 mod times;
 
 #[cfg(test)]
@@ -26,7 +27,7 @@ mod tests;
 use tollgate_schemas::{
     money::{AMOUNT_PLACES, format_rate, format_scaled},
     number::E164,
-    terms::rated_seconds,
+    terms::{LegContext, rated_seconds},
 };
 
 pub use call::{CallFields, CallIn, Wrong};
@@ -46,7 +47,7 @@ pub const RATED_COLUMNS: [&str; 8] =
 pub enum Reason {
     /// Every cell is filled.
     Rated,
-    /// The row in force at setup; billed 0, amount 0.
+    /// The row in force at setup; billed 0, amount 0 but for a tariff's fees of every call or attempt.
     Unanswered,
     /// No prefix of the number is in the deck (or the account has no deck: `deck_version` is empty then). Prefix,
     /// destination, billed seconds, rate and amount are empty.
@@ -107,6 +108,9 @@ impl RatedOut<'_> {
             }
             (_, None) => format!("deck '{}' has no prefix of {number}", deck.name()),
             (Reason::Blocked, Some(row)) => format!("prefix {} is blocked in deck '{}'", row.prefix(), deck.name()),
+            (Reason::Unanswered | Reason::Rated, Some(row)) if !row.is_plain() => {
+                lines_text::explain(&row.price(), call.priced_at_us(), call.duration_ms, &context(call))
+            }
             (Reason::Unanswered, Some(row)) => format!("not answered; prefix {} at {}", row.prefix(), row.rate_text()),
             (_, Some(row)) => self.explain_price(call, &row),
         }
@@ -147,8 +151,10 @@ fn priced<'d>(deck: &'d Deck, found: Lookup<'d>, call: &CallIn<'_>) -> Option<Ra
         Lookup::NoPrefix => return Some(unpriced(Reason::NoPrefix, None)),
     };
     if call.answer_us.is_none() {
-        let free = unpriced(Reason::Unanswered, Some(row));
-        return Some(RatedOut { billed_s: Some(0), amount_e8: Some(0), ..free });
+        // Nothing but what a tariff takes of every call.
+        let owed = if row.is_plain() { 0 } else { row.price().charge_leg(call.priced_at_us(), 0, &context(call)).amount_e8 };
+        let unanswered = unpriced(Reason::Unanswered, Some(row));
+        return Some(RatedOut { billed_s: Some(0), amount_e8: Some(owed), ..unanswered });
     }
     let charge = row.charge(call.priced_at_us(), call.duration_ms);
     // The charge saturates; an amount at the stop is no amount.
@@ -157,6 +163,11 @@ fn priced<'d>(deck: &'d Deck, found: Lookup<'d>, call: &CallIn<'_>) -> Option<Ra
     }
     let rated = unpriced(Reason::Rated, Some(row));
     Some(RatedOut { billed_s: Some(charge.billed_s), amount_e8: Some(charge.amount_e8), ..rated })
+}
+
+/// A call of a file is one attempt; how long it rang is not in the file.
+fn context(call: &CallIn<'_>) -> LegContext {
+    LegContext { answered: call.answer_us.is_some(), ..LegContext::default() }
 }
 
 /// Prices calls many at a time, as [`rate_call`] does each: their look-ups wait for memory together.

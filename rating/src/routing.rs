@@ -26,7 +26,7 @@ use std::{fmt, sync::Arc};
 use thiserror::Error;
 use tollgate_schemas::v1::Terms;
 
-use crate::deck::{Deck, DeckSet, Lookup, RowRef};
+use crate::deck::{Deck, DeckSet, Dialled, Lookup, RowRef};
 
 pub use reason::Reason;
 
@@ -161,6 +161,9 @@ pub struct RouteDecision {
     /// By carrier.
     pub left_out: Vec<LeftOut>,
     routes: Arc<Routes>,
+    /// The number, and the instant of the choice.
+    number: Dialled,
+    at_us: i64,
 }
 
 impl RouteTable {
@@ -259,7 +262,7 @@ impl RouteDecision {
     }
 
     fn row_of(&self, carrier: u16, row: Option<u32>) -> Option<RowRef<'_>> {
-        self.carrier(carrier).deck.row(row?)
+        self.carrier(carrier).deck.row_for(row?, &self.number, self.at_us)
     }
 
     /// What the carrier charges, by value; the class is the row's, else the carrier's.

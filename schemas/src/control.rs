@@ -2,8 +2,10 @@
 //! need. Durations say their unit in the name; money is a decimal string; every default is the safe one (§5.4).
 
 mod decisions;
+mod tariff;
 
 pub use decisions::Decisions;
+pub use tariff::{Tariff, TariffStep, TimeProfile};
 
 use serde::{Deserialize, Serialize};
 
@@ -386,6 +388,9 @@ pub struct Deck {
     pub places: u8,
     #[serde(default = "default_rounding")]
     pub rounding: String,
+    /// What is charged beyond the rows; none = nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tariff: Option<Tariff>,
 }
 
 fn default_currency() -> String {

@@ -1,5 +1,6 @@
 //! `tollgate rate`: prices a file of calls with nothing running.
 
+mod documents;
 mod parquet;
 
 use std::{
@@ -27,7 +28,8 @@ use super::{
 /// error with row and column and make the exit code 1; the others are written all the same.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Rate sheet, for one account or for all that have none of their own; may be repeated
+    /// Rate sheet, for one account or for all that have none of their own; may be repeated. A .yaml or .json file is a deck document:
+    /// it says currency, zone and tariff itself, and names its sheet and other decks relative to it
     #[arg(long = "deck", value_name = "[ACCOUNT=]FILE", required = true)]
     decks: Vec<String>,
     /// Calls; "-" is standard input
@@ -68,7 +70,8 @@ fn decks(args: &Args) -> anyhow::Result<Decks> {
             Some((account, file)) if name::check(account).is_ok() => (Some(account), Path::new(file)),
             _ => (None, Path::new(text)),
         };
-        match deck::load(file, &options) {
+        let loaded = if documents::is_document(file) { documents::load(file) } else { deck::load(file, &options) };
+        match loaded {
             Ok(deck) => {
                 deck::warn(file, &deck);
                 decks.add(account, Arc::new(deck))?;

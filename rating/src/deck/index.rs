@@ -77,6 +77,20 @@ impl Dialled {
         Dialled { key: value << 8 | (len as u64) << 4 | 15, head: head as u32 }
     }
 
+    /// All there is to know of it.
+    pub(super) fn key(&self) -> u64 {
+        self.key
+    }
+
+    pub(super) fn of_key(key: u64) -> Dialled {
+        Dialled { key, head: ((key >> 8) / POWERS[7]) as u32 }
+    }
+
+    /// The digits of a prefix, dialled as they are.
+    pub(super) fn of_prefix(key: u64) -> Dialled {
+        Dialled::of_key(key | 15)
+    }
+
     fn value(&self) -> u64 {
         self.key >> 8
     }

@@ -1,6 +1,6 @@
 //! Deck CSV → rows → [`Deck`], collecting every problem on the way.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use chrono_tz::Tz;
 use csv::{ByteRecord, ReaderBuilder};
@@ -8,7 +8,7 @@ use foldhash::fast::FixedState;
 use tollgate_schemas::money::{RATE_PLACES, parse_scaled};
 
 use super::{
-    Deck, DeckOptions, JurisdictionRates, Kind, Row, charge::Rounder, dates, deck_version,
+    Deck, DeckOptions, JurisdictionRates, Kind, Linked, Row, Rows, charge::Rounder, dates, deck_version,
     index::{self, PrefixIndex},
     problem::{DeckProblems, Warning},
     windows,
@@ -384,7 +384,7 @@ impl Sheet {
         boundaries.sort_unstable();
         boundaries.dedup();
         let jurisdictions = self.rows.iter().map(|row| row.jurisdiction).zip(0u32..);
-        Deck {
+        let shared = Rows {
             name: name.to_owned(),
             version: deck_version(bytes),
             currency: self.currency.map_or_else(|| options.currency.clone(), |(code, _)| code),
@@ -399,7 +399,8 @@ impl Sheet {
             origins: self.rows[indexed..].iter().map(|row| (row.prefix, row.origin)).collect(),
             rows,
             warnings,
-        }
+        };
+        Deck { shared: Arc::new(shared), tariff: options.tariff.clone().map(Linked::alone) }
     }
 
     fn warn_unused(&self, indexed: usize, warnings: &mut Vec<Warning>) {

@@ -8,13 +8,16 @@ use tollgate_schemas::{
     v1::Terms,
 };
 
-use super::{Deck, JurisdictionRates, Kind, Row, index};
+use super::{Deck, Dialled, JurisdictionRates, Kind, Row, index};
 
-/// A row of a deck. Cheap to copy; text is read from the deck.
+/// A row of a deck, for a call to some number at some instant. Cheap to copy; text is read from the deck.
 #[derive(Clone, Copy)]
 pub struct RowRef<'d> {
     pub(super) deck: &'d Deck,
     pub(super) row: u32,
+    /// Key of the number, and the pricing instant: what a tariff's prices by the clock and of other decks are looked up by.
+    pub(super) number: u64,
+    pub(super) at_us: i64,
 }
 
 impl<'d> RowRef<'d> {
@@ -117,15 +120,37 @@ impl<'d> RowRef<'d> {
     /// the deck has no tariff beyond its rows.
     #[inline]
     pub fn charge(&self, answer_us: i64, duration_ms: u64) -> Charge {
-        let plain = self.deck.rounder.charge(self.row().rate_e12, self.kind(), duration_ms);
-        plain.unwrap_or_else(|| self.price().charge(answer_us, duration_ms))
+        if self.deck.tariff.is_none()
+            && let Some(plain) = self.deck.rounder.charge(self.row().rate_e12, self.kind(), duration_ms)
+        {
+            return plain;
+        }
+        self.price().charge(answer_us, duration_ms)
     }
 
-    /// The terms without their text: enough for [`Terms::charge`], and nothing is allocated.
+    /// Nothing but the row's own cells prices the call.
+    pub fn is_plain(&self) -> bool {
+        self.deck.tariff.is_none()
+    }
+
+    /// The terms without their text: enough for [`Terms::charge`]. Nothing is allocated where the deck has no tariff.
     pub fn price(&self) -> Terms {
+        self.price_at(self.rate_e12())
+    }
+
+    /// The same, for another price of a minute of this row: factors of the tariff are of that one.
+    pub fn price_at(&self, rate_e12: i64) -> Terms {
+        let mut terms = self.plain_at(rate_e12);
+        if let Some(tariff) = &self.deck.tariff {
+            tariff.add_to(&mut terms, self.deck, &Dialled::of_key(self.number), self.at_us);
+        }
+        terms
+    }
+
+    fn plain_at(&self, rate_e12: i64) -> Terms {
         let kind = self.kind();
         Terms {
-            rate_e12: self.rate_e12(),
+            rate_e12,
             connect_fee_e12: kind.connect_fee_e12,
             initial_s: kind.initial_s,
             increment_s: kind.increment_s,

@@ -10,7 +10,7 @@ use tollgate_schemas::{
 use super::{
     Candidate, CarrierRoutes, DEFAULT_EXPECTED_MS, LeftOut, Reason, RouteDecision, RouteQuery, Routes, SHORTEST_PRICED_EMERGENCY,
 };
-use crate::deck::{Lookup, RowRef};
+use crate::deck::{Dialled, Lookup, RowRef};
 
 /// A carrier that has been priced.
 struct Priced<'t> {
@@ -45,7 +45,7 @@ pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecisi
             }
         };
         longest = longest.max(found.map_or(0, |r| r.prefix_len()));
-        let cost = found.map_or(0, |row| expected.cost(&row));
+        let cost = found.map_or(0, |row| expected.cost(&row, query.at_us));
         let currency = table.currency_of[usize::from(carrier)];
         let abroad = query.sell.is_some() && home != Some(usize::from(currency));
         match guard.refuses(abroad, cost) {
@@ -81,7 +81,7 @@ pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecisi
         one.covered_by_parent_prefix = row.is_some_and(|r| r.prefix_len() < longest);
     }
     left_out.sort_unstable_by_key(|l| l.carrier);
-    RouteDecision { order, left_out, routes: table.clone() }
+    RouteDecision { order, left_out, routes: table.clone(), number: Dialled::of(query.number), at_us: query.at_us }
 }
 
 fn out(carrier: u16, reason: Reason) -> LeftOut {
@@ -146,12 +146,24 @@ impl<'q> Expected<'q> {
         Expected { durations, weight: weight.max(1) }
     }
 
-    fn cost(&self, row: &RowRef<'_>) -> i128 {
+    fn cost(&self, row: &RowRef<'_>, at_us: i64) -> i128 {
+        if !row.is_plain() {
+            return self.charged(&row.price(), at_us);
+        }
         self.sum(row.rate_e12(), row.connect_fee_e12(), row.initial_s(), row.increment_s())
     }
 
-    fn revenue(&self, sell: &Terms) -> i128 {
+    fn revenue(&self, sell: &Terms, at_us: i64) -> i128 {
+        if !sell.is_plain() {
+            return self.charged(sell, at_us);
+        }
         self.sum(sell.rate_e12, sell.connect_fee_e12, sell.initial_s, sell.increment_s)
+    }
+
+    /// Of terms with a tariff: the weighted charges themselves, rounded as they are, as if the call were answered now.
+    fn charged(&self, terms: &Terms, at_us: i64) -> i128 {
+        let one = |(ms, weight): &(u64, u32)| i128::from(*weight) * i128::from(terms.charge(at_us, *ms).amount_e8) * 600_000;
+        self.durations.iter().map(one).fold(0, i128::saturating_add)
     }
 
     /// R-36, exact: a weighted sum in 1e-12 / 60 of the unit. Durations are cut at about 30 years, so that no
@@ -191,7 +203,7 @@ impl Guard {
             None => Guard::NoPrice,
             Some(sell) => {
                 let margin = i128::from(query.min_margin_e8) * expected.weight * 600_000;
-                Guard::On { most: expected.revenue(sell).saturating_sub(margin) }
+                Guard::On { most: expected.revenue(sell, query.at_us).saturating_sub(margin) }
             }
         }
     }

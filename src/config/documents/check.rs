@@ -61,8 +61,10 @@ fn deck(document: &mut Document, problems: &mut Vec<ConfigProblem>) {
     };
     let options = match DeckOptions::from_spec(&spec) {
         Ok(options) => options,
+        Err(BadOption::Tariff(bad)) => return problems.extend(bad.iter().map(|b| document.problem(&b.path, b.problem.clone()))),
         Err(e) => {
             let field = match e {
+                BadOption::Tariff(_) => "tariff",
                 BadOption::Currency(_) => "currency",
                 BadOption::Timezone(_) => "timezone",
                 BadOption::Places(_) => "places",

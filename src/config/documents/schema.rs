@@ -223,10 +223,60 @@ fn deck() -> Value {
         "timezone": formatted("timezone", "IANA zone of dates without a time"),
         "places": whole(0, 8, "Decimal places of an amount (R-08)"),
         "rounding": one_of(&["half_up", "up", "half_even", "down"], "How an amount is rounded (R-08)"),
+        "tariff": part("tariff", "What is charged beyond the rows; none = nothing"),
     });
     let mut schema = object("A rate sheet: file or csv, one of them", &[], properties, defaults);
     schema["oneOf"] = json!([{ "required": ["file"] }, { "required": ["csv"] }]);
     schema
+}
+
+fn tariff() -> Value {
+    let ms = |about| whole(0, DAY_MS, about);
+    let properties = json!({
+        "seconds": one_of(&["ceil", "half_up", "floor"], "How a duration becomes whole seconds (R-06)"),
+        "tolerance_ms": ms("Cut from the duration before that"),
+        "grace_ms": ms("Answered calls up to this long cost what an unanswered one does (R-09)"),
+        "free_s": whole(0, 86_400, "The first seconds have no price; charging begins after them"),
+        "min_charge": decimal("Least an answered call's usage comes to"),
+        "max_charge": decimal("Most an answered call's usage comes to"),
+        "at_max": one_of(&["free", "disconnect"], "At the maximum the call goes on for nothing, or is ended"),
+        "answer_fee": decimal("Once of an answered call"),
+        "attempt_fee": decimal("Of every attempt, answered or not (R-44)"),
+        "ringing_fee": decimal("Per minute of ringing, to the second"),
+        "call_fee": decimal("Once of every call, answered or not"),
+        "steps": list(part("tariff_step", "A step"), "Other prices from some time into the call on (R-17)"),
+        "profiles": list(part("time_profile", "A profile"), "Other prices by the clock, in the deck's zone (R-18)"),
+        "split_at_change": flag("A row that comes into force while a call is up prices the rest of it (R-12)"),
+    });
+    object("How calls are charged beyond rate, connect fee and increments of their row", &[], properties, control::Tariff::default())
+}
+
+fn tariff_step() -> Value {
+    let defaults: Option<control::TariffStep> = serde_json::from_value(json!({ "after_s": 1 })).ok();
+    let properties = json!({
+        "after_s": whole(1, 86_400, "Seconds from the answer"),
+        "rate_factor": decimal("Of the price that holds from the answer on"),
+        "deck": name("A deck of the same currency whose own longest prefix gives the price"),
+        "increment_s": whole(1, 86_400, "Increment from then on; none = as before"),
+    });
+    object("A price from some time into the call on: rate_factor or deck", &["after_s"], properties, defaults)
+}
+
+fn time_profile() -> Value {
+    let defaults: Option<control::TimeProfile> = serde_json::from_value(json!({ "name": "" })).ok();
+    let properties = json!({
+        "name": text("Shown in explanations"),
+        "rate_factor": decimal("Of the row's price of a minute; connect fee and increments stay the row's"),
+        "deck": name("A deck of the same currency whose own longest prefix gives the price; without one the row's own stays"),
+        "weekdays": list(one_of(&["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "A day of the week"), "Empty = every day"),
+        "months": list(whole(1, 12, "A month"), "Empty = every month"),
+        "days": list(whole(1, 31, "A day of the month"), "Empty = every day"),
+        "dates": list(formatted("day", "YYYY-MM-DD"), "Empty = every day; a holiday is a profile with dates and a higher weight"),
+        "from": formatted("clock", "HH:MM or HH:MM:SS it begins at"),
+        "to": formatted("clock", "HH:MM or HH:MM:SS it ends before, 24:00 = the end of the day; not after from: it lasts over midnight"),
+        "weight": json!({ "type": "integer", "minimum": i32::MIN, "maximum": i32::MAX, "description": "Of those that hold the highest wins; of equals the one that began last" }),
+    });
+    object("When another price holds, and which: rate_factor or deck", &["name"], properties, defaults)
 }
 
 fn fraud_policy() -> Value {
@@ -283,7 +333,18 @@ pub fn schema() -> Value {
             "additionalProperties": false,
         }));
     }
-    for (name, part) in [("number_plan", number_plan()), ("dial_policy", dial_policy()), ("carrier_timers", carrier_timers()), ("fraud_rule", fraud_rule()), ("route_split", route_split()), ("route_floors", route_floors())] {
+    let parts_of_kinds = [
+        ("number_plan", number_plan()),
+        ("dial_policy", dial_policy()),
+        ("carrier_timers", carrier_timers()),
+        ("fraud_rule", fraud_rule()),
+        ("route_split", route_split()),
+        ("route_floors", route_floors()),
+        ("tariff", tariff()),
+        ("tariff_step", tariff_step()),
+        ("time_profile", time_profile()),
+    ];
+    for (name, part) in parts_of_kinds {
         parts.insert(name.to_owned(), part);
     }
     json!({

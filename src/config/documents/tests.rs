@@ -134,7 +134,7 @@ fn properties(part: &Value) -> BTreeSet<&str> {
 fn the_published_schema_has_every_field_of_every_kind() {
     let schema = schema::schema();
     let parts = &schema["$defs"];
-    let types: [(&str, &[&str]); 9] = [
+    let types: [(&str, &[&str]); 12] = [
         ("deck", fields::names_of::<control::Deck>()),
         ("fraud_policy", fields::names_of::<control::FraudPolicy>()),
         ("carrier", fields::names_of::<control::Carrier>()),
@@ -144,6 +144,9 @@ fn the_published_schema_has_every_field_of_every_kind() {
         ("dial_policy", fields::names_of::<control::DialPolicy>()),
         ("carrier_timers", fields::names_of::<control::CarrierTimers>()),
         ("fraud_rule", fields::names_of::<control::FraudRule>()),
+        ("tariff", fields::names_of::<control::Tariff>()),
+        ("tariff_step", fields::names_of::<control::TariffStep>()),
+        ("time_profile", fields::names_of::<control::TimeProfile>()),
     ];
     for (part, names) in types {
         assert!(!names.is_empty(), "{part}");
@@ -174,7 +177,10 @@ fn the_published_schema_and_the_types_agree() {
         "trunk" => json!({ "account": "a", "sources": ["10.0.0.0/8", "10.0.0.1:5060"] }),
         "carrier" => json!({ "addresses": ["10.0.0.1:5060"], "deck": "d", "channels": null, "advance_on": [404] }),
         "account" => json!({ "sell_deck": "d", "parent": null, "credit_limit": "10.50" }),
-        "deck" => json!({ "csv": SHEET }),
+        "deck" => json!({ "csv": SHEET, "tariff": {
+            "max_charge": "10", "at_max": "disconnect", "steps": [{ "after_s": 60, "rate_factor": "0.5" }],
+            "profiles": [{ "name": "weekend", "deck": "cheap", "weekdays": ["sat", "sun"], "dates": ["2026-12-25"], "from": "18:00", "weight": -1 }],
+        } }),
         _ => json!({}),
     };
     for part in ["trunk", "carrier", "account", "deck", "fraud_policy"] {

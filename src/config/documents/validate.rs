@@ -50,8 +50,9 @@ impl<'s> Check<'s> {
             Value::Array(items) => self.array(path, schema, items),
             Value::String(text) => self.text(path, schema, text),
             Value::Number(_) => {
-                let range = schema["minimum"].as_u64().unwrap_or(0)..=schema["maximum"].as_u64().unwrap_or(u64::MAX);
-                if !value.as_u64().is_some_and(|n| range.contains(&n)) {
+                let number = |n: &Value| n.as_u64().map(i128::from).or_else(|| n.as_i64().map(i128::from));
+                let range = number(&schema["minimum"]).unwrap_or(0)..=number(&schema["maximum"]).unwrap_or(u64::MAX.into());
+                if !number(value).is_some_and(|n| range.contains(&n)) {
                     self.wrong(path, format!("is {value}: want {} to {}", range.start(), range.end()));
                 }
             }
@@ -183,6 +184,14 @@ fn wrong_format(format: &str, text: &str) -> Option<String> {
             want(plain.clone().count() > 0 && plain.clone().all(|b| b.is_ascii_digit() || b"*#".contains(&b)), "digits, '*' or '#'")
         }
         "currency" => want(text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase()), "three letters, as USD"),
+        "day" => {
+            let shaped = text.len() == 10 && text.bytes().enumerate().all(|(at, b)| if at == 4 || at == 7 { b == b'-' } else { b.is_ascii_digit() });
+            want(shaped, "a day as 2026-12-25")
+        }
+        "clock" => {
+            let parts: Vec<&str> = text.split(':').collect();
+            want((2..=3).contains(&parts.len()) && parts.iter().all(|p| p.len() == 2 && digits(p)), "a time of day as 18:00")
+        }
         "timezone" => want(text.parse::<chrono_tz::Tz>().is_ok(), "a name of the IANA list, as Europe/Amsterdam"),
         _ => None,
     }
