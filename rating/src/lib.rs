@@ -9,6 +9,9 @@ pub mod rate_file;
 pub mod routing;
 
 pub mod contract;
+pub mod fx;
+pub mod geography;
+pub mod tax;
 pub mod quality;
 
 pub mod credit;

@@ -2,9 +2,11 @@
 //! need. Durations say their unit in the name; money is a decimal string; every default is the safe one (§5.4).
 
 mod decisions;
+mod geography;
 mod tariff;
 
 pub use decisions::Decisions;
+pub use geography::{FxDay, FxRate, NumberTable, OriginGroup, OriginMember, Surcharge, SurchargeRow, Tax, TaxRow};
 pub use tariff::{Tariff, TariffStep, TimeProfile};
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
+    NumberTable,
+    OriginGroup,
+    FxRate,
+    Tax,
     Deck,
+    Surcharge,
     FraudPolicy,
     Carrier,
     RoutePolicy,
@@ -22,10 +29,27 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 6] = [Kind::Deck, Kind::FraudPolicy, Kind::Carrier, Kind::RoutePolicy, Kind::Account, Kind::Trunk];
+    pub const ALL: [Kind; 11] = [
+        Kind::NumberTable,
+        Kind::OriginGroup,
+        Kind::FxRate,
+        Kind::Tax,
+        Kind::Deck,
+        Kind::Surcharge,
+        Kind::FraudPolicy,
+        Kind::Carrier,
+        Kind::RoutePolicy,
+        Kind::Account,
+        Kind::Trunk,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
+            Kind::NumberTable => "number_table",
+            Kind::OriginGroup => "origin_group",
+            Kind::Surcharge => "surcharge",
+            Kind::FxRate => "fx_rate",
+            Kind::Tax => "tax",
             Kind::Deck => "deck",
             Kind::FraudPolicy => "fraud_policy",
             Kind::Carrier => "carrier",
@@ -40,7 +64,7 @@ impl Kind {
         let plain: String = name.chars().filter(|c| c.is_ascii_alphanumeric()).collect::<String>().to_ascii_lowercase();
         Kind::ALL.into_iter().find(|k| {
             let own: String = k.name().chars().filter(|c| *c != '_').collect();
-            plain == own || plain == format!("{own}s") || (own.ends_with('y') && plain == format!("{}ies", &own[..own.len() - 1]))
+            plain == own || plain == format!("{own}s") || plain == format!("{own}es") || (own.ends_with('y') && plain == format!("{}ies", &own[..own.len() - 1]))
         })
     }
 }
