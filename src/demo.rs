@@ -249,6 +249,7 @@ fn take_over(client: &Client, documents: &[Value]) -> anyhow::Result<()> {
         for document in documents.iter().filter(|d| d["kind"].as_str() == Some(kind.name())) {
             let folder = match kind {
                 Kind::FraudPolicy => "fraud_policies".to_owned(),
+                Kind::Tax => "taxes".to_owned(),
                 _ => format!("{}s", kind.name()),
             };
             client.put(&format!("/v1/{folder}/{}?reason=demo", document["name"].as_str().unwrap_or_default()), &document["spec"])?;

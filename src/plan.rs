@@ -11,6 +11,7 @@ use tollgate_proxy::{
 };
 use tollgate_rating::{
     deck::{BadOption, Deck, DeckOptions, Lookup},
+    geography::{NumberTable, TableProblem},
     routing::{CarrierRoutes, RouteTable},
 };
 use tollgate_schemas::{
@@ -43,6 +44,7 @@ impl std::fmt::Display for PlanProblem {
 pub struct Registry {
     pub documents: BTreeMap<(Kind, String), Value>,
     pub decks: BTreeMap<String, Arc<Deck>>,
+    pub number_tables: BTreeMap<String, Arc<NumberTable>>,
 }
 
 /// Reads a spec into its type; the message says which field.
@@ -73,6 +75,12 @@ pub fn compile_deck(name: &str, spec: &control::Deck, bytes: &[u8]) -> Result<Ar
             Err(all)
         }
     }
+}
+
+/// Compiles a number table's file, or says everything that is wrong with it.
+pub fn compile_number_table(name: &str, bytes: &[u8]) -> Result<Arc<NumberTable>, Vec<PlanProblem>> {
+    let problem = |p: TableProblem| PlanProblem { kind: Kind::NumberTable, name: name.to_owned(), path: "csv".to_owned(), message: p.to_string() };
+    NumberTable::compile(bytes).map(Arc::new).map_err(|bad| bad.into_iter().map(problem).collect())
 }
 
 impl Registry {

@@ -1,4 +1,4 @@
-//! `/v1/accounts`, `/v1/trunks`, `/v1/carriers`, `/v1/decks`, `/v1/fraud_policies`: provisioning documents.
+//! `/v1/accounts`, `/v1/trunks`, `/v1/carriers`, `/v1/decks` and the other kinds' folders: provisioning documents.
 
 use axum::http::StatusCode;
 use futures::FutureExt;
@@ -21,6 +21,11 @@ const LEVELS: usize = 16;
 /// The folder of a kind under `/v1`.
 pub(crate) fn folder(kind: Kind) -> &'static str {
     match kind {
+        Kind::NumberTable => "number_tables",
+        Kind::OriginGroup => "origin_groups",
+        Kind::Surcharge => "surcharges",
+        Kind::FxRate => "fx_rates",
+        Kind::Tax => "taxes",
         Kind::Deck => "decks",
         Kind::FraudPolicy => "fraud_policies",
         Kind::Carrier => "carriers",
@@ -84,7 +89,7 @@ fn may_see(state: &ApiState, caller: &Key, document: &Document) -> bool {
         Kind::Deck => state.parts.control.list(Kind::Account).iter().any(|a| {
             a.spec["sell_deck"].as_str() == Some(document.name.as_str()) && is_in_tree(state, &a.name, tenant)
         }),
-        Kind::Carrier | Kind::FraudPolicy | Kind::RoutePolicy => false,
+        Kind::Carrier | Kind::FraudPolicy | Kind::RoutePolicy | Kind::NumberTable | Kind::OriginGroup | Kind::Surcharge | Kind::FxRate | Kind::Tax => false,
     }
 }
 

@@ -415,6 +415,51 @@ pub struct Deck {
     /// What is charged beyond the rows; none = nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tariff: Option<Tariff>,
+    /// Which of the sheet's prices by US jurisdiction a call has.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub jurisdiction: JurisdictionRules,
+    /// What look-ups cost whoever buys from this deck, a line of its own each.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub lookup_fees: LookupFees,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// A contract's reading of US jurisdiction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JurisdictionRules {
+    /// Which number says where the caller is: `ani`, or `routing` for the number of its switch (JIP) or its LRN where a
+    /// trusted trunk sent one.
+    pub caller: String,
+    /// What a call costs when one side's state is not known: `ij_rate`, `highest` or `intrastate`.
+    pub indeterminate: String,
+    /// The same for callers without a valid number; none = as `indeterminate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invalid_caller: Option<String>,
+}
+
+impl Default for JurisdictionRules {
+    fn default() -> JurisdictionRules {
+        JurisdictionRules { caller: "ani".to_owned(), indeterminate: "ij_rate".to_owned(), invalid_caller: None }
+    }
+}
+
+/// Fees of look-ups, per call, decimal; none = not charged.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LookupFees {
+    /// A portability look-up that was made for the call; one answered from memory costs nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lrn: Option<String>,
+    /// A caller-name look-up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cnam: Option<String>,
+    /// The toll-free query of a call to 8YY, once however many carriers are tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub toll_free: Option<String>,
 }
 
 fn default_currency() -> String {

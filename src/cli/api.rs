@@ -142,6 +142,11 @@ fn escaped(value: &str) -> String {
 /// The folder of a kind under `/v1`.
 pub fn folder(kind: Kind) -> &'static str {
     match kind {
+        Kind::NumberTable => "number_tables",
+        Kind::OriginGroup => "origin_groups",
+        Kind::Surcharge => "surcharges",
+        Kind::FxRate => "fx_rates",
+        Kind::Tax => "taxes",
         Kind::Deck => "decks",
         Kind::FraudPolicy => "fraud_policies",
         Kind::Carrier => "carriers",

@@ -9,6 +9,11 @@ use tollgate_schemas::control::{self, Kind};
 /// The spec with every default filled in; a deck has `version` in place of its sheet.
 pub fn canonical(kind: Kind, spec: &Value) -> Value {
     let full = match kind {
+        Kind::NumberTable => typed::<control::NumberTable>(spec),
+        Kind::OriginGroup => typed::<control::OriginGroup>(spec),
+        Kind::Surcharge => typed::<control::Surcharge>(spec),
+        Kind::FxRate => typed::<control::FxRate>(spec),
+        Kind::Tax => typed::<control::Tax>(spec),
         Kind::Deck => typed::<control::Deck>(spec),
         Kind::FraudPolicy => typed::<control::FraudPolicy>(spec),
         Kind::Carrier => typed::<control::Carrier>(spec),
@@ -17,7 +22,7 @@ pub fn canonical(kind: Kind, spec: &Value) -> Value {
         Kind::Trunk => typed::<control::Trunk>(spec),
     };
     let mut full = full.unwrap_or_else(|| spec.clone());
-    if let (Kind::Deck, Some(fields)) = (kind, full.as_object_mut()) {
+    if let (Kind::Deck | Kind::NumberTable, Some(fields)) = (kind, full.as_object_mut()) {
         if let Some(Value::String(csv)) = fields.remove("csv") {
             fields.insert("version".to_owned(), deck_version(csv.as_bytes()).into());
         }

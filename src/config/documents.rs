@@ -20,7 +20,7 @@ use std::{
 
 use serde::Deserialize;
 use serde_json::Value;
-use tollgate_rating::deck::Deck;
+use tollgate_rating::{deck::Deck, geography::NumberTable};
 use tollgate_schemas::{control::Kind, name};
 
 use super::{ConfigProblem, nearest};
@@ -44,6 +44,8 @@ pub struct Document {
     index: usize,
     /// A deck's sheet, compiled.
     pub deck: Option<Arc<Deck>>,
+    /// A number table's rows, compiled.
+    pub number_table: Option<Arc<NumberTable>>,
 }
 
 /// A file that was read.
@@ -195,7 +197,7 @@ fn read_one(source: &Arc<Source>, index: usize, value: Value, documents: &mut Ve
     let line = locate::find(&source.text, index, &[], Target::Value).map_or(1, |(line, _)| line);
     let (file, source) = (source.path.clone(), source.clone());
     let named = called.is_some();
-    let mut document = Document { kind, name: called.unwrap_or(written), spec, file, line, source, index, deck: None };
+    let mut document = Document { kind, name: called.unwrap_or(written), spec, file, line, source, index, deck: None, number_table: None };
     check::check(&mut document, problems);
     if named && problems.len() == count {
         documents.push(document);

@@ -25,7 +25,7 @@ use tollgate_schemas::{
     v1::{ControlApplied, ControlRefused, DeckChunk, DeckClosed},
 };
 
-use crate::plan::{PlanProblem, Registry, compile_deck, read};
+use crate::plan::{PlanProblem, Registry, compile_deck, compile_number_table, read};
 
 /// Bytes of a deck file in one event.
 const CHUNK: usize = 256 * 1024;
@@ -79,6 +79,17 @@ fn spec_without_sheet(spec: &Value) -> Value {
     spec
 }
 
+/// Documents whose rows travel apart from them, on topic decks.
+fn has_sheet(kind: Kind) -> bool {
+    matches!(kind, Kind::Deck | Kind::NumberTable)
+}
+
+/// What a document's rows are called on topic decks: a deck by its name, another kind apart from every deck (a name has
+/// no slash).
+fn sheet_name(kind: Kind, name: &str) -> String {
+    if kind == Kind::Deck { name.to_owned() } else { format!("{}/{name}", kind.name()) }
+}
+
 fn collect(sheets: &mut Sheets, event: &Event) {
     if let Some(Body::DeckChunk(chunk)) = &event.body {
         sheets.entry((chunk.deck.clone(), chunk.deck_version.clone())).or_default().insert(chunk.index, chunk.data.clone());
@@ -115,9 +126,10 @@ impl Owner {
             }
             Ok(())
         })?;
-        let decks: Vec<_> = registry.documents.iter().filter(|((kind, _), _)| *kind == Kind::Deck).map(|((_, n), s)| (n.clone(), s.clone())).collect();
-        for (name, spec) in decks {
-            registry.put_deck(&name, &spec, &sheets)?;
+        let with_sheets: Vec<_> =
+            registry.documents.iter().filter(|((kind, _), _)| has_sheet(*kind)).map(|((kind, name), spec)| (*kind, name.clone(), spec.clone())).collect();
+        for (kind, name, spec) in with_sheets {
+            registry.put_sheet(kind, &name, &spec, &sheets)?;
         }
         let plan = Arc::new(registry.compile(position).map_err(|p| anyhow::anyhow!("provisioning in the log does not compile: {}", join(&p)))?);
         sheets.clear();
@@ -201,13 +213,11 @@ impl Owner {
         let at = (kind, applied.name.clone());
         if applied.removed {
             registry.documents.remove(&at);
-            if kind == Kind::Deck {
-                registry.decks.remove(&applied.name);
-            }
+            registry.drop_sheet(kind, &applied.name);
             return Ok(());
         }
         let spec: Value = serde_json::from_str(&applied.spec_json).context("control event")?;
-        if kind == Kind::Deck {
+        if has_sheet(kind) {
             // The mirror brings decks before the decisions that name them.
             let (mut next, sheets) = (state.decks_next, &mut state.sheets);
             while next < self.own.end(Topic::Decks, 0) {
@@ -217,9 +227,10 @@ impl Owner {
                 next = last + 1;
             }
             state.decks_next = next;
-            registry.put_deck(&applied.name, &spec, &state.sheets)?;
+            registry.put_sheet(kind, &applied.name, &spec, &state.sheets)?;
             // Kept no longer than until it is compiled; one that a void decision named goes, too.
-            state.sheets.retain(|(name, _), _| *name != applied.name);
+            let sheet = sheet_name(kind, &applied.name);
+            state.sheets.retain(|(name, _), _| *name != sheet);
         }
         registry.documents.insert(at, spec);
         Ok(())
@@ -349,7 +360,7 @@ impl Owner {
             if registry.documents.remove(&at).is_none() {
                 return Err(problem("there is no such document".to_owned()));
             }
-            registry.decks.remove(name);
+            registry.drop_sheet(kind, name);
             events.push(self.applied(command, None));
             return Ok(events);
         };
@@ -367,6 +378,20 @@ impl Owner {
             }
             events.extend(self.deck_events(name, &version, sheet.as_bytes(), compiled.len() as u64));
             registry.decks.insert(name.to_owned(), compiled);
+        }
+        if kind == Kind::NumberTable {
+            let table: control::NumberTable = read(kind, name, &spec).map_err(|p| vec![p])?;
+            let Some(sheet) = table.csv.as_deref() else {
+                return Err(problem("a number table needs its rows as 'csv' (the command line reads 'file' and sends it so)".to_owned()));
+            };
+            let compiled = compile_number_table(name, sheet.as_bytes())?;
+            let version = deck_version(sheet.as_bytes());
+            spec = spec_without_sheet(&spec);
+            if let Some(object) = spec.as_object_mut() {
+                object.insert("version".to_owned(), version.clone().into());
+            }
+            events.extend(self.deck_events(&sheet_name(kind, name), &version, sheet.as_bytes(), compiled.len() as u64));
+            registry.number_tables.insert(name.to_owned(), compiled);
         }
         registry.documents.insert(at, spec.clone());
         events.push(self.applied(command, Some(&spec)));
@@ -447,16 +472,29 @@ fn join(problems: &[PlanProblem]) -> String {
 }
 
 impl Registry {
-    /// Compiles the deck a document names, from the sheets in the log.
-    fn put_deck(&mut self, name: &str, spec: &Value, sheets: &Sheets) -> anyhow::Result<()> {
-        let deck: control::Deck = read(Kind::Deck, name, spec).map_err(|p| anyhow::anyhow!("{p}"))?;
-        let version = deck.version.clone().unwrap_or_default();
-        let chunks = sheets.get(&(name.to_owned(), version.clone())).with_context(|| format!("the log has no sheet of deck '{name}' version {version}"))?;
+    /// Compiles the deck or number table a document names, from the sheets in the log.
+    fn put_sheet(&mut self, kind: Kind, name: &str, spec: &Value, sheets: &Sheets) -> anyhow::Result<()> {
+        let (version, what) = (spec["version"].as_str().unwrap_or_default(), kind.name());
+        let key = (sheet_name(kind, name), version.to_owned());
+        let chunks = sheets.get(&key).with_context(|| format!("the log has no sheet of {what} '{name}' version {version}"))?;
         let sheet: Vec<u8> = chunks.values().flatten().copied().collect();
-        anyhow::ensure!(deck_version(&sheet) == version, "the sheet of deck '{name}' in the log is not version {version}");
-        let compiled = compile_deck(name, &deck, &sheet).map_err(|p| anyhow::anyhow!("{}", join(&p)))?;
-        self.decks.insert(name.to_owned(), compiled);
+        anyhow::ensure!(deck_version(&sheet) == version, "the sheet of {what} '{name}' in the log is not version {version}");
+        let bad = |p: Vec<PlanProblem>| anyhow::anyhow!("{}", join(&p));
+        if kind == Kind::NumberTable {
+            self.number_tables.insert(name.to_owned(), compile_number_table(name, &sheet).map_err(bad)?);
+            return Ok(());
+        }
+        let deck: control::Deck = read(kind, name, spec).map_err(|p| anyhow::anyhow!("{p}"))?;
+        self.decks.insert(name.to_owned(), compile_deck(name, &deck, &sheet).map_err(bad)?);
         Ok(())
+    }
+
+    fn drop_sheet(&mut self, kind: Kind, name: &str) {
+        match kind {
+            Kind::Deck => drop(self.decks.remove(name)),
+            Kind::NumberTable => drop(self.number_tables.remove(name)),
+            _ => {}
+        }
     }
 }
 

@@ -119,6 +119,11 @@ pub(super) fn table() -> Vec<Route> {
 /// All kinds of documents are alike.
 fn provisioning(kind: Kind) -> [Route; 4] {
     let (folder, spec, about) = match kind {
+        Kind::NumberTable => ("number_tables", "NumberTable", ["Number tables", "One number table", "Sets a number table", "Removes a number table"]),
+        Kind::OriginGroup => ("origin_groups", "OriginGroup", ["Origin groups", "One origin group", "Sets an origin group", "Removes an origin group"]),
+        Kind::Surcharge => ("surcharges", "Surcharge", ["Surcharge tables", "One surcharge table", "Sets a surcharge table", "Removes a surcharge table"]),
+        Kind::FxRate => ("fx_rates", "FxRate", ["Exchange rates", "One document of exchange rates", "Sets exchange rates", "Removes exchange rates"]),
+        Kind::Tax => ("taxes", "Tax", ["Tax tables", "One tax table", "Sets a tax table", "Removes a tax table"]),
         Kind::Deck => ("decks", "Deck", ["Rate sheets", "One rate sheet", "Sets a rate sheet", "Removes a rate sheet"]),
         Kind::FraudPolicy => ("fraud_policies", "FraudPolicy", ["Fraud policies", "One fraud policy", "Sets a fraud policy", "Removes a fraud policy"]),
         Kind::Carrier => ("carriers", "Carrier", ["Carriers", "One carrier", "Sets a carrier", "Removes a carrier"]),
@@ -127,11 +132,13 @@ fn provisioning(kind: Kind) -> [Route; 4] {
         Kind::Trunk => ("trunks", "Trunk", ["Trunks", "One trunk", "Sets a trunk", "Removes a trunk"]),
     };
     let read = match kind {
-        Kind::Carrier | Kind::FraudPolicy | Kind::RoutePolicy => Access::Operator(Scope::Read),
+        Kind::Carrier | Kind::FraudPolicy | Kind::RoutePolicy | Kind::NumberTable | Kind::OriginGroup | Kind::Surcharge | Kind::FxRate | Kind::Tax => {
+            Access::Operator(Scope::Read)
+        }
         Kind::Account | Kind::Trunk | Kind::Deck => Access::Scoped(Scope::Read),
     };
     let write = Access::Operator(Scope::Control);
-    let bytes = if kind == Kind::Deck { DECK_BYTES } else { SPEC_BYTES };
+    let bytes = if matches!(kind, Kind::Deck | Kind::NumberTable) { DECK_BYTES } else { SPEC_BYTES };
     let (all, each) = (format!("/v1/{folder}"), format!("/v1/{folder}/{{name}}"));
     let row = |verb, path: &str, id: &str, about, access, params, takes, gives, handler| {
         Route { verb, path: path.to_owned(), id: format!("{id}{spec}"), about, access, params, takes, gives, handler }

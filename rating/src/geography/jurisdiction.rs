@@ -6,7 +6,11 @@
 //! a call indeterminate, as R-25 has it. A called number of another country in the table (a Canadian province, a
 //! Caribbean island) or outside +1 is international: it has no jurisdiction and costs the row's plain rate.
 
-use tollgate_schemas::parties::{CallerValidity, Geography, Jurisdiction, Parties};
+use thiserror::Error;
+use tollgate_schemas::{
+    control,
+    parties::{CallerValidity, Geography, Jurisdiction, Parties},
+};
 
 use super::number_table::{Entry, NumberTable};
 
@@ -57,6 +61,30 @@ pub struct Judged {
     pub jurisdiction: Jurisdiction,
     /// It is indeterminate because the caller has no valid number.
     pub invalid_caller: bool,
+}
+
+/// A word that is not one of a rule's.
+#[derive(Debug, Error, PartialEq, Eq, Clone)]
+#[error("'{0}' is none of {1}")]
+pub struct BadRule(pub String, pub &'static str);
+
+impl Rules {
+    /// The rules of a provisioned deck.
+    pub fn from_spec(spec: &control::JurisdictionRules) -> Result<Rules, BadRule> {
+        let caller = match spec.caller.as_str() {
+            "ani" => CallerBy::Ani,
+            "routing" => CallerBy::Routing,
+            other => return Err(BadRule(other.to_owned(), "ani, routing")),
+        };
+        let unknown = |text: &str| match text {
+            "ij_rate" => Ok(Unknown::IjRate),
+            "highest" => Ok(Unknown::Highest),
+            "intrastate" => Ok(Unknown::Intrastate),
+            other => Err(BadRule(other.to_owned(), "ij_rate, highest, intrastate")),
+        };
+        let invalid_caller = spec.invalid_caller.as_deref().map(unknown).transpose()?;
+        Ok(Rules { caller, indeterminate: unknown(&spec.indeterminate)?, invalid_caller })
+    }
 }
 
 enum Side<'t> {

@@ -1,12 +1,15 @@
 //! Whether a document is right by itself: its schema, its type, what its part of the house says of it, its sheet.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, LazyLock},
 };
 
 use serde_json::Value;
-use tollgate_rating::deck::{BadOption, Deck, DeckOptions, DeckProblems};
+use tollgate_rating::{
+    deck::{BadOption, Deck, DeckOptions, DeckProblems},
+    geography::NumberTable,
+};
 use tollgate_schemas::control::{self, Kind};
 
 use super::{ConfigProblem, Document, beside, locate::{self, Step, Target}, schema, validate};
@@ -23,6 +26,11 @@ pub fn check(document: &mut Document, problems: &mut Vec<ConfigProblem>) {
     let spec = document.spec.clone();
     let wrong = match document.kind {
         Kind::Deck => return deck(document, problems),
+        Kind::NumberTable => return number_table(document, problems),
+        Kind::OriginGroup => serde_json::from_value::<control::OriginGroup>(spec).err(),
+        Kind::Surcharge => serde_json::from_value::<control::Surcharge>(spec).err(),
+        Kind::FxRate => serde_json::from_value::<control::FxRate>(spec).err(),
+        Kind::Tax => serde_json::from_value::<control::Tax>(spec).err(),
         Kind::FraudPolicy => match serde_json::from_value::<control::FraudPolicy>(spec) {
             Ok(policy) => return fraud_policy(document, &policy, problems),
             Err(e) => Some(e),
@@ -73,26 +81,52 @@ fn deck(document: &mut Document, problems: &mut Vec<ConfigProblem>) {
             return problems.push(document.problem(field, e.to_string()));
         }
     };
-    let sheet = spec.file.map(|file| beside(&document.file, &file));
-    let csv = match (&sheet, spec.csv) {
-        (Some(path), _) => match std::fs::read(path).map(String::from_utf8) {
-            Ok(Ok(text)) => text,
-            Ok(Err(e)) => {
-                let at = e.utf8_error().valid_up_to();
-                return problems.push(ConfigProblem::at_byte(path, &String::from_utf8_lossy(&e.as_bytes()[..at]), at, "is no UTF-8 text from here on"));
-            }
-            Err(e) => return problems.push(document.problem("file", format!("{} cannot be read: {e}", path.display()))),
-        },
-        (None, csv) => csv.unwrap_or_default(),
-    };
+    let Some((sheet, csv)) = read_sheet(document, spec.file, spec.csv, problems) else { return };
     match Deck::compile(&document.name, csv.as_bytes(), &options) {
         Ok(deck) => document.deck = Some(Arc::new(deck)),
         Err(bad) => sheet_problems(document, sheet.as_deref(), &bad, problems),
     }
+    take_in(document, csv);
+}
+
+/// The rows of a document that are in a file or in its text; None when they cannot be read, which is then reported.
+fn read_sheet(document: &Document, file: Option<String>, csv: Option<String>, problems: &mut Vec<ConfigProblem>) -> Option<(Option<PathBuf>, String)> {
+    let Some(path) = file.map(|file| beside(&document.file, &file)) else { return Some((None, csv.unwrap_or_default())) };
+    match std::fs::read(&path).map(String::from_utf8) {
+        Ok(Ok(text)) => return Some((Some(path), text)),
+        Ok(Err(e)) => {
+            let at = e.utf8_error().valid_up_to();
+            problems.push(ConfigProblem::at_byte(&path, &String::from_utf8_lossy(&e.as_bytes()[..at]), at, "is no UTF-8 text from here on"));
+        }
+        Err(e) => problems.push(document.problem("file", format!("{} cannot be read: {e}", path.display()))),
+    }
+    None
+}
+
+fn take_in(document: &mut Document, csv: String) {
     if let Value::Object(fields) = &mut document.spec {
         fields.remove("file");
         fields.insert("csv".to_owned(), csv.into());
     }
+}
+
+fn number_table(document: &mut Document, problems: &mut Vec<ConfigProblem>) {
+    let spec: control::NumberTable = match serde_json::from_value(document.spec.clone()) {
+        Ok(spec) => spec,
+        Err(e) => return problems.push(document.problem("", e.to_string())),
+    };
+    let Some((sheet, csv)) = read_sheet(document, spec.file, spec.csv, problems) else { return };
+    match NumberTable::compile(csv.as_bytes()) {
+        Ok(table) => document.number_table = Some(Arc::new(table)),
+        Err(bad) => problems.extend(bad.into_iter().map(|p| match &sheet {
+            Some(path) => {
+                let column = if p.column.is_empty() { String::new() } else { format!("{}: ", p.column) };
+                ConfigProblem { file: path.clone(), line: p.line, column: 0, message: format!("{column}{}", p.problem) }
+            }
+            None => document.problem("csv", p.to_string()),
+        })),
+    }
+    take_in(document, csv);
 }
 
 fn sheet_problems(document: &Document, sheet: Option<&Path>, bad: &DeckProblems, problems: &mut Vec<ConfigProblem>) {

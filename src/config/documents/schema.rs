@@ -5,6 +5,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tollgate_schemas::control::{self, Kind};
 
+mod geography;
+
 /// A name of one of ours.
 fn name(about: &str) -> Value {
     json!({ "type": "string", "format": "tollgate-name", "pattern": "^[a-z0-9._-]{1,64}$", "description": about })
@@ -224,6 +226,8 @@ fn deck() -> Value {
         "places": whole(0, 8, "Decimal places of an amount (R-08)"),
         "rounding": one_of(&["half_up", "up", "half_even", "down"], "How an amount is rounded (R-08)"),
         "tariff": part("tariff", "What is charged beyond the rows; none = nothing"),
+        "jurisdiction": part("jurisdiction_rules", "Which of the sheet's prices by US jurisdiction a call has (R-25)"),
+        "lookup_fees": part("lookup_fees", "What look-ups cost whoever buys from this deck (R-29)"),
     });
     let mut schema = object("A rate sheet: file or csv, one of them", &[], properties, defaults);
     schema["oneOf"] = json!([{ "required": ["file"] }, { "required": ["csv"] }]);
@@ -307,6 +311,11 @@ fn fraud_rule() -> Value {
 
 fn spec(kind: Kind) -> Value {
     match kind {
+        Kind::NumberTable => geography::number_table(),
+        Kind::OriginGroup => geography::origin_group(),
+        Kind::Surcharge => geography::surcharge(),
+        Kind::FxRate => geography::fx_rate(),
+        Kind::Tax => geography::tax(),
         Kind::Deck => deck(),
         Kind::FraudPolicy => fraud_policy(),
         Kind::Carrier => carrier(),
@@ -332,6 +341,9 @@ pub fn schema() -> Value {
             },
             "additionalProperties": false,
         }));
+    }
+    for (name, part) in geography::parts() {
+        parts.insert(name.to_owned(), part);
     }
     let parts_of_kinds = [
         ("number_plan", number_plan()),

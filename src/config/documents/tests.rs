@@ -177,10 +177,15 @@ fn the_published_schema_and_the_types_agree() {
         "trunk" => json!({ "account": "a", "sources": ["10.0.0.0/8", "10.0.0.1:5060"] }),
         "carrier" => json!({ "addresses": ["10.0.0.1:5060"], "deck": "d", "channels": null, "advance_on": [404] }),
         "account" => json!({ "sell_deck": "d", "parent": null, "credit_limit": "10.50" }),
-        "deck" => json!({ "csv": SHEET, "tariff": {
+        "deck" => json!({ "csv": SHEET, "jurisdiction": { "indeterminate": "highest" }, "lookup_fees": { "lrn": "0.0003" }, "tariff": {
             "max_charge": "10", "at_max": "disconnect", "steps": [{ "after_s": 60, "rate_factor": "0.5" }],
             "profiles": [{ "name": "weekend", "deck": "cheap", "weekdays": ["sat", "sun"], "dates": ["2026-12-25"], "from": "18:00", "weight": -1 }],
         } }),
+        "number_table" => json!({ "csv": "npanxx,state\n212555,NY\n" }),
+        "origin_group" => json!({ "members": [{ "prefix": "44", "until": "2021-01-01" }] }),
+        "surcharge" => json!({ "currency": "EUR", "rows": [{ "origin_group": "non-eea", "dest_group": "eea", "per_minute": "0.25", "legs": ["sell"] }] }),
+        "fx_rate" => json!({ "source": "ecb", "rates": [{ "base": "EUR", "quote": "USD", "rate": "1.1650", "date": "2026-11-20" }] }),
+        "tax" => json!({ "country": "US", "rows": [{ "code": "usf", "rate": "37.0", "base": "interstate", "resale_exempt": true }] }),
         _ => json!({}),
     };
     for part in ["trunk", "carrier", "account", "deck", "fraud_policy"] {
@@ -191,6 +196,11 @@ fn the_published_schema_and_the_types_agree() {
     right("carrier", full(serde_json::from_value::<control::Carrier>(sample("carrier")).and_then(serde_json::to_value)));
     right("account", full(serde_json::from_value::<control::Account>(sample("account")).and_then(serde_json::to_value)));
     right("deck", full(serde_json::from_value::<control::Deck>(sample("deck")).and_then(serde_json::to_value)));
+    right("number_table", full(serde_json::from_value::<control::NumberTable>(sample("number_table")).and_then(serde_json::to_value)));
+    right("origin_group", full(serde_json::from_value::<control::OriginGroup>(sample("origin_group")).and_then(serde_json::to_value)));
+    right("surcharge", full(serde_json::from_value::<control::Surcharge>(sample("surcharge")).and_then(serde_json::to_value)));
+    right("fx_rate", full(serde_json::from_value::<control::FxRate>(sample("fx_rate")).and_then(serde_json::to_value)));
+    right("tax", full(serde_json::from_value::<control::Tax>(sample("tax")).and_then(serde_json::to_value)));
     right("fraud_policy", full(serde_json::to_value(control::FraudPolicy::default())));
 }
 

@@ -20,6 +20,9 @@ pub fn check_together(documents: &[Document]) -> Result<Compiled, Vec<ConfigProb
         if let Some(deck) = &document.deck {
             registry.decks.insert(document.name.clone(), deck.clone());
         }
+        if let Some(table) = &document.number_table {
+            registry.number_tables.insert(document.name.clone(), table.clone());
+        }
     }
     match registry.compile(0) {
         Ok(plan) => Ok(Compiled { registry, plan }),
