@@ -15,11 +15,12 @@ use crate::{
 };
 
 /// Columns that tell whom a call was bought from, how it was routed, or what it cost.
-const WHOLESALE: [&str; 24] = [
+const WHOLESALE: [&str; 30] = [
     "sip_call_id_out", "b_number_out", "vendor_sip_code", "vendor_q850", "carrier", "egress_dst_ip", "egress_dst_port",
     "route_class", "route_policy", "route_rank", "route_explain", "attempts_total", "attempts_summary", "billed_sec_cost",
     "cost_deck", "cost_deck_version", "cost_prefix", "cost_rate", "cost_connect", "cost_increment", "cost_amount",
-    "cost_currency", "margin_base", "margin_pct",
+    "cost_currency", "margin_base", "margin_pct", "cost_lines", "cost_surcharges", "fx_rate", "fx_source", "fx_date",
+    "quality_snapshot",
 ];
 
 pub(crate) fn is_wholesale(column: &str) -> bool {

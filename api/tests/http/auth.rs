@@ -49,7 +49,7 @@ fn x_09_a_tenant_gets_403_or_404_for_everything_that_is_not_its_own() {
     for path in ["/v1/accounts/globex", "/v1/trunks/globex-1", "/v1/decks/globex-sell", "/v1/decks/northtel-buy"] {
         assert_eq!(server.get("acme", path).status, 404, "{path}");
     }
-    for path in ["/v1/carriers", "/v1/fraud_policies", "/v1/backup"] {
+    for path in ["/v1/carriers", "/v1/fraud_policies", "/v1/surcharges", "/v1/fx_rates", "/v1/taxes", "/v1/number_tables", "/v1/origin_groups", "/v1/backup"] {
         assert_eq!(server.get("acme", path).status, 403, "{path}");
     }
 }

@@ -149,6 +149,11 @@ impl Server {
             (Kind::Deck, "globex-sell", json!({ "currency": "USD" })),
             (Kind::Deck, "northtel-buy", json!({ "currency": "USD" })),
             (Kind::FraudPolicy, "default", json!({ "block_s": 3600 })),
+            (Kind::NumberTable, "default", json!({ "version": "00" })),
+            (Kind::OriginGroup, "default", json!({ "members": [{ "prefix": "49" }] })),
+            (Kind::Surcharge, "default", json!({ "currency": "EUR", "rows": [{ "per_minute": "0.25" }] })),
+            (Kind::FxRate, "default", json!({ "source": "ecb", "rates": [] })),
+            (Kind::Tax, "default", json!({ "country": "DE", "rows": [] })),
         ] {
             documents.insert((kind, name.to_owned()), spec);
         }
