@@ -19,4 +19,6 @@ pub mod lease;
 pub mod ledger;
 pub mod mediation;
 
+pub mod corrections;
+
 mod lines;
