@@ -189,7 +189,7 @@ impl Guard {
             account,
             key,
             classes,
-            price: body.sell.as_ref().map(Price::of),
+            price: body.sell.as_ref().map(|terms| Price::of(terms, 0)),
             answered_us: None,
             owed_e8: 0,
             owes_more_us: 0,
@@ -218,7 +218,11 @@ impl Guard {
             return;
         }
         call.answered_us = Some(at_us);
-        call.price = body.sell.as_ref().map(Price::of).or(call.price);
+        if let Some(terms) = &body.sell {
+            call.price = Some(Price::of(terms, event.occurred_us));
+        } else if let Some(tariff) = call.price.as_mut().and_then(|p| p.tariff.as_mut()) {
+            tariff.answer_us = event.occurred_us;
+        }
         let policy = Arc::clone(&self.keys.accounts[call.account as usize].policy);
         let watched = policy.spend_classes.meets(call.classes);
         let added = if watched { call.accrue(now_us) } else { 0 };
@@ -240,7 +244,7 @@ impl Guard {
         let now_us = self.now_us;
         let owing = Owing::of(&call);
         let answered = call.answered_us.is_some() || body.answered_attempt > 0;
-        if let Some(price) = call.price.filter(|_| answered) {
+        if let Some(price) = call.price.as_ref().filter(|_| answered) {
             let owed_e8 = price.owed(body.duration_ms).0;
             owing.post(&mut self.keys, now_us, owed_e8.saturating_sub(call.owed_e8));
         }
@@ -344,7 +348,7 @@ struct Owing {
 
 impl Owing {
     fn of(call: &Call) -> Owing {
-        let currency = call.price.map(|p| p.currency).unwrap_or_default();
+        let currency = call.price.as_ref().map(|p| p.currency).unwrap_or_default();
         Owing { account: call.account, key: call.key, classes: call.classes, currency }
     }
 

@@ -6,7 +6,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use prost::Message;
-use tollgate_schemas::{control::FraudPolicy, id::Id, nodes::Nodes};
+use tollgate_schemas::{control::FraudPolicy, id::Id, nodes::Nodes, terms::PlainPrice, v1::Terms};
 
 use crate::{
     calls::{Call, Raised},
@@ -15,7 +15,7 @@ use crate::{
         Feature, Lane,
         calls_per_minute::CallsPerMinute,
         concurrent_calls::ConcurrentCalls,
-        spend::{Currency, Price, Spend},
+        spend::{Currency, Price, Spend, Tariff},
     },
     guard::Guard,
     keys::Key,
@@ -25,8 +25,8 @@ use crate::{
 };
 
 /// Of the form below; another one is not restored.
-/// 2: the nodes heard, and calls that do not count because theirs is silent.
-pub const VERSION: u32 = 2;
+/// 2: the nodes heard, and calls that do not count because theirs is silent. 3: tariffs.
+pub const VERSION: u32 = 3;
 
 #[derive(Clone, PartialEq, Message)]
 struct State {
@@ -183,6 +183,11 @@ struct PriceState {
     rounding: i32,
     #[prost(string, tag = "7")]
     currency: String,
+    /// Terms that are more than the numbers above, and the answer's instant.
+    #[prost(message, optional, tag = "8")]
+    tariff: Option<Terms>,
+    #[prost(sint64, tag = "9")]
+    answer_us: i64,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -388,25 +393,25 @@ fn call_of(state: CallState, key: Option<u32>) -> Result<Call, String> {
 }
 
 fn price_state(price: &Price) -> PriceState {
+    let PlainPrice { rate_e12, connect_fee_e12, initial_s, increment_s, places, rounding } = price.plain;
     PriceState {
-        rate_e12: price.rate_e12,
-        connect_fee_e12: price.connect_fee_e12,
-        initial_s: price.initial_s,
-        increment_s: price.increment_s,
-        places: price.places,
-        rounding: price.rounding,
+        rate_e12,
+        connect_fee_e12,
+        initial_s,
+        increment_s,
+        places,
+        rounding,
         currency: price.currency.code().to_owned(),
+        tariff: price.tariff.as_ref().map(|t| t.terms.clone()),
+        answer_us: price.tariff.as_ref().map_or(0, |t| t.answer_us),
     }
 }
 
 fn price_of(state: PriceState) -> Price {
+    let PriceState { rate_e12, connect_fee_e12, initial_s, increment_s, places, rounding, answer_us, .. } = state;
     Price {
-        rate_e12: state.rate_e12,
-        connect_fee_e12: state.connect_fee_e12,
-        initial_s: state.initial_s,
-        increment_s: state.increment_s,
-        places: state.places,
-        rounding: state.rounding,
+        plain: PlainPrice { rate_e12, connect_fee_e12, initial_s, increment_s, places, rounding },
         currency: Currency::new(&state.currency),
+        tariff: state.tariff.map(|terms| Box::new(Tariff { terms, answer_us })),
     }
 }

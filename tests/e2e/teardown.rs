@@ -142,6 +142,29 @@ fn p_63_a_call_has_a_longest_duration() {
 }
 
 #[test]
+fn r_17_a_carriers_maximum_charge_ends_the_call_before_it_is_passed() {
+    let mut setup = Setup::new(1);
+    // 0.03 a minute by the second: two of them come to 0.001.
+    setup.spec("deck", "alpha-cost")["tariff"] = json!({ "max_charge": "0.001", "at_max": "disconnect", "attempt_fee": "0.0002" });
+    setup.spec("deck", "sell")["tariff"] = json!({ "call_fee": "0.002" });
+    let world = World::of(setup);
+    let (caller, _) = established(&world.caller, world.alpha(), world.node.sip, USA);
+    for side in [&world.caller, world.alpha()] {
+        let bye = side.request("BYE");
+        side.reply(&bye, 200, "OK", "");
+    }
+    let (call, attempts) = world.node.cdrs(&caller.call_id, Instant::now());
+    check(&call, &json!({
+        "disposition": "answered", "hangup_party": "system", "end_reason": "max_charge", "billed_sec_cost": 2, "billed_sec_sell": 60,
+        "cost_amount": "0.001200", "cost_lines": r#"[{"name":"usage","amount":"0.001000"},{"name":"attempt","amount":"0.000200"}]"#,
+        "sell_amount": "0.072000", "sell_lines": r#"[{"name":"usage","amount":"0.070000"},{"name":"call","amount":"0.002000"}]"#,
+        "per_call_fees": "0.002000",
+    }));
+    check(&attempts[0], &json!({ "end_reason": "max_charge", "cost_amount": "0.001200" }));
+    call.lasted(ms(1_900), "duration_ms");
+}
+
+#[test]
 fn an_unknown_call_cannot_be_ended() {
     let world = World::new(1);
     let (status, answer) = world.node.api.post("/v1/calls/07070707-0707-0707-0707-070707070707/end", &json!({}));

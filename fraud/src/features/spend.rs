@@ -6,7 +6,7 @@
 //! increment. A window of W keeps an increment up to W/60 too long (see [`Window`]). Currencies never add up: each has
 //! its own window and is judged alone.
 
-use tollgate_schemas::v1::Terms;
+use tollgate_schemas::{terms::PlainPrice, v1::Terms};
 
 use crate::window::Window;
 
@@ -66,63 +66,67 @@ impl Spend {
     }
 }
 
-/// What of a deck row prices a call: the rest of [`Terms`] would be kept for nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What of its terms prices a call: a few numbers for a plain row, which nearly all are; a tariff's whole for the others.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Price {
-    pub rate_e12: i64,
-    pub connect_fee_e12: i64,
-    pub initial_s: u32,
-    pub increment_s: u32,
-    pub places: u32,
-    pub rounding: i32,
+    pub plain: PlainPrice,
     pub currency: Currency,
+    pub tariff: Option<Box<Tariff>>,
+}
+
+/// Terms that are not plain, and the instant their prices by the clock count from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tariff {
+    /// The numbers only.
+    pub terms: Terms,
+    pub answer_us: i64,
 }
 
 impl Price {
-    pub fn of(terms: &Terms) -> Price {
-        Price {
-            rate_e12: terms.rate_e12,
-            connect_fee_e12: terms.connect_fee_e12,
-            initial_s: terms.initial_s,
-            increment_s: terms.increment_s,
-            places: terms.places,
-            rounding: terms.rounding,
-            currency: Currency::new(&terms.currency),
-        }
+    /// `answer_us`: of the answer as its event tells, which is the CDR's; before the answer it is not asked for.
+    pub fn of(terms: &Terms, answer_us: i64) -> Price {
+        let tariff = (!terms.is_plain()).then(|| Box::new(Tariff { terms: terms.numbers(), answer_us }));
+        Price { plain: terms.plain(), currency: Currency::new(&terms.currency), tariff }
     }
 
     /// What an answered call of this length owes, by the house's one charge function, and the shortest length in
-    /// milliseconds that owes more; `None` when no length does.
+    /// milliseconds that owes more; `None` when no length does. Fees of ringing are not known here and not counted.
     pub fn owed(&self, duration_ms: u64) -> (i64, Option<u64>) {
-        let terms = Terms {
-            rate_e12: self.rate_e12,
-            connect_fee_e12: self.connect_fee_e12,
-            initial_s: self.initial_s,
-            increment_s: self.increment_s,
-            places: self.places,
-            rounding: self.rounding,
-            ..Terms::default()
-        };
-        let charge = terms.charge(0, duration_ms);
-        let next = (self.rate_e12 != 0).then(|| charge.billed_s.saturating_mul(1000).saturating_add(1));
+        if let Some(tariff) = &self.tariff {
+            let Tariff { terms, answer_us } = &**tariff;
+            return (terms.charge(*answer_us, duration_ms).amount_e8, terms.next_change_ms(*answer_us, duration_ms));
+        }
+        let charge = self.plain.charge(duration_ms);
+        let next = (self.plain.rate_e12 != 0).then(|| charge.billed_s.saturating_mul(1000).saturating_add(1));
         (charge.amount_e8, next)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tollgate_schemas::v1::RateStep;
+
     use super::*;
 
     #[test]
     fn r_12_the_next_length_owes_more_and_no_shorter_one_does() {
-        let price = Price { rate_e12: 1_000_000_000_000, initial_s: 30, increment_s: 6, places: 6, ..Price::default() };
+        let row = Terms { rate_e12: 1_000_000_000_000, initial_s: 30, increment_s: 6, places: 6, ..Terms::default() };
+        // With a step to twice the price after 33 s, from 36 s on as increments go.
+        let step = RateStep { after_s: 33, rate_e12: 2_000_000_000_000, increment_s: 6, ..RateStep::default() };
+        for price in [Price::of(&row, 0), Price::of(&Terms { steps: vec![step], ..row.clone() }, 0)] {
+            owes_more(&price);
+        }
+        assert_eq!(Price::of(&Terms { steps: vec![step], ..row }, 0).owed(36_001).0 - Price::of(&Terms::default(), 0).owed(1).0, 80_000_000);
+        assert_eq!(Price::default().owed(5).1, None);
+    }
+
+    fn owes_more(price: &Price) {
         for ms in [0, 1, 29_999, 30_000, 30_001, 36_000, 36_001, 100_500] {
             let (owed, next) = price.owed(ms);
             let next = next.expect("a rate above zero");
             assert!(next > ms && price.owed(next).0 > owed, "{ms}");
             assert_eq!(price.owed(next - 1).0, owed, "{ms}");
         }
-        assert_eq!(Price::default().owed(5).1, None);
     }
 
     #[test]

@@ -71,7 +71,9 @@ fn run(steps: &[(u8, Step)], stops: impl Fn(usize) -> bool) -> (Vec<Append>, Vec
             Step::Begin { account, group, kind } => {
                 let (account, group) = (format!("account{account}"), format!("group{group}"));
                 let to = To { account: &account, group: &group, high_risk: kind & 1 != 0, international: kind & 2 != 0, ..PREMIUM };
-                apply(&mut stage, attempted(n, at_s, to), &mut out);
+                let begun = attempted(n, at_s, to);
+                // The third account buys by the clock.
+                apply(&mut stage, if account == "account2" { under_tariff(begun) } else { begun }, &mut out);
             }
             Step::Answer { call: c } => {
                 let body = tollgate_schemas::v1::CallAnswered { call_id: call(*c).to_vec(), ..Default::default() };
@@ -132,23 +134,27 @@ proptest! {
     /// Nothing is forgotten and nothing counted twice: with a window over all calls, money fires if and only if the
     /// exact sum of all charges reaches the threshold.
     #[test]
-    fn f_01_spend_is_the_exact_sum_of_the_charges(calls in prop::collection::vec((0u16..600, 1u16..500), 1..12), threshold in 1u32..60) {
+    fn f_01_spend_is_the_exact_sum_of_the_charges(calls in prop::collection::vec((0u16..900, 1u16..500, any::<bool>()), 1..12), threshold in 1u32..60) {
         let mut world = World::new(policy(vec![rule("spend", "all", 86_400, "", &threshold.to_string())]));
         let mut points: Vec<(u16, usize, bool)> = Vec::new();
-        for (i, (from, length)) in calls.iter().enumerate() {
+        for (i, (from, length, _)) in calls.iter().enumerate() {
             points.extend([(*from, i, true), (from + length, i, false)]);
         }
         points.sort();
         let mut ids = vec![Id::NIL; calls.len()];
         for (at, i, begins) in points {
             if begins {
-                ids[i] = world.call(f64::from(at), PREMIUM);
+                ids[i] = if calls[i].2 { world.call_under_tariff(f64::from(at), PREMIUM) } else { world.call(f64::from(at), PREMIUM) };
                 world.answer(f64::from(at), ids[i]);
             } else {
                 world.end(f64::from(at), ids[i], f64::from(calls[i].1));
             }
         }
-        let owed: i64 = calls.iter().map(|(_, length)| terms("1.00", 60, 60).charge(0, u64::from(*length) * 1000).amount_e8).sum();
+        let charge = |(from, length, by_the_clock): &(u16, u16, bool)| {
+            let terms = if *by_the_clock { tariff() } else { terms("1.00", 60, 60) };
+            terms.charge(time_us(f64::from(*from)), u64::from(*length) * 1000).amount_e8
+        };
+        let owed: i64 = calls.iter().map(charge).sum();
         prop_assert_eq!(!world.blocks().is_empty(), owed >= i64::from(threshold) * 100_000_000, "{} owed", owed);
     }
 }

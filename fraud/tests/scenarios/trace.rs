@@ -85,6 +85,26 @@ pub fn attempted(n: u128, at_s: f64, to: To<'_>) -> Event {
     }
 }
 
+/// At $1/min by the minute, twice that from midnight UTC on and from the third minute into a call, with a fee of $0.50: ten minutes into
+/// each trace the price changes by the clock.
+pub fn tariff() -> Terms {
+    let twice = |after_s| RateStep { after_s, rate_e12: 2_000_000_000_000, initial_s: 60, increment_s: 60, ..RateStep::default() };
+    Terms {
+        steps: vec![twice(120)],
+        bands: vec![TimeBand { name: "night".to_owned(), to_s: 6 * 3600, steps: vec![twice(0)], ..TimeBand::default() }],
+        fees: vec![Fee { name: "answer".to_owned(), amount_e12: 500_000_000_000, on: FeeOn::Answer.into() }],
+        ..terms("1.00", 60, 60)
+    }
+}
+
+/// The same call under [`tariff`].
+pub fn under_tariff(mut attempted: Event) -> Event {
+    if let Some(Body::CallAttempted(body)) = &mut attempted.body {
+        body.sell = Some(tariff());
+    }
+    attempted
+}
+
 impl World {
     pub fn new(policy: FraudPolicy) -> World {
         World::with_limits(policy, Limits::default())
@@ -121,6 +141,14 @@ impl World {
         self.until(at_s);
         let n = self.mint();
         self.feed(attempted(n, at_s, to));
+        Id(n)
+    }
+
+    /// As [`World::call`], under [`tariff`].
+    pub fn call_under_tariff(&mut self, at_s: f64, to: To<'_>) -> Id {
+        self.until(at_s);
+        let n = self.mint();
+        self.feed(under_tariff(attempted(n, at_s, to)));
         Id(n)
     }
 

@@ -20,6 +20,8 @@ use super::{
 
 /// What is held when a call is admitted: the charge of its first minute.
 const HOLD_MS: u64 = 60_000;
+/// How long into a call a trunk's limit on prices looks, where the price changes by the clock or by the time into the call.
+const DEAREST_WITHIN_S: u64 = 3_600;
 
 /// What is known of a call so far; whatever the verdict, its event says all of it.
 struct Case {
@@ -142,10 +144,11 @@ impl Admission {
         if row_blocked {
             return no(Refusal::RateBlocked, format!("row {} of deck {}", sell.prefix, sell.deck));
         }
-        if let Some(max) = trunk.dial.max_rate_e12
-            && sell.rate_e12 > max
-        {
-            return no(Refusal::RateTooHigh, format!("{} a minute, at most {}", format_rate(sell.rate_e12), format_rate(max)));
+        if let Some(max) = trunk.dial.max_rate_e12 {
+            let dearest = sell.dearest_e12(now.utc_us, DEAREST_WITHIN_S);
+            if dearest > max {
+                return no(Refusal::RateTooHigh, format!("{} a minute, at most {}", format_rate(dearest), format_rate(max)));
+            }
         }
 
         let hold_e8 = sell.charge(now.utc_us, HOLD_MS).amount_e8.max(0);

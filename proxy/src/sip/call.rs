@@ -35,7 +35,7 @@ pub enum Phase {
 pub struct Verdict {
     /// Actor as in events: `operator:NAME`, `fraud:RULE`, `system`.
     pub actor: String,
-    /// `fraud_teardown`, `command`, `max_duration`, `no_ack`, `crash` ...
+    /// `fraud_teardown`, `command`, `max_duration`, `max_charge`, `no_ack`, `crash` ...
     pub end_reason: &'static str,
     pub block: Option<Id>,
     /// What the caller hears when there was no answer yet.
@@ -63,7 +63,7 @@ impl Verdict {
     /// What the parties may hear: never the rule (P-61).
     pub fn public_reason(&self) -> &'static str {
         match self.end_reason {
-            "max_duration" => "Call duration limit",
+            "max_duration" | "max_charge" => "Call duration limit",
             "no_ack" => "No ACK",
             _ => "",
         }
@@ -192,6 +192,8 @@ pub struct Call {
     pub other_boot: bool,
     /// When it has lasted as long as a call may.
     pub limit_ms: u64,
+    /// When a tariff's maximum charge ends it.
+    pub charge_ms: u64,
     /// When a finished call is forgotten.
     pub forget_ms: u64,
     /// An intruder into its dialogs was reported; further ones are only counted.

@@ -4,6 +4,7 @@
 
 mod ack;
 mod cancel;
+mod charge_limit;
 mod events;
 mod hunt;
 mod in_dialog;

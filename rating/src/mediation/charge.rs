@@ -37,9 +37,13 @@ impl LegCharge {
         self.charge == Charge::default()
     }
 
-    /// The fees alone.
-    pub fn fees_e8(&self) -> i64 {
-        self.lines.iter().filter(|l| l.fee.is_some()).fold(0i64, |sum, line| sum.saturating_add(line.amount_e8))
+    /// Fees of look-ups (C-094: lines named `dip` or `…_dip`), and the other fees.
+    pub fn fees_e8(&self) -> (i64, i64) {
+        let fees = self.lines.iter().filter(|l| l.fee.is_some());
+        fees.fold((0i64, 0i64), |(dips, others), line| match line.name == "dip" || line.name.ends_with("_dip") {
+            true => (dips.saturating_add(line.amount_e8), others),
+            false => (dips, others.saturating_add(line.amount_e8)),
+        })
     }
 
     /// Another leg in the same currency: lines of one name become one.

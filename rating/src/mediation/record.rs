@@ -252,7 +252,7 @@ pub(super) fn blank(row: &mut Cdr) {
     for column in [&mut row.sell_lines, &mut row.cost_lines, &mut row.sell_surcharges, &mut row.cost_surcharges] {
         column.clear();
     }
-    row.per_call_fees = 0;
+    (row.dip_fees, row.per_call_fees) = (0, 0);
 }
 
 fn set_carrier(row: &mut Cdr, attempt: &Attempt) {
@@ -430,7 +430,7 @@ fn set_money(row: &mut Cdr, sell: &LegCharge, cost: &LegCharge) {
     row.cost_amount = cost.charge.amount_e8;
     sell.write_lines(&mut row.sell_lines);
     cost.write_lines(&mut row.cost_lines);
-    row.per_call_fees = sell.fees_e8();
+    (row.dip_fees, row.per_call_fees) = sell.fees_e8();
     if !row.sell_currency.is_empty() && row.sell_currency == row.cost_currency {
         let margin = row.sell_amount.saturating_sub(row.cost_amount);
         row.margin_base = Some(margin);

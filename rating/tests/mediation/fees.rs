@@ -91,6 +91,7 @@ fn r_09_r_29_fees_of_the_customer_are_lines_of_their_own() {
             fee("ringing", "0.06", FeeOn::Ringing),
             fee("answer", "0.02", FeeOn::Answer),
             fee("attempt", "0.005", FeeOn::Attempt),
+            fee("lrn_dip", "0.0003", FeeOn::Call),
         ],
         surcharges: vec![Surcharge { name: "eea".into(), per_minute_e12: 30_000_000_000 }],
         ..sell()
@@ -105,11 +106,11 @@ fn r_09_r_29_fees_of_the_customer_are_lines_of_their_own() {
     // 12 s at 0.0150 + 0.0300 a minute; 2.5 s of ringing are 3 at 0.06 a minute.
     assert_eq!(row.sell_lines, concat!(
         r#"[{"name":"usage","amount":"0.009000"},{"name":"call","amount":"0.010000"},{"name":"ringing","amount":"0.003000"},"#,
-        r#"{"name":"answer","amount":"0.020000"},{"name":"attempt","amount":"0.005000"}]"#
+        r#"{"name":"answer","amount":"0.020000"},{"name":"attempt","amount":"0.005000"},{"name":"lrn_dip","amount":"0.000300"}]"#
     ));
-    assert_eq!((row.sell_amount, row.per_call_fees, row.billed_sec_sell), (4_700_000, 3_800_000, 12));
+    assert_eq!((row.sell_amount, row.per_call_fees, row.dip_fees, row.billed_sec_sell), (4_730_000, 3_800_000, 30_000, 12));
     assert_eq!((row.sell_surcharges.as_str(), row.cost_surcharges.as_str()), (r#"{"eea":"0.0300"}"#, ""));
-    assert_eq!(postings(&out)[0].entries[0].amount_e8, 4_700_000);
+    assert_eq!(postings(&out)[0].entries[0].amount_e8, 4_730_000);
 
     // Nobody answers: what is owed all the same, for 4 s of ringing.
     let mut s = Story::new(2, 0, 100);
@@ -117,6 +118,6 @@ fn r_09_r_29_fees_of_the_customer_are_lines_of_their_own() {
     s.attempt_ended(1, "north", 487, 1_000, 0);
     s.ended(CallEnded { hangup_party: "caller".into(), ..end("cancelled", 487, 1) });
     let row = &finals(&fold(&s))[0];
-    assert_eq!(row.sell_lines, r#"[{"name":"call","amount":"0.010000"},{"name":"ringing","amount":"0.004000"},{"name":"attempt","amount":"0.005000"}]"#);
-    assert_eq!((row.sell_amount, row.billed_sec_sell, row.rating_status.as_str()), (1_900_000, 0, "rated"));
+    assert_eq!(row.sell_lines, r#"[{"name":"call","amount":"0.010000"},{"name":"ringing","amount":"0.004000"},{"name":"attempt","amount":"0.005000"},{"name":"lrn_dip","amount":"0.000300"}]"#);
+    assert_eq!((row.sell_amount, row.billed_sec_sell, row.rating_status.as_str()), (1_930_000, 0, "rated"));
 }

@@ -46,6 +46,21 @@ fn r_17_a_maximum_that_disconnects_ends_the_call_before_it_is_passed() {
     }
 }
 
+#[test]
+fn s1_54_the_dearest_minute_of_a_calls_first_hour() {
+    for (terms, want) in [
+        ("1/1 0.6", "0.6"),
+        ("1/1 0.6; surcharge x 0.1", "0.7"),
+        ("1/1 0.6; from 60s 1/1 5", "5"),
+        ("1/1 0.6; from 3600s 1/1 5", "0.6"),
+        ("1/1 0.6; band night 00:00-06:00 = 1/1 0.3; band noon 12:00-13:00 = 1/1 5", "0.3"),
+        ("1/1 0.6; band soon 00:59-13:00 = 1/1 5", "5"),
+        ("7200/1 0.6; from 60s 1/1 5", "0.6"),
+    ] {
+        assert_eq!(tariff(terms).dearest_e12(0, 3_600), super::language::money(want), "{terms}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_500))]
 

@@ -52,6 +52,17 @@ impl Terms {
         self.affordable_ms(answer_us, now.amount_e8).checked_add(1)
     }
 
+    /// The highest price of a minute, surcharges included, of a call answered at `answer_us` that lasts `within_s`: what a limit on
+    /// prices has to look at, where they go by the clock or by the time into the call. Saturates.
+    pub fn dearest_e12(&self, answer_us: i64, within_s: u64) -> i64 {
+        if self.is_plain() {
+            return self.rate_e12;
+        }
+        let free_s = u64::from(self.free_s);
+        let runs = Walk::new(self, answer_us).take_while(|run| run.start_s == free_s || run.start_s < within_s);
+        runs.map(|run| run.rate_e12).max().map_or(self.rate_e12, |e12| i64::try_from(e12).unwrap_or(i64::MAX))
+    }
+
     /// The longest duration beyond the grace whose exact usage passes `fits`, which must pass every lesser sum too. As
     /// [`Terms::affordable_ms`].
     fn longest(&self, answer_us: i64, fits: impl Fn(i128) -> bool) -> u64 {

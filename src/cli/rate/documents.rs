@@ -72,3 +72,59 @@ fn find(document: &Path, name: &str) -> Option<PathBuf> {
     let folder = document.parent().unwrap_or(Path::new(""));
     ENDINGS.iter().chain(&["csv"]).map(|ending| folder.join(format!("{name}.{ending}"))).find(|path| path.is_file())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tollgate_rating::deck::Lookup;
+
+    use super::*;
+
+    const SHEET: &str = "prefix,destination,rate,connect_fee,initial,increment,effective_from\n";
+    /// 2026-11-21T12:00:00Z, a Saturday, and the day before.
+    const SATURDAY: i64 = 1_795_262_400_000_000;
+    const FRIDAY: i64 = SATURDAY - 86_400_000_000;
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("folder");
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).expect("file");
+        }
+        folder
+    }
+
+    fn cost(deck: &Deck, at_us: i64) -> i64 {
+        match deck.lookup("442071838750", at_us) {
+            Lookup::Row(row) => row.charge(at_us, 60_000).amount_e8,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn r_18_a_deck_document_finds_its_sheet_and_other_decks_beside_it() {
+        let (main, cheap) = (format!("{SHEET}44,UK,0.60,0,1,1,\n"), format!("{SHEET}4420,London,0.30,0,1,1,\n"));
+        let yaml = "kind: deck\nname: main\nspec:\n  file: sheets.csv\n  tariff:\n    call_fee: '0.01'\n    profiles:\n      - { name: weekend, deck: cheap, weekdays: [sat, sun] }\n";
+        // As a sheet beside it, as a document beside it, and as a document of the same file.
+        let document = "kind: deck\nname: cheap\nspec:\n  file: other.csv\n";
+        let (beside, together) = (format!("---\n{document}"), format!("{yaml}---\n{document}"));
+        for files in [
+            vec![("main.yaml", yaml), ("sheets.csv", main.as_str()), ("cheap.csv", cheap.as_str())],
+            vec![("main.yaml", yaml), ("sheets.csv", main.as_str()), ("cheap.yaml", beside.as_str()), ("other.csv", cheap.as_str())],
+            vec![("main.yaml", together.as_str()), ("sheets.csv", main.as_str()), ("other.csv", cheap.as_str())],
+        ] {
+            let folder = folder(&files);
+            let deck = load(&folder.path().join("main.yaml")).expect("loads");
+            assert_eq!((cost(&deck, FRIDAY), cost(&deck, SATURDAY)), (61_000_000, 31_000_000), "{files:?}");
+        }
+    }
+
+    #[test]
+    fn decks_that_are_nowhere_or_do_not_fit_are_all_told() {
+        let main = format!("{SHEET}44,UK,0.60,0,1,1,\n");
+        let yaml = "kind: deck\nname: main\nspec:\n  file: sheets.csv\n  tariff:\n    steps:\n      - { after_s: 60, deck: gone }\n      - { after_s: 90, deck: lost }\n";
+        let folder = folder(&[("main.yaml", yaml), ("sheets.csv", &main)]);
+        let told = load(&folder.path().join("main.yaml")).map(drop).expect_err("problems").to_string();
+        assert!(told.contains("tariff.steps[0].deck: there is no deck 'gone'") && told.contains("tariff.steps[1].deck: there is no deck 'lost'"), "{told}");
+    }
+}

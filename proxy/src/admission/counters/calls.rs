@@ -78,7 +78,11 @@ impl Call {
             let elapsed_ms = u64::try_from((now_ns - answered.since_ns) / 1_000_000).unwrap_or(0);
             if elapsed_ms >= answered.until_ms {
                 let charge = answered.terms.charge(answered.at_us, elapsed_ms);
-                answered.until_ms = charge.billed_s.saturating_mul(1000).saturating_add(1);
+                answered.until_ms = if answered.terms.is_plain() {
+                    charge.billed_s.saturating_mul(1000).saturating_add(1)
+                } else {
+                    answered.terms.next_change_ms(answered.at_us, elapsed_ms).unwrap_or(u64::MAX)
+                };
                 self.accrued_e8 = charge.amount_e8;
             }
         }

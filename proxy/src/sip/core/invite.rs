@@ -184,6 +184,7 @@ impl Core {
             resumed: false,
             other_boot: false,
             limit_ms: NEVER,
+            charge_ms: NEVER,
             forget_ms: NEVER,
             intruder_told: false,
             alarm: Alarm::default(),

@@ -19,6 +19,7 @@ use super::{
         txn::{Alarm, ClientState, ClientTx, NEVER, Role},
     },
     Core,
+    charge_limit::charge_limit_ms,
     events::AttemptEnd,
     ms,
     reply::phrase_of,
@@ -152,6 +153,7 @@ impl Core {
             resumed: true,
             other_boot: answered.is_some_and(|(event, _)| event.boot_id != self.ctx.boot_id),
             limit_ms: ms(now) + self.ctx.settings.max_call_ms.saturating_sub(answered_age.unwrap_or(0)),
+            charge_ms: NEVER,
             forget_ms: NEVER,
             intruder_told: false,
             alarm: Alarm::default(),
@@ -259,6 +261,7 @@ impl Core {
             }
             call.attempts[n].state = AttemptState::Answered;
             call.attempts[n].route.cost = cost.clone();
+            call.charge_ms = charge_limit_ms(call, n, now);
             if recent {
                 self.resume_client(at, call, n, event, caller, ClientState::Accepted, now);
             }

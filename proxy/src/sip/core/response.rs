@@ -14,6 +14,7 @@ use super::{
         txn::{ClientState, Role},
     },
     Core,
+    charge_limit::charge_limit_ms,
     events::AttemptEnd,
     hunt::Outcome,
     ms,
@@ -235,6 +236,7 @@ impl Core {
             let mut gate = self.ctx.gate.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             gate.admission.answered(slot, now, call.sell.as_ref());
         }
+        call.charge_ms = charge_limit_ms(call, n, now);
         call.invite = Vec::new();
         call.routes = Vec::new();
         self.counters.answered += 1;

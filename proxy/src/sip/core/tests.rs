@@ -26,7 +26,12 @@ use crate::{
 const CALLER: &str = "10.0.0.9:5060";
 const CARRIERS: [&str; 3] = ["10.0.1.1:5060", "10.0.1.2:5060", "10.0.1.3:5060"];
 
-struct Flat;
+/// Every call is sold and bought on these terms.
+#[derive(Clone)]
+struct Flat {
+    sell: Terms,
+    cost: Terms,
+}
 
 fn terms() -> Terms {
     Terms { deck: "d".into(), rate_e12: 10_000_000_000, initial_s: 1, increment_s: 1, currency: "USD".into(), places: 6, destination: "x".into(), ..Terms::default() }
@@ -34,27 +39,27 @@ fn terms() -> Terms {
 
 impl Prices for Flat {
     fn sell<'p>(&'p self, _: &str, _: &Parties<'p>, _: i64) -> Sale<'p> {
-        Sell::Terms(terms()).into()
+        Sell::Terms(self.sell.clone()).into()
     }
 }
 
 impl Routing for Flat {
     fn routes(&self, _: &RouteQuery<'_>) -> Routes {
-        let routes = (0..3).map(|i| Route { carrier: CarrierIx(i), cost: Some(terms()), rank: i + 1 }).collect();
+        let routes = (0..3).map(|i| Route { carrier: CarrierIx(i), cost: Some(self.cost.clone()), rank: i + 1 }).collect();
         Routes { routes, choices: Vec::new(), policy: "lcr", quality_snapshot: String::new() }
     }
     fn unchanged(&self, _: i64, _: i64) -> bool {
         true
     }
     fn cost(&self, _: CarrierIx, _: &Parties<'_>, _: i64) -> Option<Terms> {
-        Some(terms())
+        Some(self.cost.clone())
     }
     fn sell_at(&self, _: &str, _: &Parties<'_>, _: i64) -> Option<(Terms, Vec<Tier>)> {
-        Some((terms(), Vec::new()))
+        Some((self.sell.clone(), Vec::new()))
     }
 }
 
-fn plan() -> Arc<Plan> {
+fn plan(routing: Flat) -> Arc<Plan> {
     let mut documents = Documents::default();
     documents.accounts.insert(
         "acme".into(),
@@ -100,7 +105,7 @@ fn plan() -> Arc<Plan> {
         );
     }
     let policy = Policy::compile(&documents, 1).expect("policy");
-    Arc::new(Plan { policy, routing: Box::new(Flat), control_position: 1 })
+    Arc::new(Plan { policy, routing: Box::new(routing), control_position: 1 })
 }
 
 /// A core whose log is durable at once, and its peers.
@@ -115,6 +120,10 @@ struct World {
 
 impl World {
     fn new() -> World {
+        World::priced(terms(), terms())
+    }
+
+    fn priced(sell: Terms, cost: Terms) -> World {
         let ctx = Context {
             local: "10.0.0.1:5060".parse().expect("address"),
             settings: Settings::default(),
@@ -126,7 +135,7 @@ impl World {
             gate: Arc::new(std::sync::Mutex::new(Gate::default())),
         };
         let now_ms = 1_000_000;
-        let core = Core::new(ctx, plan(), now(now_ms));
+        let core = Core::new(ctx, plan(Flat { sell, cost }), now(now_ms));
         World { core, now_ms, sent: Vec::new(), events: Vec::new(), durable: true }
     }
 
@@ -316,6 +325,53 @@ fn an_abandoned_branch_gets_cancel_on_a_late_18x_and_ack_and_bye_on_a_late_200()
     assert_eq!(late, 1);
     w.answer(CARRIERS[0], &invite, "200 OK", "k");
     assert_eq!(methods(&w.first_lines(CARRIERS[0])), ["ACK"], "a repeated late 200 is acknowledged, not ended again");
+}
+
+/// The same terms, which end a call at this many cents.
+fn up_to(cents: i64, terms: Terms) -> Terms {
+    Terms { max_charge_e12: cents * 10_000_000_000, end_at_max: true, ..terms }
+}
+
+/// A call that is answered at once and acknowledged; when and how it ended, and what the sale came to.
+fn ended_by_itself(sell: Terms, cost: Terms, number: &str) -> Option<(u64, String, i64)> {
+    let mut w = World::priced(sell.clone(), cost);
+    w.from(
+        CALLER,
+        &format!("INVITE sip:{number}@10.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bKa1\nFrom: <sip:12125550199@10.0.0.9>;tag=f1\nTo: <sip:{number}@10.0.0.1>\nCall-ID: call-1\nCSeq: 1 INVITE\nContact: <sip:u@10.0.0.9:5060>\nMax-Forwards: 70\nContent-Length: 0\n\n"),
+    );
+    let invite = w.take(CARRIERS[0]).remove(0);
+    w.answer(CARRIERS[0], &invite, "200 OK", "k");
+    let ok = w.take(CALLER).pop()?;
+    let contact = |m: &str| m.lines().find_map(|l| l.strip_prefix("Record-Route: ").map(str::to_owned));
+    let route = contact(&ok).map_or(String::new(), |r| format!("Route: {r}\n"));
+    w.from(
+        CALLER,
+        &format!("ACK sip:c@{} SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bKa2\n{route}From: <sip:12125550199@10.0.0.9>;tag=f1\nTo: <sip:{number}@10.0.0.1>;tag=k\nCall-ID: call-1\nCSeq: 1 ACK\nMax-Forwards: 70\nContent-Length: 0\n\n", CARRIERS[0]),
+    );
+    let answered_ms = w.now_ms;
+    w.take(CARRIERS[0]);
+    w.pass(3_600_000);
+    let (at_ms, end) = w.events.iter().find_map(|(at, b)| match b {
+        Body::CallEnded(e) => Some((*at, e.clone())),
+        _ => None,
+    })?;
+    assert_eq!(at_ms - answered_ms, end.duration_ms);
+    assert!(w.first_lines(CARRIERS[0]).iter().any(|l| l.starts_with("BYE")) && w.first_lines(CALLER).iter().any(|l| l.starts_with("BYE")), "both sides are told");
+    let answer_us = now(answered_ms).utc_us;
+    Some((end.duration_ms, end.end_reason, sell.charge(answer_us, end.duration_ms).amount_e8))
+}
+
+#[test]
+fn r_17_a_maximum_that_disconnects_ends_the_live_call_before_it_is_passed() {
+    // 0.01 a minute, by the second: 0.02 is two minutes; a timer's length before that the call ends.
+    let plain = terms();
+    assert_eq!(ended_by_itself(up_to(2, plain.clone()), plain.clone(), "12125550100"), Some((119_900, "max_charge".into(), 2_000_000)));
+    // The carrier's maximum ends it too, and the first of both.
+    assert_eq!(ended_by_itself(up_to(5, plain.clone()), up_to(1, plain.clone()), "12125550100"), Some((59_900, "max_charge".into(), 1_000_000)));
+    // One that goes on for nothing ends nothing, and neither does one of an emergency call.
+    let free = Terms { end_at_max: false, ..up_to(2, plain.clone()) };
+    assert_eq!(ended_by_itself(free, plain.clone(), "12125550100"), None);
+    assert_eq!(ended_by_itself(up_to(2, plain.clone()), up_to(2, plain), "911"), None);
 }
 
 #[test]

@@ -143,7 +143,7 @@ impl Core {
             Phase::Cancelling => call.active_attempt().map_or(call.started_ms, |n| self.cancel_limit(call, n)),
             Phase::Answered => {
                 let ack = if call.dialogs.iter().any(|d| d.confirmed && !d.acked && !d.ended) { call.answered_ms + s.ack_wait_ms() } else { NEVER };
-                ack.min(call.interim_next).min(call.limit_ms)
+                ack.min(call.interim_next).min(call.limit_ms).min(call.charge_ms)
             }
             Phase::TearingDown => call.ok_next.min(call.forget_ms),
             Phase::Over => call.forget_ms,
@@ -243,6 +243,9 @@ impl Core {
             Phase::Answered => {
                 if now_ms >= call.limit_ms {
                     return self.tear_down(at, call, Verdict::system("max_duration", 102), now);
+                }
+                if now_ms >= call.charge_ms {
+                    return self.tear_down(at, call, Verdict::system("max_charge", 102), now);
                 }
                 let unacked = call.dialogs.iter().any(|d| d.confirmed && !d.acked && !d.ended);
                 if unacked && now_ms >= call.answered_ms + s.ack_wait_ms() {

@@ -6,9 +6,11 @@ use tollgate_schemas::v1::{RateStep, Terms, TimeBand};
 use super::{Linked, Price, Step};
 use crate::deck::{Deck, Dialled, Lookup};
 
-/// How far ahead of its pricing instant a call is split at changes of its row, and at how many.
+/// How far ahead of its pricing instant a call is split at changes of its row, at how many, and how many instants at which some
+/// row of the deck changes are looked at for them.
 const SPLIT_AHEAD_US: i64 = 7 * 86_400 * 1_000_000;
 const MAX_CHANGES: usize = 16;
+const MAX_INSTANTS: usize = 1_000;
 
 const MILLION: i128 = 1_000_000;
 
@@ -54,7 +56,8 @@ impl Linked {
     /// The price lists that come into force later, each whole: its row, and the profiles over it.
     fn changes(&self, terms: &mut Terms, own: &Deck, number: &Dialled, at_us: i64) {
         let mut last = (terms.rate_e12, terms.connect_fee_e12, terms.initial_s, terms.increment_s);
-        for from_us in own.changes_within(at_us, at_us.saturating_add(SPLIT_AHEAD_US)).take(MAX_CHANGES) {
+        let mut left = MAX_CHANGES;
+        for from_us in own.changes_within(at_us, at_us.saturating_add(SPLIT_AHEAD_US)).take(MAX_INSTANTS) {
             // A number that is no longer sold goes on at the price it had.
             let Lookup::Row(row) = own.lookup_dialled(number, from_us) else { continue };
             let next = Own {
@@ -67,6 +70,10 @@ impl Linked {
             if std::mem::replace(&mut last, key) == key && !self.names_decks() {
                 continue;
             }
+            if left == 0 {
+                break;
+            }
+            left -= 1;
             let mut steps = vec![next.step(0, next.rate_e12)];
             steps.extend(self.steps(next, MILLION, number, from_us));
             let name = format!("from {}", tollgate_schemas::time::format_rfc3339(from_us));
