@@ -1,9 +1,11 @@
 //! `tollgate`, the one binary: wiring only. The command line is in `cli`, the configuration in `config`, a running node
-//! in `node`, what documents compile to in `plan`, the play around a node in `demo`.
+//! in `node`, what documents compile to in `plan`, what a plan
+//! says of a call in `explain`, the play around a node in `demo`.
 
 mod cli;
 mod config;
 mod demo;
+mod explain;
 mod node;
 mod plan;
 

@@ -11,6 +11,7 @@ mod metrics;
 mod owner;
 mod ports;
 mod proxy;
+mod quality;
 mod secrets;
 mod stages;
 mod store;
@@ -47,6 +48,7 @@ use owner::Owner;
 use store::Stores;
 
 pub use cluster::options as kafka_options;
+pub use quality::verdict_of_json;
 pub use secrets::{files as secret_files, put_file as put_secret};
 
 /// Version of the rating program, in every CDR. Raise it when the same events would give another CDR.
@@ -201,6 +203,7 @@ impl Node {
         // Blocks first, then the calls that were up: nothing is admitted, or resumed, past a block.
         if knows {
             workers.push(("blocks", proxy::follow_blocks(&shared)?));
+            workers.push(("quality", quality::follow(&shared)?));
         }
         let backlog = Arc::new(Backlog::default());
         let mut started = None;
@@ -287,6 +290,7 @@ impl Node {
             control: Arc::new(ports::ControlPort(self.shared.clone())),
             calls: Arc::new(ports::CallsPort { shared: self.shared.clone(), live: self.live.clone(), rate: Mutex::default() }),
             blocks: Arc::new(ports::BlocksPort(self.shared.clone())),
+            routing: Arc::new(quality::RoutingPort(self.shared.clone())),
             backups: Arc::new(ports::BackupPort::new(self.shared.clone(), self.embedded.node(), config.data_dir.clone())),
             cdrs: stores.cdrs,
             views,

@@ -12,10 +12,12 @@ use tollgate_proxy::{
 use tollgate_rating::{
     deck::{BadOption, Deck, DeckOptions, Lookup},
     geography::{NumberTable, TableProblem},
-    routing::{CarrierRoutes, RouteTable},
+    quality::Quality,
+    routing::{CarrierRoutes, RoutePolicy, RouteTable},
 };
 use tollgate_schemas::{
     control::{self, Kind},
+    money::{AMOUNT_PLACES, parse_scaled},
     parties::Parties,
     v1::{Terms, Tier},
 };
@@ -45,6 +47,8 @@ pub struct Registry {
     pub documents: BTreeMap<(Kind, String), Value>,
     pub decks: BTreeMap<String, Arc<Deck>>,
     pub number_tables: BTreeMap<String, Arc<NumberTable>>,
+    /// What is known of carriers' quality, shared by every plan that is compiled from here.
+    pub quality: Quality,
 }
 
 /// Reads a spec into its type; the message says which field.
@@ -97,6 +101,32 @@ impl Registry {
         all
     }
 
+    /// The route policies, and whether whoever they and the accounts name is there.
+    fn route_policies(&self, documents: &Documents, problems: &mut Vec<PlanProblem>) -> BTreeMap<String, Arc<RoutePolicy>> {
+        let specs: BTreeMap<String, control::RoutePolicy> = self.of(Kind::RoutePolicy, problems);
+        let mut policies = BTreeMap::new();
+        for (name, spec) in &specs {
+            let mut wrong = |path: String, message: String| problems.push(PlanProblem { kind: Kind::RoutePolicy, name: name.clone(), path, message });
+            for (i, split) in spec.splits.iter().enumerate().filter(|(_, s)| !documents.carriers.contains_key(&s.carrier)) {
+                wrong(format!("splits[{i}].carrier"), format!("there is no carrier '{}'", split.carrier));
+            }
+            match RoutePolicy::compile(name, spec) {
+                Ok(policy) => drop(policies.insert(name.clone(), Arc::new(policy))),
+                Err(mistakes) => mistakes.into_iter().for_each(|(path, message)| wrong(path, message)),
+            }
+        }
+        for (name, account) in &documents.accounts {
+            let mut wrong = |path: &str, message: String| problems.push(PlanProblem { kind: Kind::Account, name: name.clone(), path: path.to_owned(), message });
+            if let Some(policy) = account.route_policy.as_ref().filter(|p| !specs.contains_key(*p)) {
+                wrong("route_policy", format!("there is no route policy '{policy}'"));
+            }
+            if let Some(Err(e)) = account.min_margin.as_ref().map(|m| parse_scaled(m, AMOUNT_PLACES)) {
+                wrong("min_margin", e.to_string());
+            }
+        }
+        policies
+    }
+
     /// Everything together, or every mistake at once. `control_position`: how many control events lie behind it.
     pub fn compile(&self, control_position: u64) -> Result<Plan, Vec<PlanProblem>> {
         let mut problems = Vec::new();
@@ -130,10 +160,16 @@ impl Registry {
                     route_class: carrier.route_class.clone(),
                     emergency: carrier.emergency,
                     suspended: carrier.suspended,
+                    party: carrier.party.clone().unwrap_or_else(|| name.clone()),
+                    upstream: carrier.upstream.clone().unwrap_or_else(|| name.clone()),
+                    cli_guaranteed: carrier.cli_guaranteed,
+                    priority: carrier.priority,
+                    weight: carrier.weight,
                     ..CarrierRoutes::new(name, deck)
                 });
             }
         }
+        let policies = self.route_policies(&documents, &mut problems);
         for (name, policy) in &documents.fraud_policies {
             if let Err(e) = tollgate_fraud::policy::Policy::compile(policy) {
                 problems.extend(e.0.iter().map(|p| PlanProblem { kind: Kind::FraudPolicy, name: name.clone(), path: String::new(), message: p.to_string() }));
@@ -154,12 +190,19 @@ impl Registry {
         boundaries.sort_unstable();
         boundaries.dedup();
         let by_position = table.carriers().iter().filter_map(|c| policy.carrier_named(&c.name)).collect();
-        let accounts = documents
-            .accounts
-            .into_iter()
-            .map(|(name, a)| (name, AccountRoutes { parent: a.parent, carriers: a.carriers, max_attempts: a.max_attempts.into(), margin_guard: a.margin_guard }))
-            .collect();
-        let routing = DeckRouting { table, by_position, sellers, accounts, boundaries };
+        let trunk_parties = documents.trunks.into_values().map(|t| t.party).collect();
+        let account = |a: control::Account| AccountRoutes {
+            parent: a.parent,
+            carriers: a.carriers,
+            classes: a.route_classes,
+            max_attempts: a.max_attempts.into(),
+            margin_guard: a.margin_guard,
+            min_margin_e8: a.min_margin.and_then(|m| parse_scaled(&m, AMOUNT_PLACES).ok()).unwrap_or(0),
+            policy: a.route_policy.and_then(|name| policies.get(&name).cloned()),
+        };
+        let accounts = documents.accounts.into_iter().map(|(name, a)| (name, account(a))).collect();
+        let quality = self.quality.clone();
+        let routing = DeckRouting { table, by_position, sellers, accounts, boundaries, quality, trunk_parties };
         Ok(Plan { policy, routing: Box::new(routing), control_position })
     }
 }
@@ -167,8 +210,11 @@ impl Registry {
 struct AccountRoutes {
     parent: Option<String>,
     carriers: Vec<String>,
+    classes: Vec<String>,
     max_attempts: usize,
     margin_guard: bool,
+    min_margin_e8: i64,
+    policy: Option<Arc<RoutePolicy>>,
 }
 
 /// Rating's decks and routes behind the proxy's port.
@@ -180,6 +226,9 @@ struct DeckRouting {
     accounts: HashMap<String, AccountRoutes>,
     /// When rows of any deck come into force or go out of it, sorted.
     boundaries: Vec<i64>,
+    quality: Quality,
+    /// Whom each trunk belongs to, by its index.
+    trunk_parties: Vec<Option<String>>,
 }
 
 impl DeckRouting {
@@ -215,7 +264,15 @@ impl Prices for DeckRouting {
 impl Routing for DeckRouting {
     fn routes(&self, query: &RouteQuery<'_>) -> Routes {
         let account = self.accounts.get(query.account);
+        let policy = account.and_then(|a| a.policy.as_deref()).filter(|_| !query.emergency);
+        let quality = policy.and_then(|_| self.quality.of(query.dest_group));
         let ask = tollgate_rating::routing::RouteQuery {
+            classes: account.map_or(&[], |a| a.classes.as_slice()),
+            min_margin_e8: account.map_or(0, |a| a.min_margin_e8),
+            ingress_party: self.trunk_parties.get(query.trunk.0 as usize).and_then(|p| p.as_deref()),
+            policy,
+            quality: quality.as_deref(),
+            draw_e6: query.draw_e6,
             allowed: account.map_or(&[], |a| a.carriers.as_slice()),
             sell: query.revenue,
             max_attempts: account.map_or(4, |a| a.max_attempts),
@@ -229,7 +286,13 @@ impl Routing for DeckRouting {
             .iter()
             .filter_map(|c| Some(Route { carrier: *self.by_position.get(usize::from(c.carrier))?, cost: Some(decision.terms(c)), rank: c.rank }))
             .collect();
-        Routes { routes, choices: decision.choices(), policy: if query.emergency { "emergency" } else { "lcr" }, quality_snapshot: String::new() }
+        let by = match policy {
+            _ if query.emergency => "emergency",
+            Some(policy) => &policy.name,
+            None => "lcr",
+        };
+        let quality_snapshot = quality.map_or(String::new(), |q| q.verdict.name.clone());
+        Routes { routes, choices: decision.choices(), policy: by.to_owned(), quality_snapshot }
     }
 
     fn unchanged(&self, from_us: i64, to_us: i64) -> bool {

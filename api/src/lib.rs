@@ -32,6 +32,7 @@ mod openapi;
 mod portal;
 mod render;
 mod reports;
+mod routing;
 mod stats;
 mod stream;
 

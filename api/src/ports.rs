@@ -182,6 +182,39 @@ pub trait Backups: Send + Sync + 'static {
     fn begin(&self, secrets: bool) -> BoxFuture<'_, Result<Pieces, Fault>>;
 }
 
+/// A call that might be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteAsk {
+    pub account: String,
+    pub from: String,
+    pub to: String,
+    pub at_us: i64,
+    /// From 0 to 999,999: decides splits and exploration; none: neither.
+    pub draw_e6: Option<u32>,
+    /// Name of the verdict to decide by; none: the newest.
+    pub quality: Option<String>,
+}
+
+/// A call's routing as it was, and decided again by what was known and in force then.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replayed {
+    pub then: Value,
+    pub again: Value,
+    pub agrees: bool,
+    /// How many control events its proxy had applied.
+    pub control_position: u64,
+}
+
+/// Where calls go, and what is known of the carriers.
+pub trait Routing: Send + Sync + 'static {
+    /// The newest verdict on each destination, by its name.
+    fn quality(&self, dest_group: Option<&str>) -> Vec<Value>;
+    /// The choices, or what is wrong with the question.
+    fn explain(&self, ask: RouteAsk) -> BoxFuture<'_, Result<Result<Value, String>, Fault>>;
+    /// None when the log no longer has the call. `root_account`, `at_us`: its key and about when it began.
+    fn replay(&self, call: Id, root_account: &str, at_us: i64) -> BoxFuture<'_, Result<Option<Replayed>, Fault>>;
+}
+
 /// What `/readyz` says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Readiness {

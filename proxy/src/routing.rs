@@ -22,6 +22,8 @@ pub struct RouteQuery<'a> {
     pub account: &'a str,
     pub trunk: TrunkIx,
     pub parties: &'a Parties<'a>,
+    /// The account's name of the destination; empty for an emergency call.
+    pub dest_group: &'a str,
     pub at_us: i64,
     pub emergency: bool,
     /// What the house is paid: the row of the account at the top of the hierarchy.
@@ -34,7 +36,8 @@ pub struct Routes {
     pub routes: Vec<Route>,
     /// Every carrier with its place or the reason it was left out.
     pub choices: Vec<RouteChoice>,
-    pub policy: &'static str,
+    /// By what they were ordered: the route policy's name, `lcr` without one, or `emergency`.
+    pub policy: String,
     /// Name of the quality snapshot the order was made from; empty where quality had no say.
     pub quality_snapshot: String,
 }

@@ -20,7 +20,7 @@ mod ratio;
 pub use count::Counter;
 pub use figures::{CLASS_ENDS_MS, Figure, Figures};
 pub use judge::{Judge, Rules};
-pub use known::{CarrierKnown, GroupKnown, Quality, State};
+pub use known::{CarrierKnown, GroupKnown, Positions, Quality, State};
 pub use ratio::{wilson_lower_e6, z_e2};
 
 /// Windows of the counts.

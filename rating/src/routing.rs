@@ -7,27 +7,47 @@
 //! then the others by currency.
 //!
 //! Filters, in this order; the first that holds names itself ([`Reason`]): suspended, not allowed for the account,
-//! loop, (emergency calls: not emergency capable), no prefix, not effective, blocked, route class, currency mismatch,
-//! no sell price, negative margin, beyond the attempts.
+//! loop, (emergency calls: not emergency capable), no prefix, not effective, blocked, route class, class floor, calling
+//! number not guaranteed, quality floor, false answer, currency mismatch, no sell price, negative margin, beyond the attempts.
+//!
+//! An account's [`RoutePolicy`] says by what its carriers are ordered instead, what is asked of their quality
+//! ([`crate::quality`]), and how much of its traffic may be used to learn; see `order.rs` and `score.rs`.
 //!
 //! Emergency calls go to every emergency-capable carrier that is not suspended and not the one the call came from:
 //! no price, margin, account list or count of attempts takes one out. A short dialled string such as `112` is no
 //! E.164 number and is never priced by a prefix it happens to start with.
 
+mod coverage;
+mod expected;
 mod explain;
 mod filter;
+mod order;
+pub mod penalties;
+mod policy;
 mod reason;
+mod score;
 
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use thiserror::Error;
 use tollgate_schemas::v1::Terms;
 
-use crate::deck::{Deck, DeckSet, Dialled, Lookup, RowRef};
+use crate::{
+    deck::{Deck, DeckSet, Dialled, Lookup, RowRef},
+    quality::{CarrierKnown, GroupKnown, State},
+};
 
+pub use coverage::{Cover, Gap, cover};
+pub use policy::{Delta, Metric, Order, RoutePolicy};
 pub use reason::Reason;
 
 /// R-36's expected duration where nothing is known of the destination's calls.
@@ -49,13 +69,29 @@ pub struct CarrierRoutes {
     pub suspended: bool,
     /// Who it belongs to: a call never goes back to the party it came from. Usually the carrier's own name.
     pub party: String,
+    /// Whose network its calls run over (S1-27). Usually the carrier's own name.
+    pub upstream: String,
+    pub cli_guaranteed: bool,
+    /// Decide between carriers of like cost, higher first.
+    pub priority: u32,
+    pub weight: u32,
 }
 
 impl CarrierRoutes {
     /// A carrier in service, of no class, that takes no emergency calls and is a party of its own.
     pub fn new(name: &str, deck: Arc<Deck>) -> CarrierRoutes {
-        let (name, party) = (name.to_owned(), name.to_owned());
-        CarrierRoutes { name, deck, route_class: String::new(), emergency: false, suspended: false, party }
+        CarrierRoutes {
+            name: name.to_owned(),
+            deck,
+            route_class: String::new(),
+            emergency: false,
+            suspended: false,
+            party: name.to_owned(),
+            upstream: name.to_owned(),
+            cli_guaranteed: false,
+            priority: 0,
+            weight: 0,
+        }
     }
 }
 
@@ -72,6 +108,8 @@ pub enum BadRoutes {
 pub struct RouteTable(Arc<Routes>);
 
 struct Routes {
+    /// Tells tables of one process apart.
+    id: u64,
     /// By name, so that a tie of cost is settled by position.
     carriers: Vec<CarrierRoutes>,
     /// The position of each carrier's deck in `decks`.
@@ -103,8 +141,15 @@ pub struct RouteQuery<'a> {
     pub emergency: bool,
     /// Carrier or party the call came from (loop guard, R-42).
     pub ingress_party: Option<&'a str>,
-    /// Expected durations with their weights; empty = [`DEFAULT_EXPECTED_MS`].
+    /// Expected durations with their weights; empty = the destination's, where a policy asks for quality and they are known,
+    /// else [`DEFAULT_EXPECTED_MS`].
     pub durations: &'a [(u64, u32)],
+    /// How to choose and order; none: by expected cost, and qualities have no say.
+    pub policy: Option<&'a RoutePolicy>,
+    /// What is known of the carriers for the destination; none = nothing.
+    pub quality: Option<&'a GroupKnown>,
+    /// From 0 to 999,999: decides who explores and how a split falls.
+    pub draw_e6: u32,
 }
 
 impl<'a> RouteQuery<'a> {
@@ -122,6 +167,9 @@ impl<'a> RouteQuery<'a> {
             emergency: false,
             ingress_party: None,
             durations: &[],
+            policy: None,
+            quality: None,
+            draw_e6: 999_999,
         }
     }
 }
@@ -139,6 +187,8 @@ pub struct Candidate {
     pub covered_by_parent_prefix: bool,
     /// Row of the carrier's deck.
     row: Option<u32>,
+    /// Where a policy asked for it.
+    pub judged: Option<Judged>,
 }
 
 /// A carrier not to try, and why.
@@ -151,6 +201,42 @@ pub struct LeftOut {
     pub expected_cost_e8: Option<i64>,
     pub covered_by_parent_prefix: bool,
     row: Option<u32>,
+    pub judged: Option<Judged>,
+}
+
+/// What was known of a carrier when it was chosen or left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judged {
+    /// What the hunt is expected to earn from this carrier on, 1e-8 of the unit of the sale.
+    pub score_e8: i64,
+    /// Wilson's lower bounds in 1e-4, of so many samples; 0 samples: too little is known.
+    pub asr_e4: u32,
+    pub ner_e4: u32,
+    pub samples: u32,
+    /// 0 = too few calls.
+    pub acd_ms: u64,
+    pub state: State,
+    /// It goes first to learn of it.
+    pub exploring: bool,
+}
+
+impl Judged {
+    fn of(known: Option<&CarrierKnown>) -> Judged {
+        let nothing = Judged { score_e8: 0, asr_e4: 0, ner_e4: 0, samples: 0, acd_ms: 0, state: State::Neutral, exploring: false };
+        known.map_or(nothing, |k| Judged {
+            asr_e4: k.asr_e6 / 100,
+            ner_e4: k.ner_e6 / 100,
+            samples: k.samples,
+            acd_ms: k.acd_ms,
+            state: k.state,
+            ..nothing
+        })
+    }
+
+    /// The word in choices.
+    pub fn name(&self) -> &'static str {
+        if self.exploring { "exploring" } else { self.state.name() }
+    }
 }
 
 /// The answer to a [`RouteQuery`]. Holds on to the table it was made from, so it outlives a swap.
@@ -207,7 +293,9 @@ impl RouteTable {
         currencies.dedup();
         let place = |carrier: &CarrierRoutes| currencies.partition_point(|c| c.as_str() < carrier.deck.currency()) as u16;
         let currency_of = carriers.iter().map(place).collect();
-        Ok(RouteTable(Arc::new(Routes { carriers, deck_of, currencies, currency_of, decks })))
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Ok(RouteTable(Arc::new(Routes { id, carriers, deck_of, currencies, currency_of, decks })))
     }
 
     /// By name.

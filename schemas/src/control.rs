@@ -168,6 +168,9 @@ pub struct Trunk {
     /// Refuse callers without a valid number.
     #[serde(default)]
     pub require_cli: bool,
+    /// Who it belongs to, where that party is a carrier, too: its calls do not go back to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub party: Option<String>,
     /// Relay a carrier's lone 503 as it is, for PBXs that only fail over on it (P-10).
     #[serde(default)]
     pub relay_503: bool,

@@ -1,45 +1,54 @@
-//! `tollgate route`: where a call would go and why, by the plan a node would have.
+//! `tollgate route`: where a call would go and why, by the plan a node would have, or where it went.
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
-use tollgate_proxy::{
-    admission::{Sell, TrunkIx},
-    routing::RouteQuery,
+use serde_json::Value;
+use tollgate_rating::quality::Quality;
+use tollgate_schemas::{id::Id, time::format_rfc3339};
+
+use super::{
+    Done, Problems,
+    api::{ApiArgs, Client},
+    get::parse_name,
+    now_us, out, parse_time,
 };
-use tollgate_rating::deck::{Lookup, RowRef};
-use tollgate_schemas::{
-    control::{Carrier, Kind, Trunk},
-    money::{format_amount, format_rate},
-    number::E164,
-    parties::{Parties, revenue},
-    time::format_rfc3339,
-    v1::RouteChoice,
+use crate::{
+    config::{
+        Config,
+        documents::{Compiled, check_together, read_documents},
+    },
+    explain::{Ask, explain},
+    node::verdict_of_json,
 };
 
-use super::{Done, Problems, get::parse_name, now_us, out, parse_time};
-use crate::config::{
-    Config,
-    documents::{Compiled, check_together, read_documents},
-};
-
-/// Shows where a call would go: candidates in order with price and cost, and why each other carrier is left out
+/// Shows where a call would go: candidates in order with price, cost and quality, and why each other carrier is left out
 ///
-/// Decided from provisioning documents, with no node running. Exit code 1 when there is no route.
+/// Decided from provisioning documents with no node running; with --quality NAME or --call by a running node, as it decides. Exit
+/// code 1 when there is no route, or when a call made again goes another way.
 #[derive(clap::Args)]
 pub struct Args {
     /// Who pays
-    #[arg(long, value_parser = parse_name)]
-    account: String,
+    #[arg(long, value_parser = parse_name, required_unless_present = "call")]
+    account: Option<String>,
     /// Calling number
-    #[arg(long, value_name = "NUMBER")]
-    from: String,
+    #[arg(long, value_name = "NUMBER", required_unless_present = "call")]
+    from: Option<String>,
     /// Called number: E.164 digits with or without +, or a dialled string that is an emergency call on the account's trunks
-    #[arg(long, value_name = "NUMBER")]
-    to: String,
+    #[arg(long, value_name = "NUMBER", required_unless_present = "call")]
+    to: Option<String>,
     /// When, RFC 3339 with an offset [default: now]
     #[arg(long, value_parser = parse_time)]
     at: Option<i64>,
+    /// What is known of the carriers: a verdict as JSON in a file (as `GET /v1/quality` gives them), the name of one in a running
+    /// node's log, or `now` for what the node knows now
+    #[arg(long, value_name = "FILE|NAME|now")]
+    quality: Option<String>,
+    /// The draw that decides splits and exploration [default: one that decides nothing]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..1_000_000))]
+    draw: Option<u32>,
+    /// A call that was: shows how it was routed, and decides it again as of then
+    #[arg(long, value_name = "UUID", conflicts_with_all = ["account", "from", "to", "at", "quality", "draw"])]
+    call: Option<Id>,
     /// Provisioning documents
     #[arg(short, long = "file", value_name = "FILE", num_args = 1.., conflicts_with = "config")]
     files: Vec<PathBuf>,
@@ -49,144 +58,145 @@ pub struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
-}
-
-/// The answer: what the call sells for, and every carrier with its place or reason.
-struct Explanation {
-    emergency: bool,
-    sell: Sell,
-    policy: &'static str,
-    choices: Vec<RouteChoice>,
+    #[command(flatten)]
+    api: ApiArgs,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Done> {
-    let files = if args.files.is_empty() { Config::load(&args.config).map_err(Problems)?.provision } else { args.files.clone() };
-    let documents = read_documents(&files).map_err(Problems)?;
-    let compiled = check_together(&documents).map_err(Problems)?;
-    let at = args.at.unwrap_or_else(now_us);
-    let found = explain(&compiled, args, at)?;
-    let priced = found.emergency || matches!(found.sell, Sell::Terms(_));
-    let routed = priced && found.choices.iter().any(|c| c.rank > 0);
-    if args.json { print_json(&compiled, args, at, &found, routed)? } else { print_text(&compiled, args, at, &found)? }
-    if !routed && !args.json {
-        eprintln!("no route: {}", why_not(&found));
+    if let Some(call) = args.call {
+        return replay(args, call);
+    }
+    let ask = Ask {
+        account: args.account.clone().unwrap_or_default(),
+        from: args.from.clone().unwrap_or_default(),
+        to: args.to.clone().unwrap_or_default(),
+        at_us: args.at.unwrap_or_else(now_us),
+        draw_e6: args.draw,
+    };
+    let found = match &args.quality {
+        Some(name) if !PathBuf::from(name).exists() => ask_node(args, &ask, name)?,
+        file => {
+            let Compiled { registry, plan } = compiled(args)?;
+            if let Some(file) = file {
+                read_quality(file, &registry.quality)?;
+            }
+            explain(&registry, &plan, &ask)?
+        }
+    };
+    let routed = found["routed"] == true;
+    if args.json {
+        out::json(&found)?;
+    } else {
+        print(&found)?;
+        if let Some(why) = found["why_not"].as_str() {
+            eprintln!("no route: {why}");
+        }
     }
     Ok(Done::when(routed))
 }
 
-/// Asks the plan what a node would ask it.
-fn explain(compiled: &Compiled, args: &Args, at_us: i64) -> anyhow::Result<Explanation> {
-    let Compiled { registry, plan } = compiled;
-    if plan.policy.account_named(&args.account).is_none() {
-        let known = registry.documents.keys().filter(|(k, _)| *k == Kind::Account).map(|(_, n)| n.as_str());
-        let meant = crate::config::nearest(&args.account, known).map_or(String::new(), |m| format!(": did you mean '{m}'?"));
-        anyhow::bail!("the documents have no account '{}'{meant}", args.account);
-    }
-    let emergency = is_emergency(compiled, &args.account, &args.to);
-    let called = if emergency { None } else { Some(E164::parse(&args.to).map_err(|e| anyhow::anyhow!("--to {e}"))?) };
-    let mut parties = Parties::to(called.as_ref().map_or(args.to.as_str(), E164::digits));
-    if let Ok(a) = E164::parse(&args.from) {
-        parties = parties.from(a);
-    }
-    let sale = if emergency { Sell::None.into() } else { plan.routing.sell(&args.account, &parties, at_us) };
-    let terms = match &sale.sell {
-        Sell::Terms(terms) => Some(terms),
-        Sell::Blocked(_) | Sell::None => None,
+fn compiled(args: &Args) -> anyhow::Result<Compiled> {
+    let files = if args.files.is_empty() { Config::load(&args.config).map_err(Problems)?.provision } else { args.files.clone() };
+    let documents = read_documents(&files).map_err(Problems)?;
+    Ok(check_together(&documents).map_err(Problems)?)
+}
+
+/// Verdicts of a file: one, a list, or a page of them.
+fn read_quality(file: &str, quality: &Quality) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(file).map_err(|e| anyhow::anyhow!("--quality {file}: {e}"))?;
+    let value: Value = serde_json::from_str(&text).map_err(|e| anyhow::anyhow!("--quality {file}, line {}, column {}: {e}", e.line(), e.column()))?;
+    let list = match &value {
+        Value::Array(list) => list.as_slice(),
+        page => page["items"].as_array().map_or(std::slice::from_ref(page), Vec::as_slice),
     };
-    // Routes do not hang on the trunk a call came in on.
-    let revenue = revenue(terms, &sale.tiers);
-    let query = RouteQuery { account: &args.account, trunk: TrunkIx(0), parties: &parties, at_us, emergency, revenue, draw_e6: 0 };
-    let routes = plan.routing.routes(&query);
-    Ok(Explanation { emergency, sell: sale.sell, policy: routes.policy, choices: routes.choices })
+    for one in list {
+        let (group, verdict) = verdict_of_json(one).map_err(|e| anyhow::anyhow!("--quality {file}: {e}"))?;
+        quality.put(&group, verdict);
+    }
+    Ok(())
 }
 
-/// Whether a trunk of the account takes this dialled string for an emergency call.
-fn is_emergency(compiled: &Compiled, account: &str, dialled: &str) -> bool {
-    let trunks = compiled.registry.documents.iter().filter(|((kind, _), _)| *kind == Kind::Trunk);
-    trunks
-        .filter_map(|(_, spec)| serde_json::from_value::<Trunk>(spec.clone()).ok())
-        .any(|trunk| trunk.account == account && trunk.emergency.iter().any(|e| e == dialled))
+fn ask_node(args: &Args, ask: &Ask, quality: &str) -> anyhow::Result<Value> {
+    let at = format_rfc3339(ask.at_us);
+    let mut query = vec![("account", ask.account.as_str()), ("from", ask.from.as_str()), ("to", ask.to.as_str()), ("at", &at)];
+    let draw = ask.draw_e6.map(|d| d.to_string());
+    if let Some(draw) = &draw {
+        query.push(("draw", draw));
+    }
+    if quality != "now" {
+        query.push(("quality", quality));
+    }
+    Client::new(&args.api)?.get("/v1/route", &query)?.ok()
 }
 
-fn why_not(found: &Explanation) -> &'static str {
-    match found.sell {
-        Sell::Blocked(_) => "the account's deck does not sell this destination",
-        Sell::None if !found.emergency => "the account's deck has no price for this number at this time",
-        _ => "every carrier is left out",
+fn replay(args: &Args, call: Id) -> anyhow::Result<Done> {
+    let found = Client::new(&args.api)?.get(&format!("/v1/cdrs/{call}/route"), &[])?.ok()?;
+    let agrees = found["agrees"] == true;
+    if args.json {
+        out::json(&found)?;
+        return Ok(Done::when(agrees));
+    }
+    out::line(&format!("call {call}, as it was routed{}", of_snapshot(&found["then"])))?;
+    table(&found["then"]["carriers"])?;
+    if agrees {
+        out::line("decided again from the log: the same")?;
+    } else {
+        out::line(&format!("decided again from the log, it goes another way{}", of_snapshot(&found["again"])))?;
+        table(&found["again"]["carriers"])?;
+    }
+    Ok(Done::when(agrees))
+}
+
+fn of_snapshot(found: &Value) -> String {
+    match (found["policy"].as_str(), found["quality_snapshot"].as_str()) {
+        (Some(policy), Some(name)) => format!(" (policy '{policy}', quality {name}, draw {})", found["draw"]),
+        (Some(policy), None) => format!(" (policy '{policy}')"),
+        _ => String::new(),
     }
 }
 
-/// The row a choice was made by, for what the choice does not carry; none where no row had a say.
-fn row<'c>(compiled: &'c Compiled, choice: &RouteChoice, number: &str, at_us: i64) -> Option<RowRef<'c>> {
-    let spec = compiled.registry.documents.get(&(Kind::Carrier, choice.carrier.clone()))?;
-    let carrier: Carrier = serde_json::from_value(spec.clone()).ok()?;
-    match compiled.registry.decks.get(&carrier.deck)?.lookup(number, at_us) {
-        Lookup::Row(row) | Lookup::Blocked(row) => Some(row).filter(|r| r.prefix() == choice.prefix),
-        Lookup::NotEffective | Lookup::NoPrefix => None,
-    }
-}
-
-fn print_text(compiled: &Compiled, args: &Args, at: i64, found: &Explanation) -> anyhow::Result<()> {
-    out::line(&format!("{} -> {} of account '{}' at {}", args.from, args.to, args.account, format_rfc3339(at)))?;
-    out::line(&match &found.sell {
-        Sell::Terms(t) => format!(
+fn print(found: &Value) -> anyhow::Result<()> {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    out::line(&format!("{} -> {} of account '{}' at {}{}", text(&found["from"]), text(&found["to"]), text(&found["account"]), text(&found["at"]), of_snapshot(found)))?;
+    let sell = &found["sell"];
+    out::line(&match sell {
+        Value::Null if found["emergency"] == true => "an emergency call: no price, limit or margin stops it".to_owned(),
+        Value::Null => "not sold: no price".to_owned(),
+        sell if sell["blocked"] == true => format!("not sold: prefix {} is blocked in deck '{}'", text(&sell["prefix"]), text(&sell["deck"])),
+        sell => format!(
             "sells at {} {} a minute, {}/{} s, connect fee {} ('{}', prefix {}, deck '{}' {})",
-            format_rate(t.rate_e12), t.currency, t.initial_s, t.increment_s, format_rate(t.connect_fee_e12), t.destination, t.prefix, t.deck,
-            t.deck_version
+            text(&sell["rate"]), text(&sell["currency"]), sell["initial"], sell["increment"], text(&sell["connect_fee"]), text(&sell["destination"]),
+            text(&sell["prefix"]), text(&sell["deck"]), text(&sell["deck_version"])
         ),
-        Sell::Blocked(t) => format!("not sold: prefix {} is blocked in deck '{}'", t.prefix, t.deck),
-        Sell::None if found.emergency => "an emergency call: no price, limit or margin stops it".to_owned(),
-        Sell::None => "not sold: no price".to_owned(),
     })?;
-    let rows: Vec<Vec<String>> = found
-        .choices
-        .iter()
-        .map(|c| {
-            let row = row(compiled, c, &args.to, at);
-            let of = |text: fn(&RowRef<'_>) -> String| row.as_ref().map_or_else(|| "-".to_owned(), text);
-            let cost = if c.expected_cost_e8 == 0 && c.rank == 0 { "-".to_owned() } else { format_amount(c.expected_cost_e8) };
-            vec![
-                if c.rank == 0 { "-".to_owned() } else { c.rank.to_string() },
-                c.carrier.clone(),
-                of(|r| r.prefix()),
-                of(|r| r.destination().to_owned()),
-                of(|r| r.rate_text()),
-                of(|r| format!("{}/{}", r.initial_s(), r.increment_s())),
-                of(|r| r.deck().currency().to_owned()),
-                cost,
-                format!("{}{}", c.reason, if c.covered_by_parent_prefix { " (another carrier lists a longer prefix)" } else { "" }),
-            ]
-        })
-        .collect();
-    out::text(&out::table(&["RANK", "CARRIER", "PREFIX", "DESTINATION", "RATE/MIN", "INCR", "CUR", "EXPECTED", "REASON"], &rows))
+    table(&found["carriers"])
 }
 
-fn print_json(compiled: &Compiled, args: &Args, at: i64, found: &Explanation, routed: bool) -> anyhow::Result<()> {
-    let sell = match &found.sell {
-        Sell::Terms(t) | Sell::Blocked(t) => json!({
-            "deck": t.deck, "deck_version": t.deck_version, "prefix": t.prefix, "destination": t.destination, "currency": t.currency,
-            "rate": format_rate(t.rate_e12), "connect_fee": format_rate(t.connect_fee_e12), "initial": t.initial_s, "increment": t.increment_s,
-            "blocked": matches!(found.sell, Sell::Blocked(_)),
-        }),
-        Sell::None => Value::Null,
+/// A line for each carrier; what is known of their quality only where it was asked.
+fn table(carriers: &Value) -> anyhow::Result<()> {
+    let carriers = carriers.as_array().map_or(&[][..], Vec::as_slice);
+    let judged = carriers.iter().any(|c| !c["quality"].is_null());
+    let text = |value: &Value| match value {
+        Value::Null => "-".to_owned(),
+        Value::String(s) => s.clone(),
+        other => other.to_string(),
     };
-    let carriers: Vec<Value> = found
-        .choices
-        .iter()
-        .map(|c| {
-            let row = row(compiled, c, &args.to, at);
-            json!({
-                "rank": (c.rank > 0).then_some(c.rank), "carrier": c.carrier, "reason": c.reason,
-                "expected_cost": (c.rank > 0 || c.expected_cost_e8 != 0).then(|| format_amount(c.expected_cost_e8)),
-                "prefix": row.map(|r| r.prefix()), "destination": row.map(|r| r.destination().to_owned()),
-                "rate": row.map(|r| r.rate_text()), "connect_fee": row.map(|r| format_rate(r.connect_fee_e12())),
-                "initial": row.map(|r| r.initial_s()), "increment": row.map(|r| r.increment_s()),
-                "currency": row.map(|r| r.deck().currency().to_owned()), "covered_by_parent_prefix": c.covered_by_parent_prefix,
-            })
-        })
-        .collect();
-    out::json(&json!({
-        "account": args.account, "from": args.from, "to": args.to, "at": format_rfc3339(at), "emergency": found.emergency,
-        "routed": routed, "policy": found.policy, "sell": sell, "carriers": carriers,
-    }))
+    let row = |c: &Value| {
+        let covered = if c["covered_by_parent_prefix"] == true { " (another carrier lists a longer prefix)" } else { "" };
+        let increments = if c["initial"].is_null() { "-".to_owned() } else { format!("{}/{}", c["initial"], c["increment"]) };
+        let mut cells: Vec<String> = ["rank", "carrier", "prefix", "destination", "rate"].map(|f| text(&c[f])).to_vec();
+        cells.extend([increments, text(&c["currency"]), text(&c["expected_cost"])]);
+        if judged {
+            cells.extend(["score", "asr", "ner", "samples", "acd_s", "quality"].map(|f| text(&c[f])));
+        }
+        cells.push(format!("{}{covered}", text(&c["reason"])));
+        cells
+    };
+    let mut header = vec!["RANK", "CARRIER", "PREFIX", "DESTINATION", "RATE/MIN", "INCR", "CUR", "EXPECTED"];
+    if judged {
+        header.extend(["SCORE", "ASR%", "NER%", "SAMPLES", "ACD_S", "QUALITY"]);
+    }
+    header.push("REASON");
+    let rows: Vec<Vec<String>> = carriers.iter().map(row).collect();
+    out::text(&out::table(&header, &rows))
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tollgate_api::ports::{Command, Decision, Document, Fault, Problem};
 use tollgate_proxy::routing::SharedPlan;
-use tollgate_rating::deck::deck_version;
+use tollgate_rating::{deck::deck_version, quality::Quality};
 use tollgate_schemas::{
     control::{self, Decisions, Kind},
     event::{Body, Event, Origin},
@@ -90,6 +90,20 @@ fn sheet_name(kind: Kind, name: &str) -> String {
     if kind == Kind::Deck { name.to_owned() } else { format!("{}/{name}", kind.name()) }
 }
 
+/// Takes a decision's document in.
+fn note(registry: &mut Registry, event: &Event) -> anyhow::Result<()> {
+    let Some(Body::ControlApplied(applied)) = &event.body else { return Ok(()) };
+    let Some(kind) = Kind::from_name(&applied.kind) else { return Ok(()) };
+    let at = (kind, applied.name.clone());
+    if applied.removed {
+        registry.documents.remove(&at);
+        return Ok(());
+    }
+    let spec: Value = serde_json::from_str(&applied.spec_json).context("control event")?;
+    registry.documents.insert(at, spec);
+    Ok(())
+}
+
 fn collect(sheets: &mut Sheets, event: &Event) {
     if let Some(Body::DeckChunk(chunk)) = &event.body {
         sheets.entry((chunk.deck.clone(), chunk.deck_version.clone())).or_default().insert(chunk.index, chunk.data.clone());
@@ -114,15 +128,7 @@ impl Owner {
         let mut decisions = Decisions::default();
         let position = each(&*own, Topic::Control, |record| {
             for event in decisions.take(record.offset, &record.event) {
-                let Some(Body::ControlApplied(applied)) = &event.body else { continue };
-                let Some(kind) = Kind::from_name(&applied.kind) else { continue };
-                let at = (kind, applied.name.clone());
-                if applied.removed {
-                    registry.documents.remove(&at);
-                    continue;
-                }
-                let spec: Value = serde_json::from_str(&applied.spec_json).context("control event")?;
-                registry.documents.insert(at, spec);
+                note(&mut registry, &event)?;
             }
             Ok(())
         })?;
@@ -140,6 +146,60 @@ impl Owner {
 
     pub fn plan(&self) -> SharedPlan {
         self.lock().plan.clone()
+    }
+
+    /// What is known of carriers' quality, where the plans look.
+    pub fn quality(&self) -> Quality {
+        self.lock().registry.quality.clone()
+    }
+
+    /// What is in force, and how many control events lie behind it.
+    pub fn registry(&self) -> (Registry, u64) {
+        let state = self.lock();
+        (state.registry.clone(), state.position)
+    }
+
+    /// What was in force when so many control events had been applied, folded again from the log.
+    pub fn registry_at(&self, position: u64) -> anyhow::Result<Registry> {
+        let (now, newest) = self.registry();
+        if position == newest {
+            return Ok(now);
+        }
+        let mut registry = Registry::default();
+        let mut decisions = Decisions::default();
+        each(&*self.own, Topic::Control, |record| {
+            if record.offset >= position {
+                return Ok(());
+            }
+            for event in decisions.take(record.offset, &record.event) {
+                note(&mut registry, &event)?;
+            }
+            Ok(())
+        })?;
+        let decks: Vec<(String, Value)> = registry.documents.iter().filter(|((kind, _), _)| *kind == Kind::Deck).map(|((_, n), s)| (n.clone(), s.clone())).collect();
+        // A sheet that is in force still is compiled already; of the others only those that are named are kept.
+        let mut wanted = HashSet::new();
+        for (name, spec) in &decks {
+            let version = spec["version"].as_str().unwrap_or_default().to_owned();
+            match now.decks.get(name).filter(|_| now.documents.get(&(Kind::Deck, name.clone())) == Some(spec)) {
+                Some(deck) => drop(registry.decks.insert(name.clone(), deck.clone())),
+                None => drop(wanted.insert((name.clone(), version))),
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(registry);
+        }
+        let mut sheets = Sheets::new();
+        each(&*self.own, Topic::Decks, |record| {
+            if matches!(&record.event.body, Some(Body::DeckChunk(c)) if wanted.contains(&(c.deck.clone(), c.deck_version.clone()))) {
+                collect(&mut sheets, &record.event);
+            }
+            Ok(())
+        })?;
+        for (name, spec) in decks.iter().filter(|(name, _)| !registry.decks.contains_key(name)).cloned().collect::<Vec<_>>() {
+            registry.put_deck(&name, &spec, &sheets)?;
+        }
+        Ok(registry)
     }
 
     /// True when nothing was ever provisioned.

@@ -30,13 +30,13 @@ use super::{Shared, live::Live};
 
 pub use backup::BackupPort;
 
-type Answer<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
+pub type Answer<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
 
 /// How long an answer from the proxy or the log may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs what blocks where blocking hurts nobody.
-async fn off<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
+pub async fn off<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
     tokio::task::spawn_blocking(work).await.map_err(|e| Fault::Internal(e.to_string()))?
 }
 

@@ -19,7 +19,7 @@ use tollgate_ingest::{
     follow::From,
 };
 use tollgate_proxy::admission::LeaseRules;
-use tollgate_rating::{lease::{Lessor, LessorRules}, mediation::Rater};
+use tollgate_rating::{lease::{Lessor, LessorRules}, mediation::Rater, quality::{Counter, Judge}};
 use tollgate_schemas::{
     control::FraudPolicy,
     event::{Body, Event, Origin},
@@ -53,6 +53,12 @@ pub fn start(shared: &Shared, config: &Config, stages: &BTreeSet<Stage>) -> anyh
     if stages.contains(&Stage::Rating) {
         let make = |p| -> Box<dyn tollgate_schemas::stage::Stage> { Box::new(Rater::new(p, RATING_VERSION)) };
         workers.push(("rater", Runner::spawn(log.clone(), "rater", make, runner(config.rating.poll_ms, false))?));
+        let partitions = log.partitions();
+        let make = move |p| -> Box<dyn tollgate_schemas::stage::Stage> { Box::new(Counter::new(p, partitions)) };
+        workers.push(("quality_count", Runner::spawn(log.clone(), "quality_count", make, runner(250, false))?));
+        let make = |p| -> Box<dyn tollgate_schemas::stage::Stage> { Box::new(Judge::new(p)) };
+        let options = RunnerOptions { input: Topic::Quality, ..runner(250, false) };
+        workers.push(("quality_judge", Runner::spawn(log.clone(), "quality_judge", make, options)?));
         if is_shared {
             let make = |p| -> Box<dyn tollgate_schemas::stage::Stage> { Box::new(Lessor::new(p, LessorRules::default())) };
             let options = RunnerOptions { input: Topic::Leases, ..runner(10, false) };

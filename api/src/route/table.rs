@@ -3,7 +3,7 @@
 use tollgate_schemas::control::Kind;
 
 use super::{Access, Content, Form, Gives, Param, Route, Takes, Verb};
-use crate::{alerts, auth::Scope, backup, blocks, calls, cdrs, control, health, openapi, portal, reports, stats, stream};
+use crate::{alerts, auth::Scope, backup, blocks, calls, cdrs, control, health, openapi, portal, reports, routing, stats, stream};
 
 const fn param(name: &'static str, form: Form, about: &'static str) -> Param {
     Param { name, form, about }
@@ -46,6 +46,15 @@ const REPORT: &[Param] = &[
 const CALLS: &[Param] = &[
     LIMIT, CURSOR, ACCOUNT, TRUNK, CARRIER,
     param("state", Form::OneOf(&["trying", "ringing", "answered", "ending"]), "How far the call is"),
+];
+const QUALITY: &[Param] = &[LIMIT, CURSOR, param("dest_group", Form::Text, "One destination")];
+const ROUTE: &[Param] = &[
+    ACCOUNT,
+    param("from", Form::Text, "Calling number"),
+    param("to", Form::Text, "Called number: E.164 digits, or a dialled string that is an emergency call"),
+    param("at", Form::Time, "When; now by default"),
+    param("quality", Form::Text, "Name of the verdict to decide by; the newest by default"),
+    param("draw", Form::Whole { from: 0, to: 999_999, default: 999_999 }, "Decides splits and exploration; neither by default"),
 ];
 const ALERTS: &[Param] = &[LIMIT, CURSOR, SINCE, UNTIL, ACCOUNT, param("severity", Form::OneOf(&["warning", "critical"]), "How bad")];
 const BLOCKS: &[Param] =
@@ -96,6 +105,9 @@ pub(super) fn table() -> Vec<Route> {
         row(Get, "/v1/blocks/{block_id}", "getBlock", "One block", read, &[], None, json("Block"), blocks::one),
         row(Delete, "/v1/blocks/{block_id}", "liftBlock", "Lifts a block", Scoped(Scope::Blocks), &[REASON], None, json("BlockLifted"), blocks::lift),
         row(Get, "/v1/reports/traffic", "trafficReport", "Calls, quality and money by group", read, REPORT, None, REPORT_ROWS, reports::traffic),
+        row(Get, "/v1/cdrs/{call_uuid}/route", "getCdrRoute", "Why a call went where it went: its choices, and the same made again from the log", Access::Operator(Scope::Read), &[], None, json("RouteReplay"), routing::replay),
+        row(Get, "/v1/route", "explainRoute", "Where a call would go, and why each other carrier is left out", Access::Operator(Scope::Read), ROUTE, None, json("Route"), routing::explain),
+        row(Get, "/v1/quality", "listQuality", "What is known of the carriers of each destination", Access::Operator(Scope::Read), QUALITY, None, json("QualityPage"), routing::quality),
         row(Get, "/v1/stats", "getStats", "The state of things now", read, &[], None, json("Stats"), stats::now),
         row(Get, "/v1/stats/series", "getSeries", "Calls and money per second or minute of the last hour, oldest first", read, SERIES, None, json("Series"), stats::series),
         row(Get, "/v1/stream", "openStream", "Server-sent events: alert, block, unblock, cdr (a sample), stats (each second), lagged", read, &[], None, text("text/event-stream"), stream::open),

@@ -148,6 +148,7 @@ impl Server {
             (Kind::Deck, "acme-sell", json!({ "currency": "USD" })),
             (Kind::Deck, "globex-sell", json!({ "currency": "USD" })),
             (Kind::Deck, "northtel-buy", json!({ "currency": "USD" })),
+            (Kind::RoutePolicy, "default", json!({ "order": "score" })),
             (Kind::FraudPolicy, "default", json!({ "block_s": 3600 })),
             (Kind::NumberTable, "default", json!({ "version": "00" })),
             (Kind::OriginGroup, "default", json!({ "members": [{ "prefix": "49" }] })),

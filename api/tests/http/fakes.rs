@@ -10,12 +10,12 @@ use std::{
 };
 
 use futures::{FutureExt, future::BoxFuture};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tollgate_api::{
     ApiState, CountFrom, KeyConfig, Keys, Limits, Metrics, Parts, Views,
     ports::{
         Backups, Blocks, CallFilter, Calls, Command, Control, Decision, Document, EndResult, Fault, Kind, LiftResult, LiveCall, NewBlock,
-        NodeStats, Pieces, Problem, Readiness,
+        NodeStats, Pieces, Problem, Readiness, Replayed, RouteAsk, Routing,
     },
 };
 use tollgate_schemas::{
@@ -63,6 +63,7 @@ impl Fakes {
             control: self.clone(),
             calls: self.clone(),
             blocks: self.clone(),
+            routing: self.clone(),
             backups: self.clone(),
             cdrs: self.clone(),
             views: self.views.clone(),
@@ -171,6 +172,45 @@ impl Calls for Fakes {
             draining: false,
             log_health: "good".to_owned(),
         }
+    }
+}
+
+/// Answers with what it was asked, in the forms of the document.
+impl Routing for Fakes {
+    fn quality(&self, dest_group: Option<&str>) -> Vec<Value> {
+        let of = |name: &str| {
+            let carrier = json!({
+                "carrier": "cheap", "state": "demoted", "false_answer_suspected": false, "false_answer_until": null, "samples": 40, "window_s": 300,
+                "asr": "12.50", "ner": "50.00", "ccr": "90.00", "acd_s": "61.5", "acd_counted_s": "60.0", "pdd_s": null, "setup_s": null,
+                "short": "2.00", "false_answer_score": "0.00", "answered": 5, "talk_s": "307.5", "bad": 2, "good": 0,
+                "demoted_at": "2026-06-01T00:00:00.000000Z",
+                "by_window": [{ "window_s": 300, "attempts": 40, "answered": 5, "asr": "12.50", "ner": "50.00", "acd_s": "61.5", "pdd_s": null, "short": "2.00" }],
+            });
+            json!({
+                "dest_group": name, "name": "q-1-0", "at": "2026-06-01T00:00:00.000000Z", "asr": "40.00", "later": "100.00", "pdd_s": "2.1",
+                "carriers": [carrier], "durations": [{ "mean_s": "61.5", "calls": 5 }],
+            })
+        };
+        ["Somalia", "UK", "USA"].into_iter().filter(|name| dest_group.is_none_or(|d| d == *name)).map(of).collect()
+    }
+
+    fn explain(&self, ask: RouteAsk) -> BoxFuture<'_, Result<Result<Value, String>, Fault>> {
+        let known = ask.account == "acme";
+        let found = json!({
+            "account": ask.account, "from": ask.from, "to": ask.to, "at": tollgate_schemas::time::format_rfc3339(ask.at_us), "emergency": false,
+            "routed": false, "why_not": "every carrier is left out", "policy": "lcr", "quality_snapshot": ask.quality, "draw": ask.draw_e6, "sell": null,
+            "carriers": [{
+                "rank": null, "carrier": "cheap", "reason": "suspended", "expected_cost": null, "prefix": null, "destination": null, "rate": null,
+                "connect_fee": null, "initial": null, "increment": null, "currency": null, "covered_by_parent_prefix": false, "quality": "good",
+                "score": null, "asr": "50.00", "ner": "90.00", "samples": 100, "acd_s": "60.0",
+            }],
+        });
+        async move { Ok(if known { Ok(found) } else { Err(format!("the documents have no account '{}'", ask.account)) }) }.boxed()
+    }
+
+    fn replay(&self, call: Id, root_account: &str, _: i64) -> BoxFuture<'_, Result<Option<Replayed>, Fault>> {
+        let decision = json!({ "policy": root_account, "quality_snapshot": null, "draw": call.draw_e6(), "carriers": [] });
+        async move { Ok(Some(Replayed { then: decision.clone(), again: decision, agrees: true, control_position: 7 })) }.boxed()
     }
 }
 

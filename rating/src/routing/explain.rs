@@ -6,7 +6,7 @@ use tollgate_schemas::{
     v1::RouteChoice,
 };
 
-use super::{RouteDecision, RouteQuery};
+use super::{Judged, RouteDecision, RouteQuery};
 use crate::deck::RowRef;
 
 /// A carrier's line in an explanation.
@@ -19,6 +19,7 @@ struct Line<'d> {
     expected_cost_e8: Option<i64>,
     reason: &'static str,
     covered: bool,
+    judged: Option<Judged>,
 }
 
 impl RouteDecision {
@@ -32,17 +33,20 @@ impl RouteDecision {
             expected_cost_e8: None,
             reason: "chosen",
             covered: false,
+            judged: None,
         };
         let chosen = self.order.iter().map(move |c| Line {
             rank: c.rank,
             expected_cost_e8: Some(c.expected_cost_e8),
             covered: c.covered_by_parent_prefix,
+            judged: c.judged,
             ..line(c.carrier, c.row)
         });
         let left_out = self.left_out.iter().map(move |l| Line {
             expected_cost_e8: l.expected_cost_e8,
             reason: l.reason.name(),
             covered: l.covered_by_parent_prefix,
+            judged: l.judged,
             ..line(l.carrier, l.row)
         });
         chosen.chain(left_out)
@@ -51,6 +55,12 @@ impl RouteDecision {
     /// The decision as `call.attempted` carries it.
     pub fn choices(&self) -> Vec<RouteChoice> {
         let choice = |line: Line<'_>| RouteChoice {
+            score_e8: line.judged.map_or(0, |j| j.score_e8),
+            asr_e4: line.judged.map_or(0, |j| j.asr_e4),
+            ner_e4: line.judged.map_or(0, |j| j.ner_e4),
+            samples: line.judged.map_or(0, |j| j.samples),
+            acd_ms: line.judged.map_or(0, |j| j.acd_ms),
+            quality: line.judged.map_or(String::new(), |j| j.name().to_owned()),
             carrier: line.carrier.to_owned(),
             rank: line.rank,
             expected_cost_e8: line.expected_cost_e8.unwrap_or(0),
@@ -58,7 +68,6 @@ impl RouteDecision {
             rate_e12: line.row.map_or(0, |r| r.rate_e12()),
             reason: line.reason.to_owned(),
             covered_by_parent_prefix: line.covered,
-            ..RouteChoice::default()
         };
         self.lines().map(choice).collect()
     }

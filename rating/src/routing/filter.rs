@@ -2,32 +2,29 @@
 
 use std::sync::Arc;
 
-use tollgate_schemas::{
-    terms::{billed_seconds, rated_seconds},
-    v1::Terms,
-};
-
 use super::{
-    Candidate, CarrierRoutes, DEFAULT_EXPECTED_MS, LeftOut, Reason, RouteDecision, RouteQuery, Routes, SHORTEST_PRICED_EMERGENCY,
+    Candidate, CarrierRoutes, Judged, LeftOut, Reason, RouteDecision, RouteQuery, Routes, SHORTEST_PRICED_EMERGENCY,
+    expected::Expected,
+    order::{Place, Priced},
 };
-use crate::deck::{Dialled, Lookup, RowRef};
-
-/// A carrier that has been priced.
-struct Priced<'t> {
-    carrier: u16,
-    row: Option<RowRef<'t>>,
-    /// What goes before the cost: emergency carriers without a price come last, and the currency of the sale before
-    /// the others, by their order.
-    group: (bool, bool, u16),
-    /// Summed over the weighted durations, in 1e-12 / 60 of the currency's unit.
-    cost: i128,
-}
+use crate::{
+    deck::{Dialled, Lookup, RowRef},
+    quality::{CarrierKnown, Positions},
+};
 
 pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecision {
-    let expected = Expected::of(query.durations);
+    // Emergency calls ask nothing of prices and qualities, and an account without a policy nothing of qualities.
+    let policy = query.policy.filter(|_| !query.emergency);
+    let quality = query.quality.filter(|_| policy.is_some());
+    let durations = match quality {
+        Some(group) if query.durations.is_empty() => &group.durations,
+        _ => query.durations,
+    };
+    let expected = Expected::of(durations, query.at_us);
     let carriers = &table.carriers;
     let lookups = table.decks.lookup(query.number, query.at_us);
     let guard = Guard::of(query, &expected);
+    let known: Option<Positions<'_>> = quality.map(|group| group.of_table(table.id, carriers.iter().map(|c| c.name.as_str())));
     // The place of the sale's currency: text is compared once, not once a carrier.
     let home = query.sell.and_then(|sell| table.currencies.iter().position(|c| *c == sell.currency));
     let mut priced: Vec<Priced<'_>> = Vec::with_capacity(carriers.len());
@@ -36,11 +33,17 @@ pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecisi
     let mut longest = 0;
     for (carrier, routes) in (0u16..).zip(carriers) {
         let lookup = lookups[usize::from(table.deck_of[usize::from(carrier)])];
-        let found = match admitted(routes, query).and_then(|()| find(routes, lookup, query)) {
+        let known = known.as_ref().and_then(|k| k.get(carrier));
+        let judged = policy.map(|_| Judged::of(known));
+        let found = admitted(routes, query).and_then(|()| find(routes, lookup, query)).and_then(|row| {
+            let refused = row.and_then(|row| of_policy(routes, &row, known, query));
+            refused.map_or(Ok(row), |reason| Err((reason, row)))
+        });
+        let found = match found {
             Ok(row) => row,
             Err((reason, row)) => {
                 longest = longest.max(row.map_or(0, |r| r.prefix_len()));
-                left_out.push(LeftOut { row: row.map(|r| r.number()), ..out(carrier, reason) });
+                left_out.push(LeftOut { row: row.map(|r| r.number()), judged, ..out(carrier, reason) });
                 continue;
             }
         };
@@ -52,28 +55,31 @@ pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecisi
             Some(reason) => left_out.push(LeftOut {
                 row: found.map(|r| r.number()),
                 expected_cost_e8: Some(expected.e8(cost)),
+                judged,
                 ..out(carrier, reason)
             }),
             None => {
-                let group = (found.is_none(), abroad, currency);
-                priced.push(Priced { carrier, row: found, group, cost });
+                let group = (found.is_none(), abroad, currency, known.is_some_and(|k| k.state == crate::quality::State::Demoted));
+                priced.push(Priced { carrier, row: found, group, cost, known });
             }
         }
     }
-    // Carriers are in the order of their names, which settles a tie.
-    priced.sort_unstable_by_key(|one| (one.group, one.cost, one.carrier));
-    let cap = if query.emergency || query.max_attempts == 0 { usize::MAX } else { query.max_attempts };
+    let most = policy.and_then(|p| p.max_attempts).filter(|m| query.max_attempts == 0 || *m < query.max_attempts).unwrap_or(query.max_attempts);
+    let cap = if query.emergency || most == 0 { usize::MAX } else { most };
+    let places = super::order::order(table, &mut priced, query, policy, quality, &expected, cap);
     let mut order = Vec::with_capacity(priced.len().min(cap));
-    for (at, one) in priced.iter().enumerate() {
+    for (at, Place { priced: place, score_e8, exploring }) in places.into_iter().enumerate() {
+        let one = &priced[place];
         let row = one.row.map(|r| r.number());
         let covered_by_parent_prefix = one.row.is_some_and(|r| r.prefix_len() < longest);
         let expected_cost_e8 = expected.e8(one.cost);
+        let judged = policy.map(|_| Judged { score_e8, exploring, ..Judged::of(one.known) });
         if at < cap {
             let rank = at as u32 + 1;
-            order.push(Candidate { carrier: one.carrier, rank, expected_cost_e8, covered_by_parent_prefix, row });
+            order.push(Candidate { carrier: one.carrier, rank, expected_cost_e8, covered_by_parent_prefix, row, judged });
         } else {
             let expected_cost_e8 = Some(expected_cost_e8);
-            left_out.push(LeftOut { row, expected_cost_e8, ..out(one.carrier, Reason::BeyondMaxAttempts) });
+            left_out.push(LeftOut { row, expected_cost_e8, judged, ..out(one.carrier, Reason::BeyondMaxAttempts) });
         }
     }
     for one in &mut left_out {
@@ -85,7 +91,7 @@ pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecisi
 }
 
 fn out(carrier: u16, reason: Reason) -> LeftOut {
-    LeftOut { carrier, reason, expected_cost_e8: None, covered_by_parent_prefix: false, row: None }
+    LeftOut { carrier, reason, expected_cost_e8: None, covered_by_parent_prefix: false, row: None, judged: None }
 }
 
 /// What took a carrier out, and the row it would have been priced by.
@@ -108,8 +114,35 @@ fn admitted<'t>(routes: &CarrierRoutes, query: &RouteQuery<'_>) -> Result<(), Ou
     Ok(())
 }
 
+/// What the account's policy leaves out, whatever the price.
+fn of_policy(routes: &CarrierRoutes, row: &RowRef<'_>, known: Option<&CarrierKnown>, query: &RouteQuery<'_>) -> Option<Reason> {
+    let policy = query.policy.filter(|_| !query.emergency)?;
+    let class = class_of(routes, row);
+    let one_of = |classes: &[String]| classes.iter().any(|c| c == class);
+    if !policy.classes.is_empty() && !one_of(&policy.classes) {
+        return Some(Reason::RouteClass);
+    }
+    if policy.floor_classes.as_ref().is_some_and(|floor| !one_of(floor)) {
+        return Some(Reason::ClassFloor);
+    }
+    if policy.cli_guaranteed && !routes.cli_guaranteed {
+        return Some(Reason::CliNotGuaranteed);
+    }
+    let known = known?;
+    // A carrier of which too little is known is not under a floor.
+    if known.samples > 0 && (known.asr_e6 < policy.floor_asr_e6 || known.ner_e6 < policy.floor_ner_e6) {
+        return Some(Reason::QualityFloor);
+    }
+    (known.fas_until_us > query.at_us).then_some(Reason::FalseAnswer)
+}
+
+fn class_of<'r>(routes: &'r CarrierRoutes, row: &RowRef<'r>) -> &'r str {
+    let own = row.route_class();
+    if own.is_empty() { routes.route_class.as_str() } else { own }
+}
+
 /// The row that prices the call, if it may go this way.
-fn find<'t>(routes: &CarrierRoutes, lookup: Lookup<'t>, query: &RouteQuery<'_>) -> Result<Option<RowRef<'t>>, Out<'t>> {
+fn find<'t>(routes: &'t CarrierRoutes, lookup: Lookup<'t>, query: &RouteQuery<'_>) -> Result<Option<RowRef<'t>>, Out<'t>> {
     if query.emergency {
         let priced = query.number.trim_start_matches('+').len() >= SHORTEST_PRICED_EMERGENCY;
         return Ok(match lookup {
@@ -123,69 +156,11 @@ fn find<'t>(routes: &CarrierRoutes, lookup: Lookup<'t>, query: &RouteQuery<'_>) 
         Lookup::NotEffective => return Err((Reason::NotEffective, None)),
         Lookup::NoPrefix => return Err((Reason::NoPrefix, None)),
     };
-    let own = row.route_class();
-    let class = if own.is_empty() { routes.route_class.as_str() } else { own };
+    let class = class_of(routes, &row);
     if !query.classes.is_empty() && !query.classes.iter().any(|c| c == class) {
         return Err((Reason::RouteClass, Some(row)));
     }
     Ok(Some(row))
-}
-
-/// The duration a call is expected to have.
-struct Expected<'q> {
-    durations: &'q [(u64, u32)],
-    /// Sum of the weights, at least 1.
-    weight: i128,
-}
-
-impl<'q> Expected<'q> {
-    fn of(durations: &'q [(u64, u32)]) -> Expected<'q> {
-        let weight: i128 = durations.iter().map(|(_, weight)| i128::from(*weight)).sum();
-        // Weights of nothing say nothing.
-        let durations = if weight == 0 { &[(DEFAULT_EXPECTED_MS, 1)] } else { durations };
-        Expected { durations, weight: weight.max(1) }
-    }
-
-    fn cost(&self, row: &RowRef<'_>, at_us: i64) -> i128 {
-        if !row.is_plain() {
-            return self.charged(&row.price(), at_us);
-        }
-        self.sum(row.rate_e12(), row.connect_fee_e12(), row.initial_s(), row.increment_s())
-    }
-
-    fn revenue(&self, sell: &Terms, at_us: i64) -> i128 {
-        if !sell.is_plain() {
-            return self.charged(sell, at_us);
-        }
-        self.sum(sell.rate_e12, sell.connect_fee_e12, sell.initial_s, sell.increment_s)
-    }
-
-    /// Of terms with a tariff: the weighted charges themselves, rounded as they are, as if the call were answered now.
-    fn charged(&self, terms: &Terms, at_us: i64) -> i128 {
-        let one = |(ms, weight): &(u64, u32)| i128::from(*weight) * i128::from(terms.charge(at_us, *ms).amount_e8) * 600_000;
-        self.durations.iter().map(one).fold(0, i128::saturating_add)
-    }
-
-    /// R-36, exact: a weighted sum in 1e-12 / 60 of the unit. Durations are cut at about 30 years, so that no
-    /// one term overflows.
-    fn sum(&self, rate_e12: i64, connect_fee_e12: i64, initial_s: u32, increment_s: u32) -> i128 {
-        let one = |(ms, weight): &(u64, u32)| {
-            let billed = billed_seconds(rated_seconds((*ms).min(1_000_000_000_000)), initial_s, increment_s);
-            i128::from(*weight) * (i128::from(connect_fee_e12) * 60 + i128::from(rate_e12) * i128::from(billed))
-        };
-        self.durations.iter().map(one).fold(0, i128::saturating_add)
-    }
-
-    /// A sum as money of one call, halves up.
-    fn e8(&self, sum: i128) -> i64 {
-        let unit = self.weight * 600_000;
-        let rounded = match (i64::try_from(sum), i64::try_from(unit)) {
-            // 128-bit division is ten times as slow, and sums seldom need it.
-            (Ok(sum), Ok(unit)) => i128::from(sum.div_euclid(unit) + i64::from(sum.rem_euclid(unit) >= unit - unit / 2)),
-            _ => sum.saturating_mul(2).saturating_add(unit).div_euclid(unit * 2),
-        };
-        i64::try_from(rounded).unwrap_or(if rounded < 0 { i64::MIN } else { i64::MAX })
-    }
 }
 
 /// expected revenue against expected cost, both exact.
@@ -202,8 +177,7 @@ impl Guard {
             _ if !query.margin_guard || query.emergency => Guard::Off,
             None => Guard::NoPrice,
             Some(sell) => {
-                let margin = i128::from(query.min_margin_e8) * expected.weight * 600_000;
-                Guard::On { most: expected.revenue(sell, query.at_us).saturating_sub(margin) }
+                Guard::On { most: expected.revenue(sell).saturating_sub(expected.sum_of_e8(query.min_margin_e8)) }
             }
         }
     }

@@ -15,6 +15,14 @@ pub enum Reason {
     Blocked,
     /// Not of a class the account buys.
     RouteClass,
+    /// Its class lies below the policy's floor (S1-08).
+    ClassFloor,
+    /// It does not guarantee the calling number, and the policy wants that.
+    CliNotGuaranteed,
+    /// Its answer-seizure or network-effectiveness ratio lies below the policy's floor (S1-08).
+    QualityFloor,
+    /// False answer supervision is suspected (F-05).
+    FalseAnswer,
     /// Margin guard: cost and price are in different currencies.
     CurrencyMismatch,
     /// Margin guard: there is no price to compare with.
@@ -26,9 +34,10 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 12] = [
+    pub const ALL: [Reason; 16] = [
         Reason::Suspended, Reason::NotAllowedForAccount, Reason::Loop, Reason::NotEmergencyCapable, Reason::NoPrefix,
-        Reason::NotEffective, Reason::Blocked, Reason::RouteClass, Reason::CurrencyMismatch, Reason::NoSellPrice,
+        Reason::NotEffective, Reason::Blocked, Reason::RouteClass, Reason::ClassFloor,
+        Reason::CliNotGuaranteed, Reason::QualityFloor, Reason::FalseAnswer, Reason::CurrencyMismatch, Reason::NoSellPrice,
         Reason::NegativeMargin, Reason::BeyondMaxAttempts,
     ];
 
@@ -43,6 +52,10 @@ impl Reason {
             Reason::NotEffective => "not_effective",
             Reason::Blocked => "blocked",
             Reason::RouteClass => "route_class",
+            Reason::ClassFloor => "class_floor",
+            Reason::CliNotGuaranteed => "cli_not_guaranteed",
+            Reason::QualityFloor => "quality_floor",
+            Reason::FalseAnswer => "false_answer",
             Reason::CurrencyMismatch => "currency_mismatch",
             Reason::NoSellPrice => "no_sell_price",
             Reason::NegativeMargin => "negative_margin",

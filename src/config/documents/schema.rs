@@ -104,6 +104,7 @@ fn trunk() -> Value {
         "dial": part("dial_policy", "What the trunk may dial"),
         "emergency": list(formatted("dialled", "A dialled string"), "Whole dialled strings that are emergency calls, beside urn:service:sos"),
         "require_cli": flag("Refuse callers without a valid number (R-03)"),
+        "party": name("Who it belongs to, where that party is a carrier, too: its calls do not go back to it (R-42)"),
         "relay_503": flag("Relay a carrier's lone 503 as it is (P-10)"),
     });
     object("Where an account's calls come in", &["account", "sources"], properties, defaults)

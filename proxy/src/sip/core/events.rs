@@ -16,7 +16,7 @@ use super::{super::call::{Call, Verdict}, Core};
 /// What routing decided, as the call's event tells.
 pub struct Decision {
     pub choices: Vec<RouteChoice>,
-    pub policy: &'static str,
+    pub policy: String,
     pub quality_snapshot: String,
     pub draw_e6: u32,
 }
@@ -66,7 +66,7 @@ impl Core {
             facts: Some(call.facts.clone()),
             sell: call.sell.clone(),
             hold_e8,
-            route_policy: decision.policy.to_owned(),
+            route_policy: decision.policy,
             choices: decision.choices,
             tiers: call.tiers.clone(),
             quality_snapshot: decision.quality_snapshot,

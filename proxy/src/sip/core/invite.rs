@@ -110,12 +110,14 @@ impl Core {
         let called = admitted.called.number().copied();
         let caller = Caller { a: admitted.a_e164, validity: admitted.a_validity, ..Caller::default() };
         let parties = Parties { a: caller.a, a_validity: caller.validity, ..Parties::to(&number) };
-        // Keyed, so nobody outside can choose it; the same INVITE draws the same again.
-        let draw_e6 = (merge_key % 1_000_000) as u32;
+        // Nobody outside can choose it, and whoever has the call's id can draw it again.
+        let id = self.ctx.mint.mint();
+        let draw_e6 = id.draw_e6();
         let routes = plan.routing.routes(&RouteQuery {
             account: &admitted.facts.account,
             trunk,
             parties: &parties,
+            dest_group: &admitted.facts.b_dest_group,
             at_us: now.utc_us,
             emergency: admitted.facts.emergency,
             revenue: revenue(admitted.sell.as_ref(), &admitted.tiers),
@@ -137,7 +139,7 @@ impl Core {
         let key: std::sync::Arc<str> = admitted.facts.root_account.as_str().into();
         let at = self.calls.next_ref();
         let mut call = Box::new(Call {
-            id: self.ctx.mint.mint(),
+            id,
             partition: partition_of(&key, self.ctx.partitions),
             key,
             facts: admitted.facts,

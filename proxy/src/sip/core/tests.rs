@@ -46,7 +46,7 @@ impl Prices for Flat {
 impl Routing for Flat {
     fn routes(&self, _: &RouteQuery<'_>) -> Routes {
         let routes = (0..3).map(|i| Route { carrier: CarrierIx(i), cost: Some(self.cost.clone()), rank: i + 1 }).collect();
-        Routes { routes, choices: Vec::new(), policy: "lcr", quality_snapshot: String::new() }
+        Routes { routes, choices: Vec::new(), policy: "lcr".to_owned(), quality_snapshot: String::new() }
     }
     fn unchanged(&self, _: i64, _: i64) -> bool {
         true
@@ -77,6 +77,7 @@ fn plan(routing: Flat) -> Arc<Plan> {
             dial: DialPolicy { international: true, daily_spend: None, ..DialPolicy::default() },
             emergency: vec!["911".into()],
             require_cli: false,
+            party: None,
             relay_503: false,
         },
     );
