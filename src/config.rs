@@ -40,6 +40,7 @@
 //! t1_ms = 500
 //! [rating]
 //! poll_ms = 200
+//! quality_hold_down_s = 600         # least time between a carrier's demotion and its promotion; alike in every process
 //! [fraud]
 //! poll_ms = 20
 //! tick_ms = 1000
@@ -211,6 +212,8 @@ pub struct SipConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RatingConfig {
     pub poll_ms: u64,
+    /// All replays of a log must have the same.
+    pub quality_hold_down_s: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -279,7 +282,7 @@ impl Config {
             log: LogConfig { kafka: None, partitions: 16, window_ms: 15, ride_ms: 200, reserve_mb: 256 },
             store: StoreConfig { clickhouse: None, flush_s: 60, flush_rows: 200_000 },
             sip: SipConfig { listen: any_port, shards: 1, timers: Settings::default() },
-            rating: RatingConfig { poll_ms: 200 },
+            rating: RatingConfig { poll_ms: 200, quality_hold_down_s: 600 },
             fraud: FraudConfig { poll_ms: 20, tick_ms: 1000 },
             api: ApiConfig { listen: any_port, keys: Vec::new() },
         }

@@ -19,7 +19,7 @@ mod ratio;
 
 pub use count::Counter;
 pub use figures::{CLASS_ENDS_MS, Figure, Figures};
-pub use judge::{Judge, Rules};
+pub use judge::{Judge, MAX_KEYS, Rules};
 pub use known::{CarrierKnown, GroupKnown, Positions, Quality, State};
 pub use ratio::{wilson_lower_e6, z_e2};
 

@@ -236,7 +236,10 @@ fn timers(section: Section<'_>) -> Settings {
 }
 
 fn rating(section: Section<'_>, defaults: &RatingConfig) -> RatingConfig {
-    let rating = RatingConfig { poll_ms: section.whole("poll_ms", 1..=10_000, "ms", defaults.poll_ms) };
+    let rating = RatingConfig {
+        poll_ms: section.whole("poll_ms", 1..=10_000, "ms", defaults.poll_ms),
+        quality_hold_down_s: section.whole("quality_hold_down_s", 0..=86_400, "s", defaults.quality_hold_down_s),
+    };
     section.finish();
     rating
 }

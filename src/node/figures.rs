@@ -16,6 +16,8 @@ pub struct Figures {
     /// Finals that carry no price though they should.
     unrated: AtomicU64,
     node_lost: AtomicU64,
+    /// Answered calls that cost more than they brought.
+    negative_margin: AtomicU64,
     quarantined: AtomicU64,
     refused: Mutex<BTreeMap<String, u64>>,
     /// Sum of all postings by currency: anything but zero is an error (FN-08).
@@ -32,6 +34,7 @@ impl Figures {
                 let Ok(cdr) = Cdr::decode(&*written.cdr) else { return };
                 if cdr.is_final() {
                     self.unrated.fetch_add(u64::from(matches!(cdr.rating_status.as_str(), "unrated" | "error")), Ordering::Relaxed);
+                    self.negative_margin.fetch_add(u64::from(cdr.margin_base.is_some_and(|m| m < 0)), Ordering::Relaxed);
                     self.node_lost.fetch_add(u64::from(cdr.end_reason == "node_lost"), Ordering::Relaxed);
                 }
             }
@@ -48,6 +51,10 @@ impl Figures {
 
     pub fn unrated(&self) -> u64 {
         self.unrated.load(Ordering::Relaxed)
+    }
+
+    pub fn negative_margin(&self) -> u64 {
+        self.negative_margin.load(Ordering::Relaxed)
     }
 
     pub fn node_lost(&self) -> u64 {
@@ -84,6 +91,12 @@ mod tests {
         assert_eq!(figures.ledger_difference_e8(), 0);
         figures.see(&post(vec![entry("a", 5), entry("b", -7)]));
         assert_eq!(figures.ledger_difference_e8(), 2);
+        let cdr = |margin| Cdr { record_type: "final".into(), margin_base: margin, rating_status: "rated".into(), ..Cdr::default() }.encode_to_vec();
+        for margin in [None, Some(5), Some(0), Some(-1)] {
+            let written = tollgate_schemas::v1::CdrWritten { cdr: cdr(margin), ..Default::default() };
+            figures.see(&Event { body: Some(Body::CdrWritten(written)), ..Event::default() });
+        }
+        assert_eq!(figures.negative_margin(), 1, "R-41: a realised loss shows");
         let refused = CallRefused { reason: "blocked".to_owned(), count: 17, ..CallRefused::default() };
         figures.see(&Event { body: Some(Body::CallRefused(refused)), ..Event::default() });
         assert_eq!(figures.refused()["blocked"], 17);

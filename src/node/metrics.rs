@@ -56,6 +56,7 @@ impl Collector for Reader {
             let metric = ConstCounter::new(value);
             metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
         };
+        counter("tollgate_negative_margin_calls", "Calls that cost more than they brought (R-41), since this process started", self.figures.negative_margin())?;
         counter("tollgate_unrated_calls", "Final CDRs without a price that should have one", self.figures.unrated())?;
         counter("tollgate_node_lost_calls", "Final CDRs of calls whose proxy fell silent", self.figures.node_lost())?;
         counter("tollgate_quarantined_events", "Events a stage could not apply", self.figures.quarantined())?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use tollgate_api::ports::{Fault, Replayed, RouteAsk, Routing};
-use tollgate_ingest::{WorkerHandle, follow, follow::From};
+use tollgate_ingest::{WorkerHandle, follow as logs, follow::From};
 use tollgate_rating::quality::Quality;
 use tollgate_schemas::{
     event::Body,
@@ -31,7 +31,7 @@ pub fn follow(shared: &Shared) -> anyhow::Result<WorkerHandle> {
     let (log, quality) = (shared.log.clone(), shared.owner.quality());
     let applied = quality.clone();
     // From here on nothing is missed; what came before is read behind it, and an older verdict changes nothing.
-    let worker = follow::follow(log.clone(), "quality", &[Topic::Quality], From::End, 500, move |_, _, record| {
+    let worker = logs::follow(log.clone(), "quality", &[Topic::Quality], From::End, 500, move |_, _, record| {
         applied.apply(&record.event);
     })?;
     for partition in 0..log.partitions() {
@@ -50,7 +50,9 @@ fn recent(log: &dyn EventLog, partition: u16, quality: &Quality) -> anyhow::Resu
         let records = log.read(Topic::Quality, partition, next, 1024)?;
         let Some(last) = records.last() else { return Ok(()) };
         next = last.offset + 1;
-        records.iter().for_each(|r| drop(quality.apply(&r.event)));
+        for record in &records {
+            quality.apply(&record.event);
+        }
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use tollgate_ingest::{
     follow::From,
 };
 use tollgate_proxy::admission::LeaseRules;
-use tollgate_rating::{lease::{Lessor, LessorRules}, mediation::Rater, quality::{Counter, Judge}};
+use tollgate_rating::{lease::{Lessor, LessorRules}, mediation::Rater, quality::{Counter, Judge, MAX_KEYS, Rules}};
 use tollgate_schemas::{
     control::FraudPolicy,
     event::{Body, Event, Origin},
@@ -56,7 +56,8 @@ pub fn start(shared: &Shared, config: &Config, stages: &BTreeSet<Stage>) -> anyh
         let partitions = log.partitions();
         let make = move |p| -> Box<dyn tollgate_schemas::stage::Stage> { Box::new(Counter::new(p, partitions)) };
         workers.push(("quality_count", Runner::spawn(log.clone(), "quality_count", make, runner(250, false))?));
-        let make = |p| -> Box<dyn tollgate_schemas::stage::Stage> { Box::new(Judge::new(p)) };
+        let rules = Rules { hold_down_us: config.rating.quality_hold_down_s as i64 * 1_000_000, ..Rules::default() };
+        let make = move |p| -> Box<dyn tollgate_schemas::stage::Stage> { Box::new(Judge::with(p, rules, MAX_KEYS)) };
         let options = RunnerOptions { input: Topic::Quality, ..runner(250, false) };
         workers.push(("quality_judge", Runner::spawn(log.clone(), "quality_judge", make, options)?));
         if is_shared {

@@ -17,6 +17,7 @@ mod harness;
 mod hunt;
 mod kill;
 mod limits;
+mod quality;
 mod requests;
 mod sources;
 mod stop;

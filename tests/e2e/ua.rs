@@ -2,6 +2,8 @@
 //! Its reading and writing of messages are its own, so that a mistake of the program's parser shows.
 
 mod auto;
+#[allow(dead_code)]
+mod dialer;
 mod message;
 mod session;
 
@@ -15,6 +17,8 @@ use std::{
 };
 
 pub use auto::{AutoCarrier, Plan, Seen};
+#[allow(unused_imports)]
+pub use dialer::Dialer;
 pub use message::Msg;
 pub use session::{Leg, established, invite};
 

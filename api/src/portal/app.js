@@ -76,6 +76,7 @@ function showStats(stats) {
   view.skew = Date.parse(stats.at) - Date.now();
   view.costs = !!stats.node || Object.values(stats.last_minute.money).some((m) => m.cost !== undefined);
   document.querySelectorAll(".costs").forEach((e) => { e.hidden = !view.costs; });
+  document.querySelectorAll(".operator").forEach((e) => { e.hidden = !stats.node; });
   const currencies = Object.entries(stats.last_minute.money).sort((a, b) => Number(b[1].revenue) - Number(a[1].revenue));
   if (currencies.length) view.currency = currencies[0][0] || view.currency;
   const minute = stats.last_minute, cash = amounts(minute), node = stats.node;
@@ -310,6 +311,51 @@ async function loadTraffic() {
   ], report.items, "No calls in this span.", report.totals.map(total));
 }
 
+// Ratios are lower bounds: what so few or so many calls let one say.
+async function loadCarriers() {
+  if (!view.stats || !view.stats.node) return;
+  const form = $("carriers-form"), query = new URLSearchParams({limit: "200"});
+  if (form.elements.dest_group.value.trim()) query.set("dest_group", form.elements.dest_group.value.trim());
+  let page;
+  $("carriers-error").textContent = "";
+  try { page = await api("/v1/quality?" + query); } catch (error) { $("carriers-error").textContent = error.message; return; }
+  const marked = (c) => c.state === "demoted" || c.false_answer_suspected;
+  const all = page.items.flatMap((v) => v.carriers.map((c) => ({...c, dest_group: v.dest_group, at: v.at})));
+  const rows = form.elements.marked.checked ? all.filter(marked) : all;
+  $("carriers-count").textContent = all.some(marked) ? "(" + all.filter(marked).length + " demoted or suspected)" : "";
+  const told = (c) => (c.false_answer_suspected ? "false answer suspected" : c.state === "demoted" ? "demoted " + ago(c.demoted_at) : c.state);
+  const windows = (c) => c.by_window.map((w) => span(w.window_s) + ": " + w.answered + " of " + w.attempts + " answered").join("; ");
+  table("carriers-table", [
+    {name: "Destination", of: (c) => c.dest_group}, {name: "Carrier", of: (c) => c.carrier},
+    {name: "State", of: told, mark: (c) => (c.false_answer_suspected ? "red" : c.state === "demoted" ? "amber" : "")},
+    {name: "ASR %", of: (c) => c.asr, num: true}, {name: "NER %", of: (c) => c.ner, num: true},
+    {name: "First attempts", of: (c) => el("span", {title: windows(c)}, c.samples ? number(c.samples) + " in " + span(c.window_s) : "too few"), num: true},
+    {name: "ACD s", of: (c) => c.acd_s, num: true}, {name: "PDD s", of: (c) => c.pdd_s, num: true}, {name: "Short %", of: (c) => c.short, num: true},
+    {name: "False answer", of: (c) => c.false_answer_score, num: true},
+  ], rows, "Nothing is known of the carriers yet. Counts come with calls.");
+}
+
+async function showRoute(event) {
+  event.preventDefault();
+  const query = new URLSearchParams();
+  for (const name of ["account", "from", "to"]) query.set(name, $("route-form").elements[name].value.trim());
+  $("route-error").textContent = "";
+  let found;
+  try { found = await api("/v1/route?" + query); } catch (error) { $("route-error").textContent = error.message; return; }
+  $("route-about").textContent = found.why_not ? "No route: " + found.why_not : "By " + found.policy + (found.quality_snapshot ? ", quality of " + found.quality_snapshot : "");
+  table("route-table", [
+    {name: "Rank", of: (c) => c.rank, num: true}, {name: "Carrier", of: (c) => c.carrier}, {name: "Why", of: (c) => c.reason.replaceAll("_", " ")},
+    {name: "Prefix", of: (c) => c.prefix}, {name: "Per minute", of: (c) => c.rate, num: true},
+    {name: "Expected cost", of: (c) => (c.expected_cost === null ? null : cell4(c.expected_cost, c.currency)), num: true},
+    {name: "Earns from here", of: (c) => (c.score === null ? null : cell4(c.score)), num: true, mark: (c) => (Number(c.score) < 0 ? "red" : "")},
+    {name: "ASR %", of: (c) => c.asr, num: true}, {name: "NER %", of: (c) => c.ner, num: true}, {name: "ACD s", of: (c) => c.acd_s, num: true},
+    {name: "Quality", of: (c) => c.quality, mark: (c) => (c.quality === "demoted" ? "amber" : "")},
+  ], found.carriers, "There are no carriers.");
+}
+
+$("carriers-form").addEventListener("submit", (event) => { event.preventDefault(); loadCarriers(); });
+$("carriers-form").addEventListener("change", () => loadCarriers());
+$("route-form").addEventListener("submit", showRoute);
 $("cdr-form").addEventListener("submit", (event) => { event.preventDefault(); loadCdrs(); });
 $("traffic-form").addEventListener("submit", (event) => { event.preventDefault(); loadTraffic(); });
 $("traffic-form").addEventListener("change", () => loadTraffic());
@@ -373,7 +419,7 @@ function found() {
 }
 function reload() {
   view.seconds = [];
-  for (const run of [loadSeries, () => loadAlerts(), loadBlocks, loadCalls, () => loadCdrs(), loadTraffic]) quietly(run);
+  for (const run of [loadSeries, () => loadAlerts(), loadBlocks, loadCalls, () => loadCdrs(), loadTraffic, loadCarriers]) quietly(run);
 }
 $("retry").addEventListener("click", connect);
 
@@ -411,7 +457,7 @@ async function start() {
   await loadSeries();
   showStats(stats);
   connect();
-  for (const run of [() => loadAlerts(), loadBlocks, loadCalls, () => loadCdrs(), loadTraffic]) quietly(run);
+  for (const run of [() => loadAlerts(), loadBlocks, loadCalls, () => loadCdrs(), loadTraffic, loadCarriers]) quietly(run);
 }
 
 setInterval(() => {
@@ -426,6 +472,7 @@ setInterval(() => {
   if (!view.alertPaged) quietly(() => loadAlerts());
 }, 15000);
 setInterval(() => { if (!$("portal").hidden && !document.hidden) quietly(loadTraffic); }, 30000);
+setInterval(() => { if (!$("portal").hidden && !document.hidden) quietly(loadCarriers); }, 10000);
 for (const id of ["plot-calls", "plot-money", "plot-fraud"]) {
   $(id).addEventListener("mousemove", (event) => { $(id).dataset.at = event.offsetX; plots(); });
   $(id).addEventListener("mouseleave", () => { delete $(id).dataset.at; plots(); });

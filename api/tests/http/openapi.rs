@@ -102,7 +102,7 @@ fn every_parameter_of_the_document_is_taken_and_every_reference_leads_somewhere(
             let value = match (name, schema["enum"].as_array(), schema["items"]["enum"].as_array()) {
                 ("cursor", ..) => continue,
                 ("call_uuid", ..) => server.fakes.id().to_string(),
-                ("since" | "until", ..) => "2026-01-01T00:00:00Z".to_owned(),
+                ("since" | "until" | "at", ..) => "2026-01-01T00:00:00Z".to_owned(),
                 (_, Some(names), _) | (_, _, Some(names)) => names[0].as_str().expect("name").to_owned(),
                 _ => "1".to_owned(),
             };

@@ -52,6 +52,7 @@ impl Call {
                 let mut head = Box::<Cdr>::default();
                 fill_head(&mut head, &stamp, b.facts.as_ref(), personal);
                 text::set(&mut head.route_policy, &b.route_policy);
+                text::set(&mut head.quality_snapshot, &b.quality_snapshot);
                 self.head = Some(head);
                 self.sell = b.sell.clone();
                 self.explain = text::explain(&b.choices);

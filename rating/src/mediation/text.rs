@@ -89,10 +89,33 @@ pub(super) fn explain(choices: &[RouteChoice]) -> String {
         out.push_str(&money::format_rate(c.rate_e12));
         out.push_str("\",\"expected_cost\":\"");
         out.push_str(&money::format_amount(c.expected_cost_e8));
-        out.push_str(if c.covered_by_parent_prefix { "\",\"covered_by_parent_prefix\":true}" } else { "\"}" });
+        out.push('"');
+        if !c.quality.is_empty() {
+            explain_quality(&mut out, c);
+        }
+        out.push_str(if c.covered_by_parent_prefix { ",\"covered_by_parent_prefix\":true}" } else { "}" });
     }
     out.push(']');
     out
+}
+
+/// What was known of a carrier, where a policy asked for it: ratios in percent.
+fn explain_quality(out: &mut String, c: &RouteChoice) {
+    out.push_str(",\"quality\":");
+    push_json(out, &c.quality);
+    out.push_str(",\"samples\":");
+    push_number(out, c.samples.into());
+    for (name, e4) in [("asr", c.asr_e4), ("ner", c.ner_e4)] {
+        if c.samples > 0 {
+            out.push_str(&format!(",\"{name}\":\"{}\"", money::format_scaled(e4.into(), 2, 2)));
+        }
+    }
+    if c.acd_ms > 0 {
+        out.push_str(&format!(",\"acd_s\":\"{}\"", money::format_scaled(i64::try_from(c.acd_ms).unwrap_or(i64::MAX), 3, 1)));
+    }
+    if c.rank > 0 {
+        out.push_str(&format!(",\"score\":\"{}\"", money::format_amount(c.score_e8)));
+    }
 }
 
 /// Margin as percent of the sale, two places, halves away from zero; nothing when nothing was sold.

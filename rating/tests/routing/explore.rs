@@ -83,7 +83,7 @@ impl Network {
             let event = Event { id: Id(self.at_us as u128).to_vec(), occurred_us: self.at_us, body: Some(body), ..Event::default() };
             self.judge.apply(0, &event, &mut out).unwrap_or_else(|e| panic!("{e}"));
         }
-        out.appends.iter().for_each(|a| drop(self.quality.apply(&a.event)));
+        out.appends.iter().for_each(|a| assert!(self.quality.apply(&a.event)));
         if self.at_us % 60_000_000 == 0 {
             (self.minute, self.revision) = ([(0, 0); 2], 0);
         }
