@@ -101,6 +101,13 @@ impl Registry {
         all
     }
 
+    /// The carriers by themselves, for whoever asks what they cover.
+    pub fn route_table(&self) -> anyhow::Result<RouteTable> {
+        let specs: BTreeMap<String, control::Carrier> = self.of(Kind::Carrier, &mut Vec::new());
+        let carriers = specs.iter().filter_map(|(name, spec)| Some(carrier_routes(name, spec, self.decks.get(&spec.deck)?.clone()))).collect();
+        Ok(RouteTable::new(carriers)?)
+    }
+
     /// The route policies, and whether whoever they and the accounts name is there.
     fn route_policies(&self, documents: &Documents, problems: &mut Vec<PlanProblem>) -> BTreeMap<String, Arc<RoutePolicy>> {
         let specs: BTreeMap<String, control::RoutePolicy> = self.of(Kind::RoutePolicy, problems);
@@ -156,17 +163,7 @@ impl Registry {
         let mut carriers = Vec::new();
         for (name, carrier) in &documents.carriers {
             if let Some(deck) = need(Kind::Carrier, name, "deck", &carrier.deck) {
-                carriers.push(CarrierRoutes {
-                    route_class: carrier.route_class.clone(),
-                    emergency: carrier.emergency,
-                    suspended: carrier.suspended,
-                    party: carrier.party.clone().unwrap_or_else(|| name.clone()),
-                    upstream: carrier.upstream.clone().unwrap_or_else(|| name.clone()),
-                    cli_guaranteed: carrier.cli_guaranteed,
-                    priority: carrier.priority,
-                    weight: carrier.weight,
-                    ..CarrierRoutes::new(name, deck)
-                });
+                carriers.push(carrier_routes(name, carrier, deck));
             }
         }
         let policies = self.route_policies(&documents, &mut problems);
@@ -204,6 +201,20 @@ impl Registry {
         let quality = self.quality.clone();
         let routing = DeckRouting { table, by_position, sellers, accounts, boundaries, quality, trunk_parties };
         Ok(Plan { policy, routing: Box::new(routing), control_position })
+    }
+}
+
+fn carrier_routes(name: &str, carrier: &control::Carrier, deck: Arc<Deck>) -> CarrierRoutes {
+    CarrierRoutes {
+        route_class: carrier.route_class.clone(),
+        emergency: carrier.emergency,
+        suspended: carrier.suspended,
+        party: carrier.party.clone().unwrap_or_else(|| name.to_owned()),
+        upstream: carrier.upstream.clone().unwrap_or_else(|| name.to_owned()),
+        cli_guaranteed: carrier.cli_guaranteed,
+        priority: carrier.priority,
+        weight: carrier.weight,
+        ..CarrierRoutes::new(name, deck)
     }
 }
 

@@ -17,6 +17,7 @@ mod carriers;
 mod classify;
 mod counters;
 mod hot_spot;
+mod laps;
 mod lease;
 mod meter;
 mod normalise;
@@ -38,6 +39,7 @@ use tollgate_schemas::{
 pub use self::{
     blocks::{Applied, BadBlock, BlockView, CallView, MAX_BLOCKS},
     carriers::{CarrierFull, CarrierSlot},
+    laps::Laps,
     classify::{CallerValidity, Class, NumberType, Tables},
     counters::{AccountGauge, Admission, CarrierGauge, Gauges, MAX_CALLS, MAX_GROUPS, Resumed, Slot, TrunkGauge},
     hot_spot::HotWindow,

@@ -7,7 +7,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use tollgate_rating::{
     deck::{Deck, DeckOptions, Lookup},
     rate_file::{CallIn, Decks, RateOptions, Rater, rate_call, rate_csv},
-    routing::{CarrierRoutes, RouteQuery, RouteTable},
+    quality::GroupKnown,
+    routing::{CarrierRoutes, RoutePolicy, RouteQuery, RouteTable},
 };
 use tollgate_schemas::{number::E164, time::format_rfc3339};
 
@@ -142,5 +143,62 @@ fn routes(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, lookups, compile, rated_calls, routes);
+/// A decision by quality among 50 carriers, each known for its destination: by cost with a band, and by the hunt's money.
+fn routes_by_quality(c: &mut Criterion) {
+    let names: Vec<String> = (0..50).map(|at| format!("carrier-{at:02}")).collect();
+    let carriers: Vec<CarrierRoutes> = names.iter().zip(1..).map(|(name, seed)| CarrierRoutes::new(name, deck(name, 200_000, seed))).collect();
+    let Ok(table) = RouteTable::new(carriers) else { return };
+    let groups: Vec<GroupKnown> = (0..2_000u32).map(|g| known(&names, g)).collect();
+    let numbers = numbers(20_000);
+    let sell = table.cost_terms(0, "442071838750", NOW);
+    let mut group = c.benchmark_group("route by quality");
+    group.throughput(Throughput::Elements(1));
+    for order in ["cost", "score"] {
+        let spec = control::RoutePolicy { order: order.to_owned(), delta_pct: Some("5".to_owned()), ..control::RoutePolicy::default() };
+        let Ok(policy) = RoutePolicy::compile("bench", &spec) else { return };
+        let decide = |at: usize| {
+            let quality = Some(&groups[at % groups.len()]);
+            let query = RouteQuery { sell: sell.as_ref(), policy: Some(&policy), quality, draw_e6: at as u32, ..RouteQuery::new(&numbers[at % numbers.len()], NOW) };
+            black_box(table.candidates(&query)).order.len()
+        };
+        let mut next = 0;
+        group.bench_function(format!("50 carriers x 200000 prefixes, {order}"), |b| {
+            b.iter(|| {
+                next += 1;
+                decide(next)
+            })
+        });
+        // One after the other, as calls meet them: what most and what the slowest hundredth take.
+        let mut took: Vec<u128> = (0..20_000)
+            .map(|at| {
+                let began = std::time::Instant::now();
+                decide(at);
+                began.elapsed().as_nanos()
+            })
+            .collect();
+        took.sort_unstable();
+        println!("{order}: p50 {} ns, p99 {} ns", took[took.len() / 2], took[took.len() * 99 / 100]);
+    }
+    group.finish();
+}
+
+/// What is known of all carriers for one destination, with the eight classes of lengths.
+fn known(names: &[String], group: u32) -> GroupKnown {
+    let carrier = |(at, name): (u32, &String)| CarrierQuality {
+        carrier: name.clone(),
+        state: if (at + group) % 10 == 0 { "demoted" } else { "good" }.to_owned(),
+        asr_e6: 300_000 + (at * 7_919 + group * 104_729) % 400_000,
+        ner_e6: 900_000,
+        samples: 500,
+        acd_ms: 100_000 + u64::from(at) * 1_000,
+        acd_capped_ms: 100_000,
+        pdd_ms: 1_500 + u64::from((at * 31 + group) % 4_000),
+        ..CarrierQuality::default()
+    };
+    let durations = [3_000, 10_000, 22_000, 45_000, 110_000, 320_000, 900_000, 2_400_000].map(|mean_ms| DurationShare { mean_ms, calls: 100 }).to_vec();
+    let carriers = (0..).zip(names).map(carrier).collect();
+    GroupKnown::new(QualityVerdict { carriers, durations, asr_e6: 450_000, later_e6: 800_000, pdd_ms: 2_500, ..QualityVerdict::default() })
+}
+
+criterion_group!(benches, lookups, compile, rated_calls, routes, routes_by_quality);
 criterion_main!(benches);

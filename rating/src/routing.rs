@@ -30,13 +30,7 @@ mod score;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{fmt, sync::Arc};
 
 use thiserror::Error;
 use tollgate_schemas::v1::Terms;
@@ -108,7 +102,7 @@ pub enum BadRoutes {
 pub struct RouteTable(Arc<Routes>);
 
 struct Routes {
-    /// Tells tables of one process apart.
+    /// Alike for two tables whose positions mean the same carriers.
     id: u64,
     /// By name, so that a tie of cost is settled by position.
     carriers: Vec<CarrierRoutes>,
@@ -293,8 +287,13 @@ impl RouteTable {
         currencies.dedup();
         let place = |carrier: &CarrierRoutes| currencies.partition_point(|c| c.as_str() < carrier.deck.currency()) as u16;
         let currency_of = carriers.iter().map(place).collect();
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let mut names = blake3::Hasher::new();
+        for carrier in &carriers {
+            names.update(carrier.name.as_bytes()).update(&[0]);
+        }
+        let mut id = [0u8; 8];
+        id.copy_from_slice(&names.finalize().as_bytes()[..8]);
+        let id = u64::from_be_bytes(id);
         Ok(RouteTable(Arc::new(Routes { id, carriers, deck_of, currencies, currency_of, decks })))
     }
 

@@ -1,5 +1,6 @@
 //! `tollgate deck`: rate sheets as files.
 
+mod coverage;
 mod diff;
 mod show;
 
@@ -28,6 +29,7 @@ pub enum Command {
         #[command(flatten)]
         options: SheetArgs,
     },
+    Coverage(coverage::Args),
     Diff(diff::Args),
     Show(show::Args),
     /// Puts a rate sheet in force on a running node
@@ -114,6 +116,7 @@ pub fn load(file: &Path, options: &DeckOptions) -> anyhow::Result<Deck> {
 pub fn run(command: Command) -> anyhow::Result<Done> {
     match command {
         Command::Check { file, json, options } => check(&file, &options, json),
+        Command::Coverage(args) => coverage::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Import { name, file, options, reason, dry_run, api } => {

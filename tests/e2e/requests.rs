@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use crate::{
-    harness::{World, check, ms, wait_for},
+    harness::{Setup, World, check, ms, wait_for},
     ua::{Leg, Ua, invite, unique},
 };
 
@@ -96,6 +96,54 @@ fn p_01_our_own_via_is_a_loop() {
     world.caller.send(world.node.sip, &leg.ack_failure(&end));
     let (call, _) = world.node.cdrs(&again.call_id, Instant::now());
     check(&call, &json!({ "disposition": "blocked", "sip_final_code": 482, "block_reason": "loop_detected", "attempts_total": 0 }));
+}
+
+#[test]
+fn r_42_a_call_that_comes_back_from_where_it_was_sent_ends_after_one_lap() {
+    let mut setup = Setup::new(2);
+    let them = setup.net.numbered(30);
+    // The carrier sends us calls, too: from another address, under its own trunk.
+    setup.doc("trunk", "alpha-in", json!({ "account": "acme", "sources": [them.to_string()], "party": "alpha", "numbers": { "country_code": "1" } }));
+    let world = World::of(setup);
+    let theirs = Ua::on("alpha's other side", them);
+    let leg = invite(&world.caller, world.node.sip, USA);
+    let got = world.alpha().request("INVITE");
+    // A B2BUA: it finds us cheapest, and nothing of the call but its two numbers is as it was.
+    let again = invite(&theirs, world.node.sip, USA);
+    let end = theirs.expect("482", |m| m.status() == Some(482) && m.call_id() == again.call_id);
+    theirs.send(world.node.sip, &again.ack_failure(&end));
+    // Another of their calls is a call, and does not go back to them.
+    let other = invite(&theirs, world.node.sip, "12125550101");
+    let at_beta = world.beta().expect("INVITE", |m| m.call_id() == other.call_id);
+    world.beta().reply(&at_beta, 486, "Busy Here", "b");
+    let end = theirs.expect("486", |m| m.status() == Some(486) && m.call_id() == other.call_id);
+    theirs.send(world.node.sip, &other.ack_failure(&end));
+    world.alpha().reply(&got, 486, "Busy Here", "a");
+    let end = world.caller.expect("486", |m| m.status() == Some(486));
+    world.caller.send(world.node.sip, &leg.ack_failure(&end));
+    let (call, _) = world.node.cdrs(&again.call_id, Instant::now());
+    check(&call, &json!({ "disposition": "blocked", "sip_final_code": 482, "block_reason": "loop_detected", "attempts_total": 0 }));
+    let (call, _) = world.node.cdrs(&other.call_id, Instant::now());
+    let why: serde_json::Value = serde_json::from_str(call.text("route_explain")).expect("JSON");
+    assert_eq!((&why[1]["carrier"], &why[1]["reason"]), (&json!("alpha"), &json!("loop")));
+}
+
+#[test]
+fn r_42_a_call_redirected_more_than_five_times_is_refused() {
+    let world = World::new(1);
+    let diverted = |n: usize| (0..n).map(|i| format!("Diversion: <sip:{i}@example.net>;reason=unconditional\r\n")).collect::<String>();
+    let history = |n: usize| format!("History-Info: {}\r\n", (0..n).map(|i| format!("<sip:{i}@example.net>;index=1.{i}")).collect::<Vec<_>>().join(", "));
+    let with = |more: String| refused(&world, move |_, text| text.replacen("Max-Forwards", &format!("{more}Max-Forwards"), 1)).0;
+    assert_eq!((with(diverted(6)), with(history(7))), (483, 483));
+    // Five are let in, and are the carrier's to answer.
+    for more in [diverted(5), history(6)] {
+        let leg = Leg::new(&world.caller, world.node.sip, USA);
+        world.caller.send(world.node.sip, &leg.invite(&more));
+        let got = world.alpha().expect("INVITE", |m| m.method() == Some("INVITE") && m.call_id() == leg.call_id);
+        world.alpha().reply(&got, 486, "Busy Here", &unique("t"));
+        let end = world.caller.expect("486", |m| m.status() == Some(486) && m.call_id() == leg.call_id);
+        world.caller.send(world.node.sip, &leg.ack_failure(&end));
+    }
 }
 
 #[test]

@@ -85,6 +85,8 @@ pub struct TrunkView {
     pub burst: u32,
     pub numbers: NumberPlan,
     pub require_cli: bool,
+    /// Who it belongs to, where that party is a carrier, too.
+    pub party: Option<String>,
     pub relay_503: bool,
     /// Whole dialled strings, without separators.
     pub emergency: Vec<String>,
@@ -123,6 +125,8 @@ pub struct CarrierView {
     pub route_class: String,
     pub emergency: bool,
     pub suspended: bool,
+    /// The party it belongs to, where a trunk belongs to it, too: its calls may come back.
+    pub party: Option<String>,
     pub timers: CarrierTimers,
     /// Final responses that move on, or stop, over the defaults of P-47; sorted.
     pub advance_on: Vec<u16>,

@@ -46,7 +46,7 @@ use super::{
     txn::{Alarm, ClientTx, NEVER, ServerTx},
 };
 use crate::{
-    admission::{Admission, NodeState, RefusalMeter},
+    admission::{Admission, Laps, NodeState, RefusalMeter},
     routing::SharedPlan,
 };
 
@@ -70,6 +70,7 @@ pub struct Context {
 pub struct Gate {
     pub admission: Admission,
     pub meter: RefusalMeter,
+    pub laps: Laps,
 }
 
 pub struct Core {

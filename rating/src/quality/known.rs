@@ -100,7 +100,7 @@ impl GroupKnown {
         self.carriers.get(at)
     }
 
-    /// What is known of the carriers of a table (its own number, and their names in order), by their positions.
+    /// What is known of the carriers of a table (a number that is alike where their names are, and those names in order), by their positions.
     pub fn of_table<'k>(&'k self, table: u64, names: impl ExactSizeIterator<Item = &'k str>) -> Positions<'k> {
         let make = |names: &mut dyn Iterator<Item = &'k str>| -> Box<[u16]> {
             names.map(|name| self.verdict.carriers.binary_search_by(|c| c.carrier.as_str().cmp(name)).map_or(0, |at| at as u16 + 1)).collect()

@@ -48,7 +48,7 @@ pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecisi
             }
         };
         longest = longest.max(found.map_or(0, |r| r.prefix_len()));
-        let cost = found.map_or(0, |row| expected.cost(&row, query.at_us));
+        let cost = found.map_or(0, |row| expected.cost(&row));
         let currency = table.currency_of[usize::from(carrier)];
         let abroad = query.sell.is_some() && home != Some(usize::from(currency));
         match guard.refuses(abroad, cost) {

@@ -140,11 +140,12 @@ pub(super) fn compile(documents: &Documents, control_position: u64) -> Result<Po
         Party::Carrier(ix) => format!("carrier '{}'", carrier_list[ix.0 as usize]),
     };
 
+    let trunk_parties: BTreeSet<&str> = documents.trunks.values().filter_map(|t| t.party.as_deref()).collect();
     let mut carriers = Vec::with_capacity(documents.carriers.len());
     for (i, (name, spec)) in documents.carriers.iter().enumerate() {
         let mut check = Check { problems: &mut problems, kind: Kind::Carrier, name };
         let mut sources = Vec::new();
-        let view = carrier(&mut check, name, spec, &mut sources);
+        let view = carrier(&mut check, name, spec, &trunk_parties, &mut sources);
         check.hold(&mut parties, Party::Carrier(CarrierIx(i as u32)), sources, named);
         carriers.push(view);
     }
@@ -201,7 +202,7 @@ fn stamp(documents: &Documents) -> u128 {
     u128::from_be_bytes(first)
 }
 
-fn carrier(check: &mut Check<'_>, name: &str, spec: &control::Carrier, sources: &mut Vec<(String, Source)>) -> CarrierView {
+fn carrier(check: &mut Check<'_>, name: &str, spec: &control::Carrier, trunk_parties: &BTreeSet<&str>, sources: &mut Vec<(String, Source)>) -> CarrierView {
     check.name("", name);
     check.name("deck", &spec.deck);
     if spec.addresses.is_empty() {
@@ -248,6 +249,7 @@ fn carrier(check: &mut Check<'_>, name: &str, spec: &control::Carrier, sources: 
         route_class: spec.route_class.clone(),
         emergency: spec.emergency,
         suspended: spec.suspended,
+        party: Some(spec.party.clone().unwrap_or_else(|| name.to_owned())).filter(|p| trunk_parties.contains(p.as_str())),
         timers: spec.timers.clone(),
         advance_on,
         stop_on,
@@ -344,6 +346,7 @@ fn trunk(check: &mut Check<'_>, name: &str, spec: &control::Trunk, accounts: &Ha
         burst: spec.burst,
         numbers: spec.numbers.clone(),
         require_cli: spec.require_cli,
+        party: spec.party.clone(),
         relay_503: spec.relay_503,
         emergency,
         dial: Dial {

@@ -103,7 +103,11 @@ impl Core {
                 if gate.admission.carrier_blocked(&plan.policy.carrier(route.carrier).name, &view, now).is_some() {
                     continue;
                 }
-                gate.admission.reserve_carrier(&plan.policy, route.carrier, call.facts.emergency, now)
+                let reserved = gate.admission.reserve_carrier(&plan.policy, route.carrier, call.facts.emergency, now);
+                if let (Ok(_), Some(party)) = (&reserved, &plan.policy.carrier(route.carrier).party) {
+                    gate.laps.sent(party, &call.a_number, &call.dialled, now);
+                }
+                reserved
             };
             let slot = match reserved {
                 Ok(slot) => slot,

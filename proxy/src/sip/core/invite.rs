@@ -43,6 +43,16 @@ fn calling_number<'a>(msg: &Msg<'a>) -> (Option<&'a str>, &'static str) {
     (msg.from().ok().and_then(user), "from")
 }
 
+/// how often a call may have been redirected.
+const MAX_REDIRECTIONS: usize = 5;
+
+/// How often it was: by Diversion (RFC 5806) or by the entries of History-Info beyond the first (RFC 7044), whichever says more.
+fn redirections(msg: &Msg<'_>) -> usize {
+    let history = msg.headers().filter(|(name, _)| name.eq_ignore_ascii_case(b"history-info"));
+    let entries: usize = history.map(|(_, value)| value.to_ascii_lowercase().windows(6).filter(|w| w == b"index=").count()).sum();
+    msg.values(Header::Diversion).count().max(entries.saturating_sub(1))
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -70,6 +80,7 @@ impl Core {
         let merge_key = self.ctx.keys.hash(&[b"merge", call_id, from_tag, &cseq.to_be_bytes()]);
         let early = match () {
             () if loops => Some(Refusal::LoopDetected),
+            () if redirections(msg) > MAX_REDIRECTIONS => Some(Refusal::TooManyHops),
             () if self.merges.contains_key(&merge_key) => Some(Refusal::Merged),
             () => None,
         };
@@ -107,6 +118,18 @@ impl Core {
             Called::Number(number) => number.digits().to_owned(),
             Called::Emergency(dialled) => dialled.clone(),
         };
+        if let Some(party) = plan.policy.trunk(trunk).party.as_deref().filter(|_| !admitted.facts.emergency) {
+            let a = admitted.a_e164.map(|n| n.digits().to_owned()).unwrap_or_default();
+            let mut gate = self.gate();
+            if gate.laps.is_back(party, &a, &number, now) {
+                gate.admission.cancel(admitted.slot);
+                drop(gate);
+                let source = admitted.facts.a_number_source.clone();
+                let detail = format!("'{party}' sends back what it was sent");
+                let refused = Refused { called: admitted.called.number().copied(), a_e164: admitted.a_e164, sell: admitted.sell, ..Refused::new(Refusal::LoopDetected, detail, admitted.facts) };
+                return self.refuse(tx, msg, from, refused, source, personal, now);
+            }
+        }
         let called = admitted.called.number().copied();
         let caller = Caller { a: admitted.a_e164, validity: admitted.a_validity, ..Caller::default() };
         let parties = Parties { a: caller.a, a_validity: caller.validity, ..Parties::to(&number) };
