@@ -176,14 +176,16 @@ impl Owner {
             }
             Ok(())
         })?;
-        let decks: Vec<(String, Value)> = registry.documents.iter().filter(|((kind, _), _)| *kind == Kind::Deck).map(|((_, n), s)| (n.clone(), s.clone())).collect();
+        let with_sheets: Vec<(Kind, String, Value)> =
+            registry.documents.iter().filter(|((kind, _), _)| has_sheet(*kind)).map(|((kind, n), s)| (*kind, n.clone(), s.clone())).collect();
         // A sheet that is in force still is compiled already; of the others only those that are named are kept.
         let mut wanted = HashSet::new();
-        for (name, spec) in &decks {
-            let version = spec["version"].as_str().unwrap_or_default().to_owned();
-            match now.decks.get(name).filter(|_| now.documents.get(&(Kind::Deck, name.clone())) == Some(spec)) {
-                Some(deck) => drop(registry.decks.insert(name.clone(), deck.clone())),
-                None => drop(wanted.insert((name.clone(), version))),
+        for (kind, name, spec) in &with_sheets {
+            let same = now.documents.get(&(*kind, name.clone())) == Some(spec);
+            match (kind, now.decks.get(name), now.number_tables.get(name)) {
+                (Kind::Deck, Some(deck), _) if same => drop(registry.decks.insert(name.clone(), deck.clone())),
+                (Kind::NumberTable, _, Some(table)) if same => drop(registry.number_tables.insert(name.clone(), table.clone())),
+                _ => drop(wanted.insert((sheet_name(*kind, name), spec["version"].as_str().unwrap_or_default().to_owned()))),
             }
         }
         if wanted.is_empty() {
@@ -196,8 +198,11 @@ impl Owner {
             }
             Ok(())
         })?;
-        for (name, spec) in decks.iter().filter(|(name, _)| !registry.decks.contains_key(name)).cloned().collect::<Vec<_>>() {
-            registry.put_deck(&name, &spec, &sheets)?;
+        for (kind, name, spec) in &with_sheets {
+            let compiled = if *kind == Kind::Deck { registry.decks.contains_key(name) } else { registry.number_tables.contains_key(name) };
+            if !compiled {
+                registry.put_sheet(*kind, name, spec, &sheets)?;
+            }
         }
         Ok(registry)
     }
