@@ -12,6 +12,7 @@ use tollgate_proxy::{
 use tollgate_rating::{
     deck::{BadOption, Deck, DeckOptions, Lookup},
     geography::{NumberTable, TableProblem},
+    fx::Fx,
     quality::Quality,
     routing::{CarrierRoutes, RoutePolicy, RouteTable},
 };
@@ -167,6 +168,11 @@ impl Registry {
             }
         }
         let policies = self.route_policies(&documents, &mut problems);
+        let rates = self.of(Kind::FxRate, &mut problems);
+        let fx = Fx::compile(&rates).unwrap_or_else(|mistakes| {
+            problems.extend(mistakes.into_iter().map(|(name, e)| PlanProblem { kind: Kind::FxRate, name, path: String::new(), message: e.to_string() }));
+            Fx::default()
+        });
         for (name, policy) in &documents.fraud_policies {
             if let Err(e) = tollgate_fraud::policy::Policy::compile(policy) {
                 problems.extend(e.0.iter().map(|p| PlanProblem { kind: Kind::FraudPolicy, name: name.clone(), path: String::new(), message: p.to_string() }));
@@ -199,7 +205,7 @@ impl Registry {
         };
         let accounts = documents.accounts.into_iter().map(|(name, a)| (name, account(a))).collect();
         let quality = self.quality.clone();
-        let routing = DeckRouting { table, by_position, sellers, accounts, boundaries, quality, trunk_parties };
+        let routing = DeckRouting { table, by_position, sellers, accounts, boundaries, quality, fx, trunk_parties };
         Ok(Plan { policy, routing: Box::new(routing), control_position })
     }
 }
@@ -238,6 +244,7 @@ struct DeckRouting {
     /// When rows of any deck come into force or go out of it, sorted.
     boundaries: Vec<i64>,
     quality: Quality,
+    fx: Fx,
     /// Whom each trunk belongs to, by its index.
     trunk_parties: Vec<Option<String>>,
 }
@@ -282,6 +289,7 @@ impl Routing for DeckRouting {
             min_margin_e8: account.map_or(0, |a| a.min_margin_e8),
             ingress_party: self.trunk_parties.get(query.trunk.0 as usize).and_then(|p| p.as_deref()),
             policy,
+            fx: (!self.fx.is_empty()).then_some(&self.fx),
             quality: quality.as_deref(),
             draw_e6: query.draw_e6,
             allowed: account.map_or(&[], |a| a.carriers.as_slice()),

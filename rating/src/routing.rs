@@ -3,8 +3,8 @@
 //! Every carrier is priced by the longest prefix of *its own* deck, and ordered by what a call of the expected
 //! duration costs with that carrier's increments and connect fee, in exact integers:
 //! `E[connect fee · 60 + rate · billed]`, never rounded before it is compared. Ties go by the carrier's name, so the
-//! order does not flap. Money of two currencies is never compared: carriers in the customer's currency come first,
-//! then the others by currency.
+//! order does not flap. Money of two currencies is compared only by a rate of the day; without one carriers
+//! in the customer's currency come first, then the others by currency.
 //!
 //! Filters, in this order; the first that holds names itself ([`Reason`]): suspended, not allowed for the account,
 //! loop, (emergency calls: not emergency capable), no prefix, not effective, blocked, route class, class floor, calling
@@ -37,6 +37,7 @@ use tollgate_schemas::v1::Terms;
 
 use crate::{
     deck::{Deck, DeckSet, Dialled, Lookup, RowRef},
+    fx::Fx,
     quality::{CarrierKnown, GroupKnown, State},
 };
 
@@ -140,6 +141,9 @@ pub struct RouteQuery<'a> {
     pub durations: &'a [(u64, u32)],
     /// How to choose and order; none: by expected cost, and qualities have no say.
     pub policy: Option<&'a RoutePolicy>,
+    /// Exchange rates, by which costs in another currency than the sale's are compared; none, or no rate of the day: they are
+    /// not.
+    pub fx: Option<&'a Fx>,
     /// What is known of the carriers for the destination; none = nothing.
     pub quality: Option<&'a GroupKnown>,
     /// From 0 to 999,999: decides who explores and how a split falls.
@@ -162,6 +166,7 @@ impl<'a> RouteQuery<'a> {
             ingress_party: None,
             durations: &[],
             policy: None,
+            fx: None,
             quality: None,
             draw_e6: 999_999,
         }

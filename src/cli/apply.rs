@@ -128,6 +128,7 @@ fn refusals(document: &Document, answer: &super::api::Answer) -> Vec<ConfigProbl
 fn missing_now(message: &str, before: &Document) -> bool {
     let kind = match before.kind {
         Kind::FraudPolicy => "fraud policy",
+        Kind::RoutePolicy => "route policy",
         Kind::NumberTable => "number table",
         Kind::OriginGroup => "origin group",
         Kind::FxRate => "exchange rate",

@@ -27,6 +27,7 @@ pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecisi
     let known: Option<Positions<'_>> = quality.map(|group| group.of_table(table.id, carriers.iter().map(|c| c.name.as_str())));
     // The place of the sale's currency: text is compared once, not once a carrier.
     let home = query.sell.and_then(|sell| table.currencies.iter().position(|c| *c == sell.currency));
+    let rates: Vec<Option<i64>> = table.currencies.iter().map(|c| rate_of_the_day(c, query)).collect();
     let mut priced: Vec<Priced<'_>> = Vec::with_capacity(carriers.len());
     let mut left_out: Vec<LeftOut> = Vec::with_capacity(carriers.len());
     // The longest prefix any asked carrier lists for this number (R-16's flag).
@@ -50,17 +51,22 @@ pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecisi
         longest = longest.max(found.map_or(0, |r| r.prefix_len()));
         let cost = found.map_or(0, |row| expected.cost(&row));
         let currency = table.currency_of[usize::from(carrier)];
-        let abroad = query.sell.is_some() && home != Some(usize::from(currency));
+        let own_cost = cost;
+        let exchanged = if home == Some(usize::from(currency)) { None } else { rates[usize::from(currency)] };
+        let cost = exchanged.map_or(cost, |rate_e12| exchange(cost, rate_e12));
+        let abroad = query.sell.is_some() && home != Some(usize::from(currency)) && exchanged.is_none();
+        // Costs in the sale's currency stand together, whatever the carrier's is.
+        let currency = if exchanged.is_some() { home.map_or(currency, |at| at as u16) } else { currency };
         match guard.refuses(abroad, cost) {
             Some(reason) => left_out.push(LeftOut {
                 row: found.map(|r| r.number()),
-                expected_cost_e8: Some(expected.e8(cost)),
+                expected_cost_e8: Some(expected.e8(own_cost)),
                 judged,
                 ..out(carrier, reason)
             }),
             None => {
                 let group = (found.is_none(), abroad, currency, known.is_some_and(|k| k.state == crate::quality::State::Demoted));
-                priced.push(Priced { carrier, row: found, group, cost, known });
+                priced.push(Priced { carrier, row: found, group, own_cost, cost, known });
             }
         }
     }
@@ -72,7 +78,7 @@ pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecisi
         let one = &priced[place];
         let row = one.row.map(|r| r.number());
         let covered_by_parent_prefix = one.row.is_some_and(|r| r.prefix_len() < longest);
-        let expected_cost_e8 = expected.e8(one.cost);
+        let expected_cost_e8 = expected.e8(one.own_cost);
         let judged = policy.map(|_| Judged { score_e8, exploring, ..Judged::of(one.known) });
         if at < cap {
             let rank = at as u32 + 1;
@@ -88,6 +94,21 @@ pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecisi
     }
     left_out.sort_unstable_by_key(|l| l.carrier);
     RouteDecision { order, left_out, routes: table.clone(), number: Dialled::of(query.number), at_us: query.at_us }
+}
+
+/// The rate from a carrier's currency to the sale's, where one is to be found.
+fn rate_of_the_day(currency: &str, query: &RouteQuery<'_>) -> Option<i64> {
+    let (fx, sell) = (query.fx?, query.sell?);
+    Some(fx.rate(currency, &sell.currency, query.at_us)?.rate_e12)
+}
+
+/// A sum at a rate in 1e-12, cut: less than a millionth of a millionth of the unit per minute.
+fn exchange(sum: i128, rate_e12: i64) -> i128 {
+    const ONE: i128 = 1_000_000_000_000;
+    match sum.checked_mul(i128::from(rate_e12)) {
+        Some(product) => product.div_euclid(ONE),
+        None => (sum / ONE).saturating_mul(i128::from(rate_e12)),
+    }
 }
 
 fn out(carrier: u16, reason: Reason) -> LeftOut {

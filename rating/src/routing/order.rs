@@ -33,7 +33,9 @@ pub(super) struct Priced<'t> {
     /// What goes before all else: emergency carriers without a price come last; the currency of the sale before the others, by
     /// their order; demoted carriers after the others.
     pub group: (bool, bool, u16, bool),
-    /// Summed over the weighted durations, in 1e-12 / 60 of the currency's unit.
+    /// Summed over the weighted durations, in 1e-12 / 60 of the unit: of the carrier's currency, and of the sale's where there is a
+    /// rate of the day.
+    pub own_cost: i128,
     pub cost: i128,
     pub known: Option<&'t CarrierKnown>,
 }

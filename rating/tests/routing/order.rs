@@ -112,3 +112,31 @@ fn splits_fall_by_the_draw_and_never_to_who_is_demoted() {
     let demoted = || vec![CarrierQuality { state: "demoted".into(), ..known("b", 5) }];
     assert_eq!(shares(&demoted), [("a".to_owned(), 800), ("c".to_owned(), 200)]);
 }
+
+#[test]
+fn r_30_costs_in_another_currency_are_compared_at_the_rate_of_the_day() {
+    use tollgate_rating::fx::Fx;
+    let euro = |name: &str, rate: &str| {
+        let csv = format!("prefix,destination,rate,connect_fee,initial,increment,effective_from,currency\n1,D,{rate},0,60,60,,EUR\n");
+        let deck = tollgate_rating::deck::Deck::compile("d", csv.as_bytes(), &tollgate_rating::deck::DeckOptions::default()).unwrap_or_else(|e| panic!("{e}"));
+        CarrierRoutes::new(name, std::sync::Arc::new(deck))
+    };
+    // 0.0095 EUR are 0.01045 USD at 1.10: between the two others.
+    let carriers = table(vec![carrier("cheap", "1 0.0100 60/60"), euro("euro", "0.0095"), carrier("dear", "1 0.0110 60/60")]);
+    let rates = |date: &str| {
+        let document = serde_json::from_value(serde_json::json!({ "source": "ECB", "rates": [{ "base": "EUR", "quote": "USD", "date": date, "rate": "1.10" }] }));
+        Fx::compile(&[("ecb".to_owned(), document.expect("rates"))].into()).unwrap_or_else(|e| panic!("{e:?}"))
+    };
+    let price = sell("0.0104", 60, 60);
+    let ask = |fx: &Fx, margin_guard| {
+        let decision = carriers.candidates(&RouteQuery { sell: Some(&price), fx: Some(fx), margin_guard, durations: &[(60_000, 1)], ..query() });
+        (names(&decision).join(" "), left_out(&decision), decision.order.iter().map(|c| c.expected_cost_e8).collect::<Vec<_>>())
+    };
+    let (order, _, costs) = ask(&rates("2026-05-28"), false);
+    assert_eq!((order.as_str(), costs), ("cheap euro dear", vec![1_000_000, 950_000, 1_100_000]), "shown in its own currency");
+    let loses = |name: &str| (name.to_owned(), "negative_margin");
+    assert_eq!(ask(&rates("2026-05-28"), true).1, [loses("dear"), loses("euro")], "and judged in the sale's");
+    // A rate of long ago is none.
+    assert_eq!(ask(&rates("2026-05-01"), false).0, "cheap dear euro");
+    assert_eq!(ask(&rates("2026-05-01"), true).1, [loses("dear"), ("euro".to_owned(), "currency_mismatch")]);
+}

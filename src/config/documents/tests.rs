@@ -201,6 +201,7 @@ fn the_published_schema_and_the_types_agree() {
     right("surcharge", full(serde_json::from_value::<control::Surcharge>(sample("surcharge")).and_then(serde_json::to_value)));
     right("fx_rate", full(serde_json::from_value::<control::FxRate>(sample("fx_rate")).and_then(serde_json::to_value)));
     right("tax", full(serde_json::from_value::<control::Tax>(sample("tax")).and_then(serde_json::to_value)));
+    right("route_policy", full(serde_json::to_value(control::RoutePolicy::default())));
     right("fraud_policy", full(serde_json::to_value(control::FraudPolicy::default())));
 }
 
