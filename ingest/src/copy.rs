@@ -21,8 +21,10 @@ pub struct Copied {
 }
 
 /// Stages whose progress and snapshots move along, with their input.
-pub const STAGES: [(&str, Topic); 4] =
-    [("rater", Topic::Calls), ("fraud", Topic::Calls), ("partials", Topic::Calls), ("merged", Topic::Quality)];
+pub const STAGES: [(&str, Topic); 6] = [
+    ("rater", Topic::Calls), ("fraud", Topic::Calls), ("partials", Topic::Calls), ("merged", Topic::Quality), ("quality_count", Topic::Calls),
+    ("quality_judge", Topic::Quality),
+];
 
 /// Copies every event of `from` to `to`, which must be empty and have as many partitions. `node`: whose log `from` is.
 /// `told` hears how many events are done, and how many there are.

@@ -37,8 +37,10 @@ fn wanted(options: &Options) -> Vec<Wanted> {
         .map(|topic| {
             let hours = match topic {
                 Topic::Calls => options.calls_retention_h,
-                // Derived or of the moment.
-                Topic::Quality => 7 * 24,
+                // Verdicts explain calls, so they are kept as long as those.
+                Topic::Quality if options.calls_retention_h == 0 => 0,
+                Topic::Quality => options.calls_retention_h.max(7 * 24),
+                // Of the moment.
                 Topic::Leases => 1,
                 _ => 0,
             };
