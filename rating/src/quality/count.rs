@@ -4,8 +4,8 @@
 //! goes on. A repetition or a reader's choice of order changes nothing: the highest revision is what holds.
 //!
 //! **Limits.** [`MAX_ROWS`] rows (carrier × destination) in one minute; an outcome beyond is not counted ([`Stats::beyond`]): what is
-//! known of its carrier stays as it was. [`MAX_CALLS`] calls are remembered until they end; those beyond are not counted, nor are calls
-//! whose node fell silent. [`MAX_PAIRS`] pairs of caller and number are remembered for a minute or two; a redial beyond counts as
+//! known of its carrier stays as it was. [`calls::MAX_CALLS`] calls are remembered until they end; those beyond are not counted, nor are calls
+//! whose node fell silent. [`calls::MAX_PAIRS`] pairs of caller and number are remembered for a minute or two; a redial beyond counts as
 //! fresh. Emergency calls count nowhere. Ids of outputs come from the event by which time passed, so a replay gives them again.
 
 mod calls;
@@ -24,8 +24,6 @@ use tollgate_schemas::{
 
 use super::{Figure, Figures, LAST_US, LATE_US, MINUTE_US, SAMPLING_US};
 use calls::{Attempt, Call, Calls, Redials};
-#[allow(unused_imports, reason = "for the documentation of the limits")]
-use calls::{MAX_CALLS, MAX_PAIRS};
 
 
 /// Name of the stage, part of its outputs' ids.

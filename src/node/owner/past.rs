@@ -1,0 +1,63 @@
+//! Provisioning as it was, for calls of the past.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+use tollgate_schemas::{
+    control::{Decisions, Kind},
+    event::Body,
+    log::Topic,
+};
+
+use super::{Owner, Sheets, collect, each, has_sheet, note, sheet_name};
+use crate::plan::Registry;
+
+impl Owner {
+    /// What was in force when so many control events had been applied, folded again from the log.
+    pub fn registry_at(&self, position: u64) -> anyhow::Result<Registry> {
+        let (now, newest) = self.registry();
+        if position == newest {
+            return Ok(now);
+        }
+        let mut registry = Registry::default();
+        let mut decisions = Decisions::default();
+        each(&*self.own, Topic::Control, |record| {
+            if record.offset >= position {
+                return Ok(());
+            }
+            for event in decisions.take(record.offset, &record.event) {
+                note(&mut registry, &event)?;
+            }
+            Ok(())
+        })?;
+        let with_sheets: Vec<(Kind, String, Value)> =
+            registry.documents.iter().filter(|((kind, _), _)| has_sheet(*kind)).map(|((kind, n), s)| (*kind, n.clone(), s.clone())).collect();
+        // A sheet that is in force still is compiled already; of the others only those that are named are kept.
+        let mut wanted = HashSet::new();
+        for (kind, name, spec) in &with_sheets {
+            let same = now.documents.get(&(*kind, name.clone())) == Some(spec);
+            match (kind, now.decks.get(name), now.number_tables.get(name)) {
+                (Kind::Deck, Some(deck), _) if same => drop(registry.decks.insert(name.clone(), deck.clone())),
+                (Kind::NumberTable, _, Some(table)) if same => drop(registry.number_tables.insert(name.clone(), table.clone())),
+                _ => drop(wanted.insert((sheet_name(*kind, name), spec["version"].as_str().unwrap_or_default().to_owned()))),
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(registry);
+        }
+        let mut sheets = Sheets::new();
+        each(&*self.own, Topic::Decks, |record| {
+            if matches!(&record.event.body, Some(Body::DeckChunk(c)) if wanted.contains(&(c.deck.clone(), c.deck_version.clone()))) {
+                collect(&mut sheets, &record.event);
+            }
+            Ok(())
+        })?;
+        for (kind, name, spec) in &with_sheets {
+            let compiled = if *kind == Kind::Deck { registry.decks.contains_key(name) } else { registry.number_tables.contains_key(name) };
+            if !compiled {
+                registry.put_sheet(*kind, name, spec, &sheets)?;
+            }
+        }
+        Ok(registry)
+    }
+}
