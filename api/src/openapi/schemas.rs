@@ -1,5 +1,7 @@
 //! The shapes of bodies and answers, as JSON Schema.
 
+mod routing;
+
 use serde_json::{Map, Value, json};
 use tollgate_schemas::cdr::{COLUMNS, Column, ColumnType};
 
@@ -204,78 +206,15 @@ fn traffic() -> Value {
     )
 }
 
-/// A carrier with its place or the reason it was left out.
-fn choice() -> Value {
-    let (words, numbers) = (|| or_null(text()), || or_null(decimal()));
-    object(
-        json!({
-            "rank": or_null(count()), "carrier": text(), "reason": text(), "expected_cost": numbers(), "prefix": words(), "destination": words(),
-            "rate": numbers(), "connect_fee": numbers(), "initial": or_null(count()), "increment": or_null(count()), "currency": words(),
-            "covered_by_parent_prefix": flag(), "quality": words(), "score": numbers(), "asr": numbers(), "ner": numbers(),
-            "samples": or_null(count()), "acd_s": numbers(),
-        }),
-        &[],
-    )
-}
-
-fn route() -> Value {
-    let sell = object(
-        json!({
-            "deck": text(), "deck_version": text(), "prefix": text(), "destination": text(), "currency": text(), "rate": decimal(),
-            "connect_fee": decimal(), "initial": count(), "increment": count(), "blocked": flag(),
-        }),
-        &[],
-    );
-    object(
-        json!({
-            "account": text(), "from": text(), "to": text(), "at": time(), "emergency": flag(), "routed": flag(), "why_not": or_null(text()),
-            "policy": text(), "quality_snapshot": or_null(text()), "draw": or_null(count()), "sell": or_null(sell),
-            "carriers": { "type": "array", "items": reference("RouteChoice") },
-        }),
-        &[],
-    )
-}
-
-fn replay() -> Value {
-    let decision = object(
-        json!({
-            "policy": text(), "quality_snapshot": or_null(text()), "draw": count(), "carriers": { "type": "array", "items": reference("RouteChoice") },
-        }),
-        &[],
-    );
-    object(json!({ "call_uuid": id(), "control_position": count(), "agrees": flag(), "then": decision, "again": decision }), &[])
-}
-
-fn quality() -> Value {
-    let numbers = || or_null(decimal());
-    let window = object(
-        json!({
-            "window_s": count(), "attempts": count(), "answered": count(), "asr": decimal(), "ner": decimal(), "acd_s": numbers(), "pdd_s": numbers(),
-            "short": decimal(),
-        }),
-        &[],
-    );
-    let carrier = object(
-        json!({
-            "carrier": text(), "state": { "type": "string", "enum": ["good", "neutral", "demoted"] }, "false_answer_suspected": flag(),
-            "false_answer_until": or_null(time()), "samples": count(), "window_s": count(), "asr": numbers(), "ner": numbers(), "ccr": numbers(),
-            "acd_s": numbers(), "acd_counted_s": numbers(), "pdd_s": numbers(), "setup_s": numbers(), "short": numbers(),
-            "false_answer_score": decimal(), "answered": count(), "talk_s": decimal(), "bad": count(), "good": count(),
-            "demoted_at": or_null(time()), "by_window": { "type": "array", "items": window },
-        }),
-        &[],
-    );
-    object(
-        json!({
-            "dest_group": text(), "name": text(), "at": time(), "asr": decimal(), "later": decimal(), "pdd_s": numbers(),
-            "carriers": { "type": "array", "items": carrier },
-            "durations": { "type": "array", "items": object(json!({ "mean_s": decimal(), "calls": count() }), &[]) },
-        }),
-        &[],
-    )
-}
-
 pub(super) fn all() -> Value {
+    let mut all = most();
+    if let (Some(all), Value::Object(routing)) = (all.as_object_mut(), routing::all()) {
+        all.extend(routing);
+    }
+    all
+}
+
+fn most() -> Value {
     let document = object(json!({ "kind": text(), "name": text(), "spec": { "type": "object" } }), &[]);
     let accepted = object(
         json!({ "kind": text(), "name": text(), "removed": flag(), "dry_run": flag(), "position": count() }),
@@ -312,11 +251,6 @@ pub(super) fn all() -> Value {
         "BlockLifted": object(json!({ "block_id": id(), "state": { "type": "string", "const": "lifted" } }), &[]),
         "TrafficReport": traffic(),
         "Stats": stats(),
-        "RouteChoice": choice(),
-        "Route": route(),
-        "RouteReplay": replay(),
-        "Quality": quality(),
-        "QualityPage": page("Quality"),
         "Series": series(),
         "Document": document,
         "DocumentPage": page("Document"),
