@@ -10,7 +10,12 @@ use tollgate_rating::{
     quality::GroupKnown,
     routing::{CarrierRoutes, RoutePolicy, RouteQuery, RouteTable},
 };
-use tollgate_schemas::{number::E164, time::format_rfc3339};
+use tollgate_schemas::{
+    control,
+    number::E164,
+    time::format_rfc3339,
+    v1::{CarrierQuality, DurationShare, QualityVerdict},
+};
 
 #[path = "traffic.rs"]
 #[allow(dead_code)]
