@@ -1,6 +1,5 @@
 //! One record of a sheet, cell by cell.
 
-use csv::ByteRecord;
 use tollgate_schemas::money::{RATE_PLACES, parse_scaled};
 
 use super::{
@@ -8,22 +7,12 @@ use super::{
     BLOCKED, COLUMNS, CONNECT_FEE, CURRENCY, DESTINATION, EFFECTIVE_FROM, EFFECTIVE_TO, IJRATE, INCREMENT, INITIAL, INTERRATE,
     INTRARATE, NO_TEXT, ORIGIN_GROUP, PREFIX, RATE, ROUTE_CLASS, RawRow, Sheet, id_of, is_currency, text_id,
 };
+use crate::cells::Cells;
 
 /// Longest initial and increment: a day.
 const MAX_INCREMENT_S: u32 = 86_400;
 const MAX_DESTINATION: usize = 128;
 const MAX_LABEL: usize = 64;
-
-/// A record, however it was split.
-pub(super) trait Cells {
-    fn cell(&self, at: usize) -> &[u8];
-}
-
-impl Cells for ByteRecord {
-    fn cell(&self, at: usize) -> &[u8] {
-        &self[at]
-    }
-}
 
 /// What the row before had: rows repeat.
 #[derive(Default)]
@@ -34,7 +23,7 @@ pub(super) struct Seen {
 
 impl Sheet {
     /// `None` when something is wrong with the row; every wrong cell is reported.
-    pub(super) fn read_row(&mut self, record: &impl Cells, line: u64) -> Option<RawRow> {
+    pub(super) fn read_row<'r>(&mut self, record: impl Cells<'r>, line: u64) -> Option<RawRow> {
         let before = self.problems.total();
         let blocked = self.flag(record, line, BLOCKED);
         let prefix = self.prefix(record, line);
@@ -104,12 +93,12 @@ impl Sheet {
     }
 
     /// The trimmed cell; `None` when the column is absent or not UTF-8 (which [`Sheet::text`] reports).
-    fn cell<'r>(&self, record: &'r impl Cells, column: usize) -> Option<&'r str> {
+    fn cell<'r>(&self, record: impl Cells<'r>, column: usize) -> Option<&'r str> {
         std::str::from_utf8(record.cell(self.places[column]?)).ok().map(str::trim)
     }
 
     /// As [`Sheet::cell`], reporting what is not text; `""` when there is none.
-    fn text<'r>(&mut self, record: &'r impl Cells, line: u64, column: usize) -> &'r str {
+    fn text<'r>(&mut self, record: impl Cells<'r>, line: u64, column: usize) -> &'r str {
         let text = self.cell(record, column);
         if text.is_none() && self.places[column].is_some() {
             self.problems.add(line, COLUMNS[column], "not UTF-8 text");
@@ -117,7 +106,7 @@ impl Sheet {
         text.unwrap_or("")
     }
 
-    fn prefix(&mut self, record: &impl Cells, line: u64) -> Option<u64> {
+    fn prefix<'r>(&mut self, record: impl Cells<'r>, line: u64) -> Option<u64> {
         let text = self.text(record, line, PREFIX);
         let digits = text.strip_prefix('+').unwrap_or(text);
         let key = index::key(digits).filter(|_| !digits.starts_with('0'));
@@ -133,7 +122,7 @@ impl Sheet {
     }
 
     /// A text of at most `max` characters without control characters, by id.
-    fn label(&mut self, record: &impl Cells, line: u64, column: usize, max: usize) -> Option<u32> {
+    fn label<'r>(&mut self, record: impl Cells<'r>, line: u64, column: usize, max: usize) -> Option<u32> {
         let text = self.text(record, line, column);
         let ascii = text.is_ascii();
         if if ascii { text.bytes().any(|b| b.is_ascii_control()) } else { text.chars().any(char::is_control) } {
@@ -148,7 +137,7 @@ impl Sheet {
     }
 
     /// A price and the decimal places it was written with; `None` when empty or wrong.
-    fn price(&mut self, record: &impl Cells, line: u64, column: usize) -> Option<(i64, u8)> {
+    fn price<'r>(&mut self, record: impl Cells<'r>, line: u64, column: usize) -> Option<(i64, u8)> {
         let text = self.text(record, line, column);
         if text.is_empty() {
             return None;
@@ -164,7 +153,7 @@ impl Sheet {
         None
     }
 
-    fn seconds(&mut self, record: &impl Cells, line: u64, column: usize, min: u32) -> Option<u32> {
+    fn seconds<'r>(&mut self, record: impl Cells<'r>, line: u64, column: usize, min: u32) -> Option<u32> {
         let text = self.text(record, line, column);
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         let value = text.parse().ok().filter(|s| digits && (min..=MAX_INCREMENT_S).contains(s));
@@ -175,7 +164,7 @@ impl Sheet {
         value
     }
 
-    fn date(&mut self, record: &impl Cells, line: u64, column: usize) -> Option<i64> {
+    fn date<'r>(&mut self, record: impl Cells<'r>, line: u64, column: usize) -> Option<i64> {
         let text = self.text(record, line, column);
         if text.is_empty() {
             return None;
@@ -191,7 +180,7 @@ impl Sheet {
         Some(at)
     }
 
-    fn flag(&mut self, record: &impl Cells, line: u64, column: usize) -> Option<bool> {
+    fn flag<'r>(&mut self, record: impl Cells<'r>, line: u64, column: usize) -> Option<bool> {
         let text = self.text(record, line, column);
         let is = |words: [&str; 3]| words.iter().any(|w| w.eq_ignore_ascii_case(text));
         if text.is_empty() || is(["false", "no", "0"]) {
@@ -204,7 +193,7 @@ impl Sheet {
         }
     }
 
-    fn check_currency(&mut self, record: &impl Cells, line: u64) {
+    fn check_currency<'r>(&mut self, record: impl Cells<'r>, line: u64) {
         let text = self.text(record, line, CURRENCY);
         if text.is_empty() || self.currency.as_ref().is_some_and(|(first, _)| first == text) {
             return;

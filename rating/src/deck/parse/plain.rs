@@ -7,38 +7,11 @@ use std::thread;
 use csv::ReaderBuilder;
 use memchr::{memchr, memchr_iter};
 
-use super::{COLUMNS, RawRow, Sheet, cells::Cells, id_of, text_id};
+use super::{RawRow, Sheet, id_of, text_id};
+use crate::cells::{Cells, Line, is_plain, plain_lines};
 
 /// A piece smaller than this is not worth a thread.
 const SMALLEST_PIECE: usize = 64 << 10;
-
-/// A line and where its cells end.
-struct Line<'l> {
-    text: &'l [u8],
-    /// One more than a header can have.
-    ends: [u32; COLUMNS.len() + 1],
-    cells: usize,
-}
-
-impl<'l> Line<'l> {
-    fn split(text: &'l [u8]) -> Line<'l> {
-        let mut line = Line { text, ends: [0; COLUMNS.len() + 1], cells: 0 };
-        for end in memchr_iter(b',', text).chain([text.len()]) {
-            if line.cells < line.ends.len() {
-                line.ends[line.cells] = end as u32;
-            }
-            line.cells += 1;
-        }
-        line
-    }
-}
-
-impl Cells for Line<'_> {
-    fn cell(&self, at: usize) -> &[u8] {
-        let start = at.checked_sub(1).map_or(0, |before| self.ends[before] as usize + 1);
-        &self.text[start..self.ends[at] as usize]
-    }
-}
 
 /// Reads the whole sheet, or leaves it untouched and says false.
 pub(super) fn read(sheet: &mut Sheet, bytes: &[u8], threads: usize) -> bool {
@@ -92,11 +65,6 @@ pub(super) fn read(sheet: &mut Sheet, bytes: &[u8], threads: usize) -> bool {
     true
 }
 
-/// No quotes, and a carriage return only before a line feed: then every line feed ends a record.
-fn is_plain(bytes: &[u8]) -> bool {
-    memchr(b'"', bytes).is_none() && memchr_iter(b'\r', bytes).all(|at| bytes.get(at + 1) == Some(&b'\n'))
-}
-
 /// Into at most `threads` pieces of whole lines.
 fn cut(body: &[u8], threads: usize) -> Vec<&[u8]> {
     let count = threads.clamp(1, 1 + body.len() / SMALLEST_PIECE);
@@ -120,23 +88,15 @@ impl Sheet {
 
     /// Reads lines, counted from 1, until something is wrong.
     fn read_lines(&mut self, text: &[u8]) {
-        let mut start = 0;
-        let mut number = 0;
-        while start < text.len() && self.problems.total() == 0 {
-            let end = memchr(b'\n', &text[start..]).map_or(text.len(), |at| start + at);
-            number += 1;
-            let line = &text[start..end];
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            start = end + 1;
-            if line.is_empty() {
-                continue;
-            }
+        for (number, line) in plain_lines(text) {
             let line = Line::split(line);
-            if line.cells != self.width {
-                return self.problems.add(number, "", "another count of cells");
-            }
-            if let Some(row) = self.read_row(&line, number) {
+            if line.count() != self.width {
+                self.problems.add(number, "", "another count of cells");
+            } else if let Some(row) = self.read_row(&line, number) {
                 self.rows.push(row);
+            }
+            if self.problems.total() > 0 {
+                return;
             }
         }
     }
