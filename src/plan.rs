@@ -69,7 +69,7 @@ pub fn compile_deck(name: &str, spec: &control::Deck, bytes: &[u8]) -> Result<Ar
         BadOption::Tariff(bad) => bad.into_iter().map(|b| problem(b.path, b.problem)).collect(),
         e => vec![problem(String::new(), e.to_string())],
     })?;
-    match Deck::compile(name, bytes, &options) {
+    match Deck::compile_on(std::thread::available_parallelism().map_or(1, std::num::NonZero::get), name, bytes, &options) {
         Ok(deck) => Ok(Arc::new(deck)),
         Err(problems) => {
             let mut all: Vec<_> = problems.problems.iter().map(|p| problem(format!("csv, line {}, column {}", p.line, p.column), p.problem.clone())).collect();

@@ -52,9 +52,11 @@ fn compile(c: &mut Criterion) {
     for rows in [200_000, 1_000_000] {
         let csv = deck_csv(rows, 1);
         group.throughput(Throughput::Elements(rows));
-        group.bench_function(format!("{rows} rows"), |b| {
-            b.iter(|| Deck::compile("bench", csv.as_bytes(), &DeckOptions::default()).map(|d| d.len()).unwrap_or(0))
-        });
+        for threads in [1, 2] {
+            group.bench_function(format!("{rows} rows, {threads} threads"), |b| {
+                b.iter(|| Deck::compile_on(threads, "bench", csv.as_bytes(), &DeckOptions::default()).map(|d| d.len()).unwrap_or(0))
+            });
+        }
     }
     group.finish();
 }

@@ -228,7 +228,12 @@ pub enum Lookup<'d> {
 impl Deck {
     /// Compiles a deck file, or says everything that is wrong with it.
     pub fn compile(name: &str, bytes: &[u8], options: &DeckOptions) -> Result<Deck, DeckProblems> {
-        parse::compile(name, bytes, options)
+        parse::compile(name, bytes, options, 1)
+    }
+
+    /// As [`Deck::compile`], on at most `threads` threads: the deck and the problems are the same with any number.
+    pub fn compile_on(threads: usize, name: &str, bytes: &[u8], options: &DeckOptions) -> Result<Deck, DeckProblems> {
+        parse::compile(name, bytes, options, threads)
     }
 
     pub fn name(&self) -> &str {

@@ -21,4 +21,5 @@ pub mod mediation;
 
 pub mod corrections;
 
+mod cells;
 mod lines;

@@ -16,9 +16,13 @@
 //! by line and column and left out.
 
 mod call;
+mod columns;
 mod csv_file;
+mod cut;
 mod decks;
 mod lines_text;
+mod rows;
+mod text;
 mod times;
 
 #[cfg(test)]
@@ -31,7 +35,7 @@ use tollgate_schemas::{
 };
 
 pub use call::{CallFields, CallIn, Wrong};
-pub use csv_file::{Counts, RateFileError, RateOptions, RowProblem, rate_csv};
+pub use csv_file::{Counts, RateFileError, RateOptions, RowProblem, rate_csv, rate_csv_on};
 pub use decks::{BadDecks, Decks};
 pub use times::parse_rfc3339_ns;
 

@@ -4,7 +4,11 @@ mod coverage;
 mod diff;
 mod show;
 
-use std::path::{Path, PathBuf};
+use std::{
+    num::NonZero,
+    path::{Path, PathBuf},
+    thread,
+};
 
 use anyhow::Context as _;
 use chrono_tz::Tz;
@@ -110,7 +114,7 @@ impl std::error::Error for BadSheet {}
 pub fn load(file: &Path, options: &DeckOptions) -> anyhow::Result<Deck> {
     let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
     let name = file.file_stem().map_or_else(|| "deck".to_owned(), |s| s.to_string_lossy().into_owned());
-    Deck::compile(&name, &bytes, options).map_err(|problems| BadSheet { file: file.to_owned(), problems }.into())
+    Deck::compile_on(thread::available_parallelism().map_or(1, NonZero::get), &name, &bytes, options).map_err(|problems| BadSheet { file: file.to_owned(), problems }.into())
 }
 
 pub fn run(command: Command) -> anyhow::Result<Done> {

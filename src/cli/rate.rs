@@ -5,15 +5,17 @@ mod parquet;
 
 use std::{
     fs::{self, File},
-    io::{self, BufReader, BufWriter, IsTerminal, Read, Write},
+    io::{self, BufWriter, IsTerminal, Read, Write},
+    num::NonZero,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
     time::Instant,
 };
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tollgate_rating::rate_file::{Counts, Decks, RateOptions, rate_csv};
+use tollgate_rating::rate_file::{Counts, Decks, RateOptions, rate_csv_on};
 use tollgate_schemas::name;
 
 use super::{
@@ -51,13 +53,18 @@ pub fn run(args: &Args) -> anyhow::Result<Done> {
     let started = Instant::now();
     let counts = match parquet {
         [true, true] if args.explain => bail!("--explain adds a column that the Parquet form does not have: rate CSV files with it"),
-        [true, true] => parquet::rate(&decks, &args.calls, &args.out)?,
+        [true, true] => parquet::rate(&decks, &args.calls, &args.out, cores())?,
         [false, false] => csv(&decks, args)?,
         [true, false] => bail!("calls in Parquet are rated to Parquet: name --out something.parquet"),
         [false, true] => bail!("calls in CSV are rated to CSV: name --out something.csv"),
     };
     summary(&counts, started.elapsed().as_millis());
     Ok(Done::when(counts.malformed == 0))
+}
+
+/// Threads that a file is rated on.
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// Every deck, or every problem of every one.
@@ -87,34 +94,29 @@ fn decks(args: &Args) -> anyhow::Result<Decks> {
 }
 
 fn csv(decks: &Decks, args: &Args) -> anyhow::Result<Counts> {
-    let (input, bytes): (Box<dyn Read>, u64) = if args.calls == Path::new("-") {
-        (Box::new(io::stdin().lock()), 0)
+    let (input, bytes): (Box<dyn Read + Send>, u64) = if args.calls == Path::new("-") {
+        (Box::new(io::stdin()), 0)
     } else {
         let file = File::open(&args.calls).with_context(|| format!("{} cannot be read", args.calls.display()))?;
         let bytes = file.metadata().map(|m| m.len()).unwrap_or(0);
-        (Box::new(BufReader::with_capacity(1 << 20, file)), bytes)
+        (Box::new(file), bytes)
     };
     let bar = bar(bytes, "{bar:40} {percent}% {bytes_per_sec} {eta}");
-    let (mut malformed, mut rows) = (Malformed { file: &args.calls, bar: &bar }, 0u32);
+    let mut malformed = Malformed { file: &args.calls, bar: &bar };
     let mut problem = |p: tollgate_rating::rate_file::RowProblem| malformed.tell(p.line, p.column, &p.problem);
-    let mut progress = |read: u64| {
-        rows = rows.wrapping_add(1);
-        if rows.is_multiple_of(4096) {
-            bar.set_position(read);
-        }
-    };
+    let mut progress = |read: u64| bar.set_position(read);
     let options = RateOptions { explain: args.explain };
     let context = |what: &Path| format!("{}", what.display());
     let counts = if args.out == Path::new("-") {
         let mut stdout = io::stdout().lock();
-        let rated = rate_csv(decks, input, &mut stdout, options, &mut problem, &mut progress);
+        let rated = rate_csv_on(cores(), decks, input, &mut stdout, options, &mut problem, &mut progress);
         out::wrote(stdout.flush())?;
         rated.map_err(|e| closed(e)).with_context(|| context(&args.calls))?
     } else {
         let temporary = beside(&args.out);
         let file = File::create(&temporary).with_context(|| format!("{} cannot be written", args.out.display()))?;
         let mut writer = BufWriter::with_capacity(1 << 20, file);
-        let rated = rate_csv(decks, input, &mut writer, options, &mut problem, &mut progress)
+        let rated = rate_csv_on(cores(), decks, input, &mut writer, options, &mut problem, &mut progress)
             .with_context(|| context(&args.calls))
             .and_then(|counts| {
                 writer.flush()?;

@@ -1,37 +1,40 @@
 //! Call files in Parquet: calls to rate in, rated calls out. The columns are those of the CSV forms, in their order:
 //! `call_id, account, from, to, setup, answer, end [, carrier, trunk, lrn, duration_ms]`, and for rated calls then
-//! `prefix, destination, billed_seconds, rate, amount, currency, deck_version, reason`.
+//! `prefix, destination, billed_seconds, rate, amount, currency, deck_version, reason`. Other columns are not looked at.
 //!
-//! In: texts are strings of any arrow kind; times are timestamps with a zone (any unit; finer than microseconds is cut)
-//! or RFC 3339 text; `duration_ms` is an integer or digits. A cell that cannot be read is an error of its row only.
+//! In: texts are strings; times are timestamps with a zone (any unit; finer than microseconds is cut) or RFC 3339 text;
+//! `duration_ms` is an integer or digits. A cell that cannot be read is an error of its row only. Files are compressed with
+//! whatever the parquet crate reads.
 //! Out: times are UTC microseconds, `billed_seconds` an integer, `rate` Decimal(20,12) per minute, `amount` Decimal(18,8).
+//!
+//! A row group becomes a row group. Of the calls' columns only those that a price hangs on are decoded; a column goes into
+//! the rated file as the bytes it came in, unless it has another form there (times as text, say) or rows of it are left
+//! out. A row group of more than [`PART_ROWS`] rows is written anew in parts, so that what is in memory has a bound: per
+//! thread one part of what is added (about 60 bytes a row before it is encoded), and one page of each column.
 
-use std::{
-    fs::{self, File},
-    io::BufWriter,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod added;
+mod batch;
+mod chunk;
+mod rated;
+mod shared;
 
-use arrow::{
-    array::{
-        Array, ArrayRef, AsArray, Decimal128Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-    },
-    compute::cast,
-    datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType},
-    error::ArrowError,
-};
+use std::{fs::File, path::{Path, PathBuf}, sync::Arc};
+
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use parquet::{
     arrow::{
-        ArrowWriter,
-        arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
+        ProjectionMask,
+        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
     },
-    basic::{Compression, ZstdLevel},
-    errors::ParquetError,
-    file::properties::WriterProperties,
+    basic::Compression,
+    file::metadata::RowGroupMetaData,
 };
 use thiserror::Error;
-use tollgate_schemas::time;
+
+pub use added::{Added, Line};
+pub use batch::{CallBatch, CallCells};
+pub use rated::{Encoder, Part, RatedFile};
+use shared::Shared;
 
 #[derive(Debug, Error)]
 pub enum CallsFileError {
@@ -43,37 +46,6 @@ pub enum CallsFileError {
     ColumnType { path: PathBuf, column: &'static str, found: String, want: &'static str },
 }
 
-/// A call to rate. Times are UTC microseconds; `answer_us` None = not answered. Columns that the file does not have, and
-/// null cells of optional columns, are empty or None.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CallRow {
-    pub call_id: String,
-    pub account: String,
-    pub from: String,
-    pub to: String,
-    pub setup_us: i64,
-    pub answer_us: Option<i64>,
-    pub end_us: i64,
-    pub carrier: String,
-    pub trunk: String,
-    pub lrn: String,
-    pub duration_ms: Option<u64>,
-}
-
-/// What rating found. `rate_e12` is per minute; `amount_e8` None where there is no price.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RatedRow {
-    pub call: CallRow,
-    pub prefix: String,
-    pub destination: String,
-    pub billed_seconds: Option<u64>,
-    pub rate_e12: Option<i64>,
-    pub amount_e8: Option<i64>,
-    pub currency: String,
-    pub deck_version: String,
-    pub reason: String,
-}
-
 /// A row that is not a call: what is wrong in which column. `row` counts from 1, without a header.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("row {row}, column {column}: {problem}")]
@@ -83,296 +55,177 @@ pub struct BadRow {
     pub problem: String,
 }
 
-/// The optional columns, in their order.
-const OPTIONAL: [&str; 4] = ["carrier", "trunk", "lrn", "duration_ms"];
-const BATCH_ROWS: usize = 8_192;
+/// The columns of calls in their order; the first [`REQUIRED`] must be there.
+const COLUMNS: [&str; 11] =
+    ["call_id", "account", "from", "to", "setup", "answer", "end", "carrier", "trunk", "lrn", "duration_ms"];
+const REQUIRED: usize = 7;
+/// Those that a price hangs on, or that make a row no call.
+const PRICED: [&str; 8] = ["call_id", "account", "to", "setup", "answer", "end", "lrn", "duration_ms"];
 
-/// Reads calls batch by batch, in the file's order.
-pub struct CallsReader {
-    path: PathBuf,
-    batches: ParquetRecordBatchReader,
-    next_row: u64,
-    rows: u64,
-    present: Vec<&'static str>,
+/// Rows decoded at a time.
+const BATCH_ROWS: usize = 8_192;
+/// Most rows of a row group that is written.
+pub const PART_ROWS: usize = 1 << 20;
+
+/// What a cell of a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Text,
+    Time,
+    Whole,
 }
 
-impl CallsReader {
-    pub fn open(path: &Path) -> Result<CallsReader, CallsFileError> {
+fn holds(column: &str) -> Holds {
+    match column {
+        "setup" | "answer" | "end" => Holds::Time,
+        "duration_ms" => Holds::Whole,
+        _ => Holds::Text,
+    }
+}
+
+/// A column of the form that the file has.
+#[derive(Debug, Clone)]
+struct Column {
+    name: &'static str,
+    /// Among the file's leaves.
+    leaf: usize,
+    /// Already has the form of the rated file.
+    as_is: bool,
+}
+
+/// A file of calls, opened and its columns checked.
+pub struct CallsFile {
+    path: PathBuf,
+    file: Shared,
+    /// As arrow sees it, and with text in the forms that are cheap to look at.
+    plain: ArrowReaderMetadata,
+    priced: ArrowReaderMetadata,
+    columns: Vec<Column>,
+}
+
+impl CallsFile {
+    pub fn open(path: &Path) -> Result<CallsFile, CallsFileError> {
         let wrong = |why: String| CallsFileError::File { path: path.to_owned(), why };
-        let file = File::open(path).map_err(|e| wrong(e.to_string()))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| wrong(e.to_string()))?;
-        let has = |name: &str| builder.schema().field_with_name(name).is_ok();
-        for column in ["call_id", "account", "from", "to", "setup", "answer", "end"] {
-            if !has(column) {
-                return Err(CallsFileError::MissingColumn { path: path.to_owned(), column });
+        let file = Shared(Arc::new(File::open(path).map_err(|e| wrong(e.to_string()))?));
+        let options = || ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let plain = ArrowReaderMetadata::load(&file, options()).map_err(|e| wrong(e.to_string()))?;
+        let leaves = plain.parquet_schema().columns();
+        let mut columns = Vec::new();
+        for (at, name) in COLUMNS.into_iter().enumerate() {
+            let leaf = leaves.iter().position(|leaf| leaf.path().parts() == [name]);
+            match (leaf, plain.schema().field_with_name(name)) {
+                (Some(leaf), Ok(field)) => {
+                    let as_is = as_is(name, field.data_type()).map_err(|want| CallsFileError::ColumnType {
+                        path: path.to_owned(), column: name, found: field.data_type().to_string(), want,
+                    })?;
+                    columns.push(Column { name, leaf, as_is });
+                }
+                _ if at < REQUIRED => return Err(CallsFileError::MissingColumn { path: path.to_owned(), column: name }),
+                _ => {}
             }
         }
-        let present = OPTIONAL.into_iter().filter(|c| has(c)).collect();
-        let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
-        let batches = builder.with_batch_size(BATCH_ROWS).build().map_err(|e| wrong(e.to_string()))?;
-        Ok(CallsReader { path: path.to_owned(), batches, next_row: 1, rows, present })
+        let hinted: Vec<Field> = plain.schema().fields().iter().map(|f| hint(f)).collect();
+        let priced = ArrowReaderMetadata::try_new(plain.metadata().clone(), options().with_schema(Schema::new(hinted).into()))
+            .map_err(|e| wrong(e.to_string()))?;
+        Ok(CallsFile { path: path.to_owned(), file, plain, priced, columns })
     }
 
     /// Rows in the file, for progress.
     pub fn rows(&self) -> u64 {
-        self.rows
+        u64::try_from(self.plain.metadata().file_metadata().num_rows()).unwrap_or(0)
     }
 
-    /// Which of `carrier`, `trunk`, `lrn`, `duration_ms` the file has: a rated file has the same.
-    pub fn optional_columns(&self) -> &[&'static str] {
-        &self.present
+    /// Row groups.
+    pub fn units(&self) -> usize {
+        self.plain.metadata().num_row_groups()
     }
 
-    fn read(&self, batch: &RecordBatch) -> Result<Vec<Result<CallRow, BadRow>>, CallsFileError> {
-        let text = |name| self.text(batch, name);
-        let (call_id, account, from, to) = (text("call_id")?, text("account")?, text("from")?, text("to")?);
-        let (setup, answer, end) = (self.times(batch, "setup")?, self.times(batch, "answer")?, self.times(batch, "end")?);
-        let (carrier, trunk, lrn) = (text("carrier")?, text("trunk")?, text("lrn")?);
-        let duration = self.duration(batch)?;
-        Ok((0..batch.num_rows())
-            .map(|i| {
-                let row = self.next_row + i as u64;
-                let bad = |column, problem: String| BadRow { row, column, problem };
-                let need = |cells: &Texts, column| match cells.get(i) {
-                    "" => Err(bad(column, "is empty".into())),
-                    text => Ok(text.to_owned()),
-                };
-                let at = |cells: &Times, column| cells.get(i).map_err(|problem| bad(column, problem));
-                let needed = |cells: &Times, column| at(cells, column)?.ok_or_else(|| bad(column, "is empty".into()));
-                Ok(CallRow {
-                    call_id: need(&call_id, "call_id")?,
-                    account: account.get(i).to_owned(),
-                    from: from.get(i).to_owned(),
-                    to: need(&to, "to")?,
-                    setup_us: needed(&setup, "setup")?,
-                    answer_us: at(&answer, "answer")?,
-                    end_us: needed(&end, "end")?,
-                    carrier: carrier.get(i).to_owned(),
-                    trunk: trunk.get(i).to_owned(),
-                    lrn: lrn.get(i).to_owned(),
-                    duration_ms: duration.get(i).map_err(|problem| bad("duration_ms", problem))?,
-                })
-            })
-            .collect())
+    /// The calls of a row group.
+    pub fn unit(&self, group: usize) -> Result<Unit<'_>, CallsFileError> {
+        let rows = |g: &RowGroupMetaData| u64::try_from(g.num_rows()).unwrap_or(0);
+        let groups = self.plain.metadata().row_groups();
+        let first_row = 1 + groups.iter().take(group).map(rows).sum::<u64>();
+        let whole = groups.get(group).is_some_and(|g| rows(g) <= PART_ROWS as u64);
+        let known = groups.get(group).is_some_and(|g| self.never_empty(g, "call_id"));
+        let wanted = |c: &&Column| PRICED.contains(&c.name) && !(known && c.name == "call_id");
+        let leaves: Vec<usize> = self.columns.iter().filter(wanted).map(|c| c.leaf).collect();
+        let batches = self.reader(&self.priced, group, &leaves)?;
+        Ok(Unit { file: self, group, whole, next_row: first_row, batches, copier: None })
     }
 
-    fn wrong_type(&self, column: &'static str, found: &DataType, want: &'static str) -> CallsFileError {
-        CallsFileError::ColumnType { path: self.path.clone(), column, found: found.to_string(), want }
+    fn reader(&self, as_seen: &ArrowReaderMetadata, group: usize, leaves: &[usize]) -> Result<ParquetRecordBatchReader, CallsFileError> {
+        let mask = ProjectionMask::leaves(self.plain.parquet_schema(), leaves.iter().copied());
+        ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), as_seen.clone())
+            .with_row_groups(vec![group])
+            .with_projection(mask)
+            .with_batch_size(BATCH_ROWS)
+            .build()
+            .map_err(|e| self.wrong(e))
     }
 
-    fn text(&self, batch: &RecordBatch, name: &'static str) -> Result<Texts, CallsFileError> {
-        let Some(array) = batch.column_by_name(name) else { return Ok(Texts(None)) };
-        let wrong = || self.wrong_type(name, array.data_type(), "a string");
-        Ok(Texts(Some(strings(array).ok_or_else(wrong)?)))
+    fn wrong(&self, why: impl ToString) -> CallsFileError {
+        CallsFileError::File { path: self.path.clone(), why: why.to_string() }
     }
 
-    fn times(&self, batch: &RecordBatch, name: &'static str) -> Result<Times, CallsFileError> {
-        let Some(array) = batch.column_by_name(name) else {
-            return Err(CallsFileError::MissingColumn { path: self.path.clone(), column: name });
-        };
-        let wrong = || self.wrong_type(name, array.data_type(), "a timestamp with a zone, or RFC 3339 text");
-        if let Some(texts) = strings(array) {
-            return Ok(Times::Text(texts));
-        }
-        match array.data_type() {
-            DataType::Timestamp(_, Some(_)) => {
-                let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-                let micros = cast(array, &utc).map_err(|_| wrong())?;
-                Ok(Times::Micros(micros.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(wrong)?.clone()))
-            }
-            _ => Err(wrong()),
-        }
+    /// The statistics say that no cell of a text is empty or null.
+    fn never_empty(&self, group: &RowGroupMetaData, name: &str) -> bool {
+        let leaf = self.columns.iter().find(|c| c.name == name).map(|c| c.leaf);
+        let statistics = leaf.and_then(|leaf| group.column(leaf).statistics());
+        statistics.is_some_and(|s| {
+            s.null_count_opt() == Some(0) && !s.is_min_max_deprecated() && s.min_bytes_opt().is_some_and(|min| !min.is_empty())
+        })
     }
 
-    fn duration(&self, batch: &RecordBatch) -> Result<Durations, CallsFileError> {
-        let Some(array) = batch.column_by_name("duration_ms") else { return Ok(Durations::Absent) };
-        let wrong = || self.wrong_type("duration_ms", array.data_type(), "an integer");
-        if let Some(texts) = strings(array) {
-            return Ok(Durations::Text(texts));
-        }
-        if !array.data_type().is_integer() {
-            return Err(wrong());
-        }
-        let whole = cast(array, &DataType::Int64).map_err(|_| wrong())?;
-        Ok(Durations::Whole(whole.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?.clone()))
+    /// How the file's first column is compressed: what is added is compressed alike, where that is Snappy.
+    fn compression(&self) -> Compression {
+        self.plain.metadata().row_groups().first().map_or(Compression::SNAPPY, |g| g.column(0).compression())
     }
 }
 
-impl Iterator for CallsReader {
-    type Item = Result<Vec<Result<CallRow, BadRow>>, CallsFileError>;
+/// Whether a column can stay as it is, or the type it should have.
+fn as_is(name: &str, found: &DataType) -> Result<bool, &'static str> {
+    match (holds(name), found) {
+        (Holds::Text, DataType::Utf8) => Ok(true),
+        (Holds::Text, _) => Err("a string"),
+        (Holds::Time, DataType::Timestamp(unit, Some(_))) => Ok(*unit == TimeUnit::Microsecond),
+        (Holds::Time | Holds::Whole, DataType::Utf8) => Ok(false),
+        (Holds::Time, _) => Err("a timestamp with a zone, or RFC 3339 text"),
+        (Holds::Whole, found) if found.is_integer() => Ok(true),
+        (Holds::Whole, _) => Err("an integer"),
+    }
+}
 
-    /// The next batch of rows; an error ends the file.
+/// Accounts repeat, so they stay numbered as the file numbers them; other texts are looked at where they were decoded.
+fn hint(field: &Field) -> Field {
+    match (field.name().as_str(), field.data_type()) {
+        ("account", DataType::Utf8) => field.clone().with_data_type(DataType::Dictionary(DataType::Int32.into(), DataType::Utf8.into())),
+        ("call_id" | "to" | "lrn", DataType::Utf8) => field.clone().with_data_type(DataType::Utf8View),
+        _ => field.clone(),
+    }
+}
+
+/// The calls of a row group, batch by batch, in the file's order; an error ends it.
+pub struct Unit<'f> {
+    file: &'f CallsFile,
+    group: usize,
+    /// Becomes one row group.
+    whole: bool,
+    next_row: u64,
+    batches: ParquetRecordBatchReader,
+    /// Follows behind, reading the columns that are written anew.
+    copier: Option<ParquetRecordBatchReader>,
+}
+
+impl Iterator for Unit<'_> {
+    type Item = Result<CallBatch, CallsFileError>;
+
     fn next(&mut self) -> Option<Self::Item> {
         let batch = match self.batches.next()? {
             Ok(batch) => batch,
-            Err(e) => return Some(Err(CallsFileError::File { path: self.path.clone(), why: e.to_string() })),
+            Err(e) => return Some(Err(self.file.wrong(e))),
         };
-        let rows = self.read(&batch);
+        let first_row = self.next_row;
         self.next_row += batch.num_rows() as u64;
-        Some(rows)
+        Some(Ok(CallBatch::new(first_row, &batch)))
     }
-}
-
-fn strings(array: &ArrayRef) -> Option<StringArray> {
-    let is_text = |ty: &DataType| matches!(ty, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-    let text = match array.data_type() {
-        DataType::Dictionary(_, value) => is_text(value),
-        ty => is_text(ty),
-    };
-    if !text {
-        return None;
-    }
-    cast(array, &DataType::Utf8).ok()?.as_string_opt::<i32>().cloned()
-}
-
-struct Texts(Option<StringArray>);
-
-impl Texts {
-    fn get(&self, i: usize) -> &str {
-        self.0.as_ref().filter(|a| a.is_valid(i)).map_or("", |a| a.value(i))
-    }
-}
-
-enum Times {
-    Text(StringArray),
-    Micros(TimestampMicrosecondArray),
-}
-
-impl Times {
-    fn get(&self, i: usize) -> Result<Option<i64>, String> {
-        match self {
-            Times::Micros(a) => Ok(a.is_valid(i).then(|| a.value(i))),
-            Times::Text(a) if a.is_null(i) || a.value(i).is_empty() => Ok(None),
-            Times::Text(a) => time::parse_rfc3339(a.value(i)).map(Some).map_err(|e| e.to_string()),
-        }
-    }
-}
-
-enum Durations {
-    Absent,
-    Text(StringArray),
-    Whole(Int64Array),
-}
-
-impl Durations {
-    fn get(&self, i: usize) -> Result<Option<u64>, String> {
-        let negative = |n: i64| u64::try_from(n).map(Some).map_err(|_| format!("{n} is negative"));
-        match self {
-            Durations::Absent => Ok(None),
-            Durations::Whole(a) if a.is_null(i) => Ok(None),
-            Durations::Whole(a) => negative(a.value(i)),
-            Durations::Text(a) if a.is_null(i) || a.value(i).is_empty() => Ok(None),
-            Durations::Text(a) => a.value(i).parse().map(Some).map_err(|_| format!("'{}' is not a whole number", a.value(i))),
-        }
-    }
-}
-
-/// Writes rated calls in the order given. The file appears under its name when `finish` returns, not before.
-pub struct RatedWriter {
-    path: PathBuf,
-    tmp: PathBuf,
-    optional: Vec<&'static str>,
-    schema: SchemaRef,
-    writer: ArrowWriter<BufWriter<File>>,
-    rows: Vec<RatedRow>,
-}
-
-impl RatedWriter {
-    /// `optional`: which of the optional call columns the file has, as `CallsReader::optional_columns` gives them.
-    pub fn create(path: &Path, optional: &[&'static str]) -> Result<RatedWriter, CallsFileError> {
-        let wrong = |why: String| CallsFileError::File { path: path.to_owned(), why };
-        let optional: Vec<_> = OPTIONAL.into_iter().filter(|c| optional.contains(c)).collect();
-        let schema = rated_schema(&optional);
-        let mut tmp = path.as_os_str().to_owned();
-        tmp.push(".tmp");
-        let tmp = PathBuf::from(tmp);
-        let zstd = ZstdLevel::try_new(3).map_err(|e| wrong(e.to_string()))?;
-        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(zstd)).build();
-        let file = File::create(&tmp).map_err(|e| wrong(e.to_string()))?;
-        let writer = ArrowWriter::try_new(BufWriter::new(file), schema.clone(), Some(properties)).map_err(|e| wrong(e.to_string()))?;
-        Ok(RatedWriter { path: path.to_owned(), tmp, optional, schema, writer, rows: Vec::with_capacity(BATCH_ROWS) })
-    }
-
-    pub fn write(&mut self, row: RatedRow) -> Result<(), CallsFileError> {
-        self.rows.push(row);
-        if self.rows.len() < BATCH_ROWS { Ok(()) } else { self.write_batch() }
-    }
-
-    pub fn finish(mut self) -> Result<(), CallsFileError> {
-        self.write_batch()?;
-        let RatedWriter { path, tmp, writer, .. } = self;
-        let close = || -> Result<(), ParquetError> {
-            let file = writer.into_inner()?.into_inner().map_err(|e| ParquetError::General(e.to_string()))?;
-            file.sync_all()?;
-            fs::rename(&tmp, &path)?;
-            Ok(())
-        };
-        close().map_err(|e| CallsFileError::File { path: path.clone(), why: e.to_string() })
-    }
-
-    fn write_batch(&mut self) -> Result<(), CallsFileError> {
-        let written = self.batch().map_err(ParquetError::from).and_then(|batch| self.writer.write(&batch));
-        self.rows.clear();
-        written.map_err(|e| CallsFileError::File { path: self.path.clone(), why: e.to_string() })
-    }
-
-    /// The waiting rows as a batch in the schema's order.
-    fn batch(&self) -> Result<RecordBatch, ArrowError> {
-        let texts = |get: fn(&RatedRow) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(self.rows.iter().map(get))) };
-        let times = |get: fn(&RatedRow) -> Option<i64>| -> ArrayRef {
-            Arc::new(self.rows.iter().map(get).collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
-        };
-        let whole = |get: fn(&RatedRow) -> Option<u64>| -> Result<ArrayRef, ArrowError> {
-            let fits = |n: u64| i64::try_from(n).map_err(|_| ArrowError::CastError(format!("{n} does not fit 63 bits")));
-            Ok(Arc::new(self.rows.iter().map(|r| get(r).map(fits).transpose()).collect::<Result<Int64Array, _>>()?))
-        };
-        let decimals = |get: fn(&RatedRow) -> Option<i64>, precision, scale| -> Result<ArrayRef, ArrowError> {
-            let cells: Decimal128Array = self.rows.iter().map(|r| get(r).map(i128::from)).collect();
-            Ok(Arc::new(cells.with_precision_and_scale(precision, scale)?))
-        };
-        let mut columns = vec![
-            texts(|r| &r.call.call_id),
-            texts(|r| &r.call.account),
-            texts(|r| &r.call.from),
-            texts(|r| &r.call.to),
-            times(|r| Some(r.call.setup_us)),
-            times(|r| r.call.answer_us),
-            times(|r| Some(r.call.end_us)),
-        ];
-        for name in &self.optional {
-            columns.push(match *name {
-                "carrier" => texts(|r| &r.call.carrier),
-                "trunk" => texts(|r| &r.call.trunk),
-                "lrn" => texts(|r| &r.call.lrn),
-                _ => whole(|r| r.call.duration_ms)?,
-            });
-        }
-        columns.extend([
-            texts(|r| &r.prefix),
-            texts(|r| &r.destination),
-            whole(|r| r.billed_seconds)?,
-            decimals(|r| r.rate_e12, 20, 12)?,
-            decimals(|r| r.amount_e8, 18, 8)?,
-            texts(|r| &r.currency),
-            texts(|r| &r.deck_version),
-            texts(|r| &r.reason),
-        ]);
-        RecordBatch::try_new(self.schema.clone(), columns)
-    }
-}
-
-fn rated_schema(optional: &[&'static str]) -> SchemaRef {
-    let text = |name: &str| Field::new(name, DataType::Utf8, false);
-    let utc = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    let mut fields = ["call_id", "account", "from", "to"].map(text).to_vec();
-    fields.extend([Field::new("setup", utc(), false), Field::new("answer", utc(), true), Field::new("end", utc(), false)]);
-    for name in optional {
-        fields.push(if *name == "duration_ms" { Field::new(*name, DataType::Int64, true) } else { text(name) });
-    }
-    fields.extend(["prefix", "destination"].map(text));
-    fields.push(Field::new("billed_seconds", DataType::Int64, true));
-    fields.push(Field::new("rate", DataType::Decimal128(20, 12), true));
-    fields.push(Field::new("amount", DataType::Decimal128(18, 8), true));
-    fields.extend(["currency", "deck_version", "reason"].map(text));
-    Arc::new(Schema::new(fields))
 }

@@ -40,9 +40,13 @@ pub(super) fn key_len(key: u64) -> usize {
     (key >> 4 & 15) as usize
 }
 
+/// The digits as a number.
+pub(super) fn number(key: u64) -> u64 {
+    (key >> 8) / POWERS[MAX_DIGITS - key_len(key)]
+}
+
 pub(super) fn digits(key: u64) -> String {
-    let len = key_len(key);
-    format!("{:0len$}", (key >> 8) / POWERS[MAX_DIGITS - len])
+    format!("{:0width$}", number(key), width = key_len(key))
 }
 
 /// A number to look up: its leading digits, at most 15.

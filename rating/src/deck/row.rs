@@ -51,6 +51,16 @@ impl<'d> RowRef<'d> {
         index::key_len(self.key())
     }
 
+    /// The prefix as a number: none begins with 0.
+    pub fn prefix_number(&self) -> u64 {
+        index::number(self.key())
+    }
+
+    /// Decimal places the sheet wrote the rate with.
+    pub fn rate_places(&self) -> u32 {
+        self.kind().rate_places.into()
+    }
+
     pub fn destination(&self) -> &'d str {
         self.deck.text(self.row().destination)
     }

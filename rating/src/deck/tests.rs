@@ -346,6 +346,62 @@ fn csv_of(rows: &[Plain]) -> String {
     out
 }
 
+/// All that a deck says, but for its version.
+fn described(deck: &Deck) -> String {
+    let row = |row: RowRef<'_>| {
+        let (terms, rates) = (Terms { deck_version: String::new(), ..row.terms() }, row.jurisdiction_rates());
+        format!("{terms:?} {:?} {} {rates:?}\n", row.effective_to_us(), row.rate_text())
+    };
+    let origins = deck.origin_rows().map(|(of, group)| format!("{group}: {}", row(of)));
+    let rows: String = deck.rows().map(row).chain(origins).collect();
+    format!("{rows}{} {:?}", deck.currency(), deck.warnings())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    #[test]
+    fn a_sheet_read_in_pieces_is_the_sheet_read_whole(
+        rows in sheet(),
+        currency in "|USD|usd",
+        (crlf, blank, threads) in (any::<bool>(), any::<bool>(), 1usize..5),
+        wrong in proptest::option::of((0usize..3000, prop_oneof![Just("rate,oops"), Just("EUR"), Just("short")])),
+    ) {
+        let mut csv = format!("{HEADER},currency,route_class,intrarate,origin_group\n");
+        let line = |csv: &mut String, at: usize, prefix: &str, from: &str| {
+            let (mut rate, mut currency) = ("0.25", currency.as_str());
+            match wrong {
+                Some((place, "EUR")) if place == at => currency = "EUR",
+                Some((place, "short")) if place == at => rate = "1\n",
+                Some((place, _)) if place == at => rate = "oops",
+                _ => {}
+            }
+            let (class, intra, origin) = (at % 3, ["", "0.5"][at % 2], if at.is_multiple_of(11) { "eea" } else { "" });
+            *csv += &format!("{prefix},Group {},{rate},0,{},6,{from},{currency},class-{class},{intra},{origin}\n", at % 17, at % 5);
+            if blank && at.is_multiple_of(5) {
+                *csv += "\n";
+            }
+        };
+        for (at, row) in rows.iter().enumerate() {
+            line(&mut csv, at, &row.prefix, &tollgate_schemas::time::format_rfc3339(row.from * 1_000_000));
+        }
+        // Enough of other countries that there is something to cut.
+        for at in 0..3000 {
+            line(&mut csv, at, &(80_000 + at * 7919 % 10_000).to_string(), "2026-01-01");
+        }
+        if crlf {
+            csv = csv.replace('\n', "\r\n");
+        }
+        // A quote anywhere sends a sheet the other way.
+        let quoted = csv.replacen("prefix", "\"prefix\"", 1);
+        let whole = Deck::compile("d", quoted.as_bytes(), &DeckOptions::default());
+        let pieces = Deck::compile_on(threads, "d", csv.as_bytes(), &DeckOptions::default());
+        match (whole, pieces) {
+            (Ok(a), Ok(b)) => prop_assert_eq!(described(&a), described(&b)),
+            (a, b) => prop_assert_eq!(a.err(), b.err()),
+        }
+    }
+}
+
 proptest! {
     // 500 sheets × 200 numbers and instants: the 1e5 look-ups of R-11.
     #![proptest_config(ProptestConfig::with_cases(500))]

@@ -1,29 +1,24 @@
-//! Calls CSV in, rated CSV out, one row at a time.
+//! Calls CSV in, rated CSV out, a block of rows at a time.
 
 use std::{
     collections::BTreeSet,
     fmt,
-    io::{self, Cursor, Read, Write},
+    io::{self, Read, Write},
+    sync::mpsc::sync_channel,
+    thread,
 };
 
 use csv::{ByteRecord, ReaderBuilder, Writer};
+use memchr::memchr_iter;
 use thiserror::Error;
 
-use super::{CallFields, CallIn, Decks, RATED_COLUMNS, RatedOut, Reason, Wrong, parse_rfc3339_ns, rate_call};
+use super::{
+    Decks, RATED_COLUMNS, RatedOut, Rater, Reason,
+    columns::{COLUMNS, Columns},
+    cut::Cutter,
+    rows::{Block, Rows},
+};
 use crate::lines::Lines;
-
-/// The columns of the form; the first [`REQUIRED`] must be there.
-const COLUMNS: [&str; 11] =
-    ["call_id", "account", "from", "to", "setup", "answer", "end", "carrier", "trunk", "lrn", "duration_ms"];
-const REQUIRED: usize = 7;
-const CALL_ID: usize = 0;
-const ACCOUNT: usize = 1;
-const TO: usize = 3;
-const SETUP: usize = 4;
-const ANSWER: usize = 5;
-const END: usize = 6;
-const LRN: usize = 9;
-const DURATION_MS: usize = 10;
 
 /// Accounts without a deck that are named in [`Counts`].
 const MAX_NAMED_ACCOUNTS: usize = 100;
@@ -57,7 +52,25 @@ impl Counts {
         self.read - self.malformed
     }
 
-    fn count(&mut self, out: &RatedOut<'_>, account: &str) {
+    /// Adds those of other rows.
+    pub fn add(&mut self, other: &Counts) {
+        self.read += other.read;
+        self.malformed += other.malformed;
+        self.rated += other.rated;
+        self.unanswered += other.unanswered;
+        self.no_prefix += other.no_prefix;
+        self.not_effective += other.not_effective;
+        self.blocked += other.blocked;
+        self.without_deck += other.without_deck;
+        for account in &other.accounts_without_deck {
+            if self.accounts_without_deck.len() < MAX_NAMED_ACCOUNTS {
+                self.accounts_without_deck.insert(account.clone());
+            }
+        }
+    }
+
+    /// Counts a call that was priced; not that it was read.
+    pub fn count(&mut self, out: &RatedOut<'_>, account: &str) {
         *match out.reason {
             Reason::Rated => &mut self.rated,
             Reason::Unanswered => &mut self.unanswered,
@@ -110,133 +123,125 @@ pub enum RateFileError {
     Write(#[source] csv::Error),
 }
 
-/// Rates `input` into `output`. Malformed rows go to `problems`, the rest goes on. `progress` is told after each row
-/// how many bytes of the input have been read.
+/// Rates `input` into `output`. Malformed rows go to `problems`, the rest goes on. `progress` is told now and then how
+/// many bytes of the input are done.
 pub fn rate_csv(
     decks: &Decks,
-    input: impl Read,
+    input: impl Read + Send,
     output: impl Write,
     options: RateOptions,
     problems: &mut dyn FnMut(RowProblem),
     progress: &mut dyn FnMut(u64),
 ) -> Result<Counts, RateFileError> {
-    let input = without_bom(input).map_err(|e| RateFileError::Read(e.into()))?;
-    let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).buffer_capacity(1 << 16).from_reader(Lines::new(input));
-    let mut writer = csv::WriterBuilder::new().flexible(true).buffer_capacity(1 << 16).from_writer(output);
-    let mut record = ByteRecord::new();
-    // The header, too, is a record to be counted.
-    let start = reader.position().byte();
-    if !reader.read_byte_record(&mut record).map_err(RateFileError::Read)? {
+    rate_csv_on(1, decks, input, output, options, problems, progress)
+}
+
+/// As [`rate_csv`], on `threads` threads and one that reads; output, problems and counts are the same with any number.
+/// At most three blocks of [`cut::BLOCK`](super::cut) bytes for each thread are in memory, with what they became.
+pub fn rate_csv_on(
+    threads: usize,
+    decks: &Decks,
+    input: impl Read + Send,
+    mut output: impl Write,
+    options: RateOptions,
+    problems: &mut dyn FnMut(RowProblem),
+    progress: &mut dyn FnMut(u64),
+) -> Result<Counts, RateFileError> {
+    let mut cutter = Cutter::new(input);
+    let Some(first) = cutter.next().transpose().map_err(read)? else { return Err(RateFileError::Empty) };
+    let mut lines = Lines::new(&first[..]);
+    let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(&mut lines);
+    let mut header = ByteRecord::new();
+    if !reader.read_byte_record(&mut header).map_err(RateFileError::Read)? {
         return Err(RateFileError::Empty);
     }
-    reader.get_mut().of_record(start);
-    let columns = Columns::of(&record)?;
-    write_header(&mut writer, &record, options).map_err(RateFileError::Write)?;
+    let header_bytes = reader.position().byte() as usize;
+    let columns = Columns::of(&header)?;
+    let mut head = csv::Writer::from_writer(Vec::new());
+    write_header(&mut head, &header, options).map_err(RateFileError::Write)?;
+    let head = head.into_inner().map_err(|e| RateFileError::Write(e.into_error().into()))?;
+    output.write_all(&head).map_err(write)?;
+    // Lines and bytes before the block that is written next.
+    let mut line = memchr_iter(b'\n', &first[..header_bytes]).count() as u64;
+    let mut done = header_bytes as u64;
     let mut counts = Counts::default();
-    loop {
-        let start = reader.position().byte();
-        if !reader.read_byte_record(&mut record).map_err(RateFileError::Read)? {
-            break;
+    let mut finish = |block: Block| -> Result<(), RateFileError> {
+        output.write_all(&block.out).map_err(write)?;
+        for problem in block.problems {
+            problems(RowProblem { line: line + problem.line, ..problem });
         }
-        let line = reader.get_mut().of_record(start);
-        counts.read += 1;
-        let done = columns.call(&record).and_then(|call| match rate_call(decks, &call) {
-            Some(out) => Ok((call, out)),
-            None => Err(Wrong::new("duration_ms", "the amount is beyond what money can hold")),
-        });
-        match done {
-            Ok((call, out)) => {
-                counts.count(&out, call.account);
-                write_row(&mut writer, &record, &call, &out, options).map_err(RateFileError::Write)?;
-            }
-            Err(wrong) => {
-                counts.malformed += 1;
-                problems(RowProblem { line, column: wrong.column, problem: wrong.problem });
-            }
+        counts.add(&block.counts);
+        line += block.lines;
+        done += block.bytes;
+        progress(done);
+        Ok(())
+    };
+    let rows = Rows { columns: &columns, options };
+    let rest = first[header_bytes..].to_vec();
+    let blocks = std::iter::once(Ok(rest)).chain(cutter);
+    if threads < 2 {
+        let mut rater = Rater::new(decks);
+        for block in blocks {
+            finish(rows.rate(&mut rater, &block.map_err(read)?).map_err(RateFileError::Write)?)?;
         }
-        progress(reader.position().byte());
+    } else {
+        on_threads(threads, decks, &rows, blocks, &mut finish)?;
     }
-    writer.flush().map_err(|e| RateFileError::Write(e.into()))?;
+    output.flush().map_err(write)?;
     Ok(counts)
 }
 
-/// Skips a UTF-8 byte order mark.
-fn without_bom(mut input: impl Read) -> io::Result<impl Read> {
-    let mut head = Vec::with_capacity(3);
-    input.by_ref().take(3).read_to_end(&mut head)?;
-    if head == b"\xef\xbb\xbf" {
-        head.clear();
-    }
-    Ok(Cursor::new(head).chain(input))
-}
-
-/// Where the form's columns are.
-struct Columns {
-    places: [Option<usize>; COLUMNS.len()],
-    width: usize,
-}
-
-impl Columns {
-    fn of(header: &ByteRecord) -> Result<Columns, RateFileError> {
-        let mut places = [None; COLUMNS.len()];
-        for (at, cell) in header.iter().enumerate() {
-            let name = String::from_utf8_lossy(cell).trim().to_ascii_lowercase();
-            let column = COLUMNS.iter().position(|c| *c == name).ok_or(RateFileError::UnknownColumn(name))?;
-            if places[column].replace(at).is_some() {
-                return Err(RateFileError::ColumnTwice(COLUMNS[column]));
+/// Block n goes to thread n modulo the threads and comes back from there, so the order is known; every channel holds one.
+fn on_threads(
+    threads: usize,
+    decks: &Decks,
+    rows: &Rows<'_>,
+    blocks: impl Iterator<Item = io::Result<Vec<u8>>> + Send,
+    finish: &mut dyn FnMut(Block) -> Result<(), RateFileError>,
+) -> Result<(), RateFileError> {
+    thread::scope(|scope| {
+        let (mut to, mut from) = (Vec::new(), Vec::new());
+        for _ in 0..threads {
+            let (give, take) = sync_channel::<Vec<u8>>(1);
+            let (put, get) = sync_channel(1);
+            scope.spawn(move || {
+                let mut rater = Rater::new(decks);
+                // Where nobody listens any more, something else has failed and is told.
+                while let Ok(block) = take.recv()
+                    && put.send(rows.rate(&mut rater, &block)).is_ok()
+                {}
+            });
+            to.push(give);
+            from.push(get);
+        }
+        let reader = scope.spawn(move || {
+            for (at, block) in blocks.enumerate() {
+                if to[at % threads].send(block?).is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        let mut done = Ok(());
+        for at in 0.. {
+            let Ok(block) = from[at % threads].recv() else { break };
+            done = block.map_err(RateFileError::Write).and_then(&mut *finish);
+            if done.is_err() {
+                break;
             }
         }
-        match (0..REQUIRED).find(|column| places[*column].is_none()) {
-            Some(column) => Err(RateFileError::NoColumn(COLUMNS[column])),
-            None => Ok(Columns { places, width: header.len() }),
-        }
-    }
+        drop(from);
+        done?;
+        reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(read)
+    })
+}
 
-    /// The trimmed cell, `""` when the column is absent.
-    fn cell<'r>(&self, record: &'r ByteRecord, column: usize) -> Result<&'r str, Wrong> {
-        let Some(at) = self.places[column] else { return Ok("") };
-        match std::str::from_utf8(&record[at]) {
-            Ok(text) => Ok(text.trim()),
-            Err(_) => Err(Wrong::new(COLUMNS[column], "not UTF-8 text")),
-        }
-    }
+fn read(error: io::Error) -> RateFileError {
+    RateFileError::Read(error.into())
+}
 
-    /// UTC nanoseconds; `None` when empty.
-    fn time(&self, record: &ByteRecord, column: usize) -> Result<Option<i64>, Wrong> {
-        let text = self.cell(record, column)?;
-        if text.is_empty() {
-            return Ok(None);
-        }
-        parse_rfc3339_ns(text).map(Some).map_err(|e| Wrong::new(COLUMNS[column], e.to_string()))
-    }
-
-    fn call<'r>(&self, record: &'r ByteRecord) -> Result<CallIn<'r>, Wrong> {
-        if record.len() != self.width {
-            let problem = format!("{} columns, the header has {} (is a quote left open?)", record.len(), self.width);
-            return Err(Wrong::new("", problem));
-        }
-        let fields = CallFields {
-            call_id: self.cell(record, CALL_ID)?,
-            account: self.cell(record, ACCOUNT)?,
-            to: self.cell(record, TO)?,
-            lrn: self.cell(record, LRN)?,
-            setup_ns: self.time(record, SETUP)?.ok_or_else(|| Wrong::new("setup", "empty"))?,
-            answer_ns: self.time(record, ANSWER)?,
-            end_ns: self.time(record, END)?,
-            duration_ms: self.duration(record)?,
-        };
-        fields.check()
-    }
-
-    fn duration(&self, record: &ByteRecord) -> Result<Option<u64>, Wrong> {
-        let text = self.cell(record, DURATION_MS)?;
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let digits = text.bytes().all(|b| b.is_ascii_digit());
-        let parsed = text.parse().ok().filter(|_| digits);
-        parsed.map(Some).ok_or_else(|| Wrong::new("duration_ms", format!("'{text}' is not a whole number of milliseconds")))
-    }
+fn write(error: io::Error) -> RateFileError {
+    RateFileError::Write(error.into())
 }
 
 fn write_header(writer: &mut Writer<impl Write>, header: &ByteRecord, options: RateOptions) -> csv::Result<()> {
@@ -252,34 +257,3 @@ fn write_header(writer: &mut Writer<impl Write>, header: &ByteRecord, options: R
     writer.write_record(None::<&[u8]>)
 }
 
-fn write_row(
-    writer: &mut Writer<impl Write>,
-    record: &ByteRecord,
-    call: &CallIn<'_>,
-    out: &RatedOut<'_>,
-    options: RateOptions,
-) -> csv::Result<()> {
-    for cell in record {
-        writer.write_field(cell)?;
-    }
-    match &out.row {
-        Some(row) => {
-            writer.write_field(row.prefix())?;
-            writer.write_field(row.destination())?;
-        }
-        None => {
-            writer.write_field("")?;
-            writer.write_field("")?;
-        }
-    }
-    writer.write_field(out.billed_s.map(|s| s.to_string()).unwrap_or_default())?;
-    writer.write_field(out.row.map(|row| row.rate_text()).unwrap_or_default())?;
-    writer.write_field(out.amount_text())?;
-    writer.write_field(out.deck.map_or("", |deck| deck.currency()))?;
-    writer.write_field(out.deck.map_or("", |deck| deck.version()))?;
-    writer.write_field(out.reason.name())?;
-    if options.explain {
-        writer.write_field(out.explain(call))?;
-    }
-    writer.write_record(None::<&[u8]>)
-}

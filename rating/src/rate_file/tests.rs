@@ -317,3 +317,85 @@ fn calls_priced_many_at_a_time_cost_what_each_costs_alone() {
         assert_eq!(facts(rate_call(&decks, alone)), facts(*out), "{call:?}");
     }
 }
+
+/// Rows of every fate from their numbers; `quoted` puts a line break into some, which also sends their block another way.
+fn many(rows: usize, quoted: bool, newline: &str) -> (String, Vec<u64>) {
+    let (mut csv, mut line, mut malformed) = (format!("{CALLS}{newline}"), 2, Vec::new());
+    for at in 0..rows {
+        let to = ["442071838750", "+447800900123", "81312345678", "33612345678", "88216123456"][at % 5];
+        let (account, answer) = (["a", ""][usize::from(at % 1013 == 7)], ["2026-01-01T00:00:05Z", ""][usize::from(at % 3 == 0)]);
+        if account.is_empty() {
+            malformed.push(line);
+        }
+        let id = match quoted && at.is_multiple_of(211) {
+            true => format!("\"c{newline}{at},\"\"x\""),
+            false => format!("c{at}"),
+        };
+        csv += &format!("{id},{account},from-{at},{to},2026-01-01T00:00:00Z,{answer},2026-01-01T00:{:02}:15.5Z{newline}", at % 60);
+        line += 1 + id.matches('\n').count() as u64;
+        if at.is_multiple_of(97) {
+            csv += newline;
+            line += 1;
+        }
+    }
+    (csv, malformed)
+}
+
+#[test]
+fn blocks_on_any_number_of_threads_give_one_file_with_problems_in_order() {
+    let decks = usual();
+    for (quoted, newline) in [(false, "\n"), (true, "\n"), (true, "\r\n")] {
+        let (csv, malformed) = many(60_000, quoted, newline);
+        assert!(csv.len() > 4 * cut::BLOCK, "several blocks for each thread");
+        let (want, problems, counts) = rate(&decks, &csv, RateOptions { explain: true });
+        assert_eq!(problems, malformed.iter().map(|line| format!("line {line}, column account: empty")).collect::<Vec<_>>());
+        assert_eq!((counts.read, counts.malformed), (60_000, malformed.len() as u64));
+        for threads in [2, 3] {
+            let (mut out, mut told, mut at) = (Vec::new(), Vec::new(), Vec::new());
+            let options = RateOptions { explain: true };
+            let done = rate_csv_on(threads, &decks, csv.as_bytes(), &mut out, options, &mut |p| told.push(p.to_string()), &mut |n| at.push(n));
+            assert_eq!(done.ok().as_ref(), Some(&counts));
+            assert_eq!(told, problems);
+            assert!(out == want.as_bytes(), "{threads} threads, quoted {quoted}");
+            assert!(at.is_sorted() && at.last() == Some(&(csv.len() as u64)), "progress ends at the end");
+        }
+    }
+}
+
+#[test]
+fn a_block_without_quotes_is_rated_as_a_reader_of_quotes_rates_it() {
+    let deck = compile("d", "44,\"UK, \"\"fixed\"\"\",0.0100,0.5,6,6,,,\n447,UK Mobile,1,0,1,1,,,\n33,France,0.01,0,1,1,2026-06-01,2026-07-01,\n882,Satellite,9,0,1,1,,,yes", &DeckOptions::default());
+    let decks = Decks::all(deck);
+    let (plain, _) = many(3000, false, "\n");
+    // Something wrong of every kind.
+    let plain = plain + "x,a,b\n\n,a,,44,2026-01-01T00:00:00Z,,\nx,a,,44,2026-01-01T00:00:00Z,2026-01-01T00:00:00Z,\nx,a,,0044,2026-01-01T00:00:00Z,,\n \n";
+    let quoted = plain.replacen("c0,", "\"c0\",", 1);
+    for explain in [false, true] {
+        assert_eq!(rate(&decks, &plain, RateOptions { explain }), rate(&decks, &quoted, RateOptions { explain }));
+    }
+}
+
+#[test]
+fn what_cannot_be_written_or_read_ends_the_file_on_any_number_of_threads() {
+    struct Full;
+    impl std::io::Write for Full {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let (csv, _) = many(60_000, false, "\n");
+    for threads in [1, 2] {
+        let done = rate_csv_on(threads, &usual(), csv.as_bytes(), Full, RateOptions::default(), &mut |_| {}, &mut |_| {});
+        assert!(matches!(done, Err(RateFileError::Write(_))));
+        // A quote left open after many good rows.
+        let endless = std::io::Read::chain(csv.as_bytes(), std::io::Read::chain(&b"\"x"[..], std::io::repeat(b'y')));
+        let (mut out, mut rows) = (Vec::new(), 0);
+        let done = rate_csv_on(threads, &usual(), endless, &mut out, RateOptions::default(), &mut |_| rows += 1, &mut |_| {});
+        let error = done.expect_err("an end");
+        assert!(matches!(error, RateFileError::Read(_)), "{error}");
+        assert!(out.len() > csv.len() / 2, "what was whole is written");
+    }
+}

@@ -1,132 +1,179 @@
-//! Rating from Parquet to Parquet.
+//! Rating from Parquet to Parquet: a row group at a time on each thread, written in the file's order.
 
-use std::path::Path;
+mod coder;
 
-use tollgate_rating::rate_file::{CallFields, CallIn, Counts, Decks, RatedOut, Reason, Wrong, rate_call};
-use tollgate_store::calls_file::{CallRow, CallsReader, RatedRow, RatedWriter};
+use std::{
+    path::Path,
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread,
+};
+
+use anyhow::anyhow;
+use tollgate_rating::rate_file::{CallFields, CallIn, Counts, Decks, Rater, Wrong};
+use tollgate_store::calls_file::{Added, BadRow, CallBatch, CallCells, CallsFile, Encoder, PART_ROWS, Part, RatedFile, Unit};
 
 use super::{Malformed, bar};
+use coder::Coder;
 
-pub fn rate(decks: &Decks, calls: &Path, out: &Path) -> anyhow::Result<Counts> {
-    let reader = CallsReader::open(calls)?;
-    let bar = bar(reader.rows(), "{bar:40} {percent}% {per_sec} {eta}");
-    let mut malformed = Malformed { file: calls, bar: &bar };
-    let mut writer = RatedWriter::create(out, reader.optional_columns())?;
-    let mut counts = Counts::default();
-    for batch in reader {
-        let batch = batch?;
-        bar.inc(batch.len() as u64);
-        for row in batch {
-            counts.read += 1;
-            let place = counts.read;
-            let row = match row {
-                Ok(row) => row,
-                Err(bad) => {
-                    counts.malformed += 1;
-                    malformed.tell(bad.row, bad.column, &bad.problem);
-                    continue;
-                }
-            };
-            match rated(decks, &row) {
-                Ok((reason, without_deck, rated)) => {
-                    count(&mut counts, reason, without_deck.then_some(row.account.as_str()));
-                    writer.write(RatedRow { call: row, ..rated })?;
-                }
-                Err(wrong) => {
-                    counts.malformed += 1;
-                    malformed.tell(place, wrong.column, &wrong.problem);
-                }
-            }
+/// A row group that is done, and what was found on the way.
+struct Done {
+    part: Part,
+    counts: Counts,
+    malformed: Vec<BadRow>,
+    rows: u64,
+}
+
+/// `None` ends a row group of the calls.
+type Message = anyhow::Result<Option<Done>>;
+
+pub fn rate(decks: &Decks, calls: &Path, out: &Path, threads: usize) -> anyhow::Result<Counts> {
+    let file = CallsFile::open(calls)?;
+    let mut rated = RatedFile::create(out, &file)?;
+    match rate_units(decks, &file, calls, &mut rated, threads.clamp(1, file.units().max(1))) {
+        Ok(counts) => {
+            rated.finish()?;
+            Ok(counts)
+        }
+        Err(e) => {
+            rated.abandon();
+            Err(e)
         }
     }
-    writer.finish()?;
+}
+
+fn rate_units(decks: &Decks, file: &CallsFile, calls: &Path, rated: &mut RatedFile<'_>, threads: usize) -> anyhow::Result<Counts> {
+    let bar = bar(file.rows(), "{bar:40} {percent}% {per_sec} {eta}");
+    let mut malformed = Malformed { file: calls, bar: &bar };
+    let encoder = &rated.encoder()?;
+    let mut counts = Counts::default();
+    thread::scope(|scope| {
+        // Each thread takes every so many-th row group and may be one ahead, so the order is known and memory has a bound.
+        let from: Vec<Receiver<Message>> = (0..threads)
+            .map(|first| {
+                let (to, from) = sync_channel(1);
+                scope.spawn(move || work(decks, file, encoder, (first..file.units()).step_by(threads), &to));
+                from
+            })
+            .collect();
+        for unit in 0..file.units() {
+            while let Some(done) = from[unit % threads].recv().map_err(|_| anyhow!("a thread of rating stopped"))?? {
+                for bad in &done.malformed {
+                    malformed.tell(bad.row, bad.column, &bad.problem);
+                }
+                counts.add(&done.counts);
+                bar.inc(done.rows);
+                rated.write(done.part)?;
+            }
+        }
+        Ok::<(), anyhow::Error>(())
+    })?;
     bar.finish_and_clear();
     Ok(counts)
 }
 
-/// The added columns of a row, and whether its account has a deck.
-fn rated(decks: &Decks, row: &CallRow) -> Result<(Reason, bool, RatedRow), Wrong> {
-    let ns = |us: i64, column| {
-        us.checked_mul(1000).ok_or_else(|| Wrong { column, problem: "is beyond the year 2262".to_owned() })
-    };
-    let fields = CallFields {
-        call_id: &row.call_id,
-        account: &row.account,
-        to: &row.to,
-        lrn: &row.lrn,
-        setup_ns: ns(row.setup_us, "setup")?,
-        answer_ns: row.answer_us.map(|us| ns(us, "answer")).transpose()?,
-        end_ns: Some(ns(row.end_us, "end")?),
-        duration_ms: row.duration_ms,
-    };
-    let call: CallIn<'_> = fields.check()?;
-    let out: RatedOut<'_> = rate_call(decks, &call)
-        .ok_or_else(|| Wrong { column: "duration_ms", problem: "the amount is beyond what money can hold".to_owned() })?;
-    let rated = RatedRow {
-        call: CallRow::default(),
-        prefix: out.row.map(|r| r.prefix()).unwrap_or_default(),
-        destination: out.row.map(|r| r.destination().to_owned()).unwrap_or_default(),
-        billed_seconds: out.billed_s,
-        rate_e12: out.row.map(|r| r.rate_e12()),
-        amount_e8: out.amount_e8,
-        currency: out.deck.map_or("", |d| d.currency()).to_owned(),
-        deck_version: out.deck.map_or("", |d| d.version()).to_owned(),
-        reason: out.reason.name().to_owned(),
-    };
-    Ok((out.reason, out.deck.is_none(), rated))
-}
-
-fn count(counts: &mut Counts, reason: Reason, without_deck: Option<&str>) {
-    *match reason {
-        Reason::Rated => &mut counts.rated,
-        Reason::Unanswered => &mut counts.unanswered,
-        Reason::NoPrefix => &mut counts.no_prefix,
-        Reason::NotEffective => &mut counts.not_effective,
-        Reason::Blocked => &mut counts.blocked,
-    } += 1;
-    if let Some(account) = without_deck {
-        counts.without_deck += 1;
-        if counts.accounts_without_deck.len() < 100 {
-            counts.accounts_without_deck.insert(account.to_owned());
+fn work(decks: &Decks, file: &CallsFile, encoder: &Encoder<'_>, units: impl Iterator<Item = usize>, to: &SyncSender<Message>) {
+    let mut worker = Worker { rater: Rater::new(decks), coder: Coder::default() };
+    for unit in units {
+        let done = file.unit(unit).map_err(Into::into).and_then(|unit| worker.unit(unit, encoder, to));
+        // Where nobody listens any more, something else has failed and is told.
+        if to.send(done.map(|()| None)).is_err() {
+            return;
         }
     }
+}
+
+struct Worker<'d> {
+    rater: Rater<'d>,
+    coder: Coder<'d>,
+}
+
+impl Worker<'_> {
+    fn unit(&mut self, mut unit: Unit<'_>, encoder: &Encoder<'_>, to: &SyncSender<Message>) -> anyhow::Result<()> {
+        loop {
+            let (mut added, mut counts, mut malformed) = (Added::default(), Counts::default(), Vec::new());
+            self.coder.clear();
+            let mut ended = true;
+            while let Some(batch) = unit.next() {
+                self.batch(&batch?, &mut added, &mut counts, &mut malformed);
+                if added.rows() >= PART_ROWS {
+                    ended = false;
+                    break;
+                }
+            }
+            let rows = added.rows() as u64;
+            if rows > 0 {
+                let part = encoder.part(&mut unit, &added)?;
+                if to.send(Ok(Some(Done { part, counts, malformed, rows }))).is_err() {
+                    return Ok(());
+                }
+            }
+            if ended {
+                return Ok(());
+            }
+        }
+    }
+
+    fn batch(&mut self, batch: &CallBatch, added: &mut Added, counts: &mut Counts, malformed: &mut Vec<BadRow>) {
+        let told = malformed.len();
+        let mut calls: Vec<CallIn<'_>> = Vec::with_capacity(batch.len());
+        for at in 0..batch.len() {
+            let call = batch.cells(at).and_then(|cells| {
+                let bad = |wrong: Wrong| BadRow { row: batch.row(at), column: wrong.column, problem: wrong.problem };
+                check(&cells).map_err(bad)
+            });
+            match call {
+                Ok(call) => calls.push(call),
+                Err(bad) => malformed.push(bad),
+            }
+        }
+        counts.read += batch.len() as u64;
+        // Rows that are no calls stand between those that are.
+        let no_call: Vec<u64> = malformed[told..].iter().map(|bad| bad.row).collect();
+        let mut no_call = no_call.into_iter().peekable();
+        let mut row = batch.row(0);
+        let leave_out = |added: &mut Added, row: &mut u64, no_call: &mut std::iter::Peekable<std::vec::IntoIter<u64>>| {
+            while no_call.next_if_eq(row).is_some() {
+                added.leave_out();
+                *row += 1;
+            }
+        };
+        self.rater.rate(&calls, |call, out| {
+            leave_out(added, &mut row, &mut no_call);
+            match out {
+                Some(out) => {
+                    let line = self.coder.line(&out, added);
+                    added.push(line, out.billed_s.zip(out.amount_e8));
+                    counts.count(&out, call.account);
+                }
+                None => {
+                    added.leave_out();
+                    let problem = "the amount is beyond what money can hold".to_owned();
+                    malformed.push(BadRow { row, column: "duration_ms", problem });
+                }
+            }
+            row += 1;
+        });
+        leave_out(added, &mut row, &mut no_call);
+        malformed[told..].sort_by_key(|bad| bad.row);
+        counts.malformed += (malformed.len() - told) as u64;
+    }
+}
+
+fn check<'b>(cells: &CallCells<'b>) -> Result<CallIn<'b>, Wrong> {
+    let ns = |us: i64, column| us.checked_mul(1000).ok_or_else(|| Wrong { column, problem: "is beyond the year 2262".to_owned() });
+    let setup_us = cells.setup_us.ok_or_else(|| Wrong { column: "setup", problem: "empty".to_owned() })?;
+    let fields = CallFields {
+        call_id: cells.call_id.unwrap_or("not empty"),
+        account: cells.account,
+        to: cells.to,
+        lrn: cells.lrn,
+        setup_ns: ns(setup_us, "setup")?,
+        answer_ns: cells.answer_us.map(|us| ns(us, "answer")).transpose()?,
+        end_ns: cells.end_us.map(|us| ns(us, "end")).transpose()?,
+        duration_ms: cells.duration_ms,
+    };
+    fields.check()
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use tollgate_rating::deck::{Deck, DeckOptions};
-
-    use super::*;
-
-    #[test]
-    fn parquet_calls_are_rated_and_what_is_no_call_is_left_out() {
-        let folder = std::env::temp_dir().join(format!("tollgate-rate-parquet-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("folder");
-        let (calls, out) = (folder.join("calls.parquet"), folder.join("rated.parquet"));
-        let call = |id: &str, to: &str, answer_us| CallRow {
-            call_id: id.to_owned(),
-            account: "acme".to_owned(),
-            to: to.to_owned(),
-            setup_us: 1_000_000,
-            answer_us,
-            end_us: 49_000_000,
-            ..CallRow::default()
-        };
-        // A rated file has every column of calls, and more that are not read.
-        let mut writer = RatedWriter::create(&calls, &[]).expect("writer");
-        for call in [call("a", "12025550100", Some(2_000_000)), call("b", "12025550100", None), call("c", "bogus", None), call("d", "4420", None)] {
-            writer.write(RatedRow { call, ..RatedRow::default() }).expect("row");
-        }
-        writer.finish().expect("file");
-
-        let sheet = b"prefix,destination,rate,connect_fee,initial,increment,effective_from\n1,US,0.0100,0,6,6,\n";
-        let deck = Deck::compile("d", sheet, &DeckOptions::default()).expect("deck");
-        let counts = rate(&Decks::all(Arc::new(deck)), &calls, &out).expect("rated");
-        assert_eq!((counts.read, counts.rated, counts.unanswered, counts.no_prefix, counts.malformed), (4, 1, 1, 1, 1));
-        let rows: Vec<CallRow> = CallsReader::open(&out).expect("rated").flat_map(|b| b.expect("batch")).map(|r| r.expect("row")).collect();
-        assert_eq!(rows.iter().map(|r| r.call_id.as_str()).collect::<Vec<_>>(), ["a", "b", "d"]);
-        std::fs::remove_dir_all(&folder).expect("removed");
-    }
-}
+mod tests;
