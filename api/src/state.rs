@@ -9,7 +9,7 @@ use crate::{
     auth::{Keys, RateLimiter, Sessions},
     idempotency::Answers,
     metrics::Metrics,
-    ports::{Backups, Blocks, Calls, Control, Readiness},
+    ports::{Backups, Blocks, Calls, Control, Decks, Readiness},
     views::Views,
 };
 
@@ -24,6 +24,7 @@ pub struct Parts {
     pub control: Arc<dyn Control>,
     pub calls: Arc<dyn Calls>,
     pub blocks: Arc<dyn Blocks>,
+    pub decks: Arc<dyn Decks>,
     pub backups: Arc<dyn Backups>,
     pub cdrs: Arc<dyn CdrStore>,
     pub views: Arc<Views>,

@@ -411,7 +411,7 @@ async function start() {
   await loadSeries();
   showStats(stats);
   connect();
-  for (const run of [() => loadAlerts(), loadBlocks, loadCalls, () => loadCdrs(), loadTraffic]) quietly(run);
+  for (const run of [() => loadAlerts(), loadBlocks, loadCalls, () => loadCdrs(), loadTraffic, () => loadDecks()]) quietly(run);
 }
 
 setInterval(() => {
