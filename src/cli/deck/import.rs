@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use chrono_tz::Tz;
+use clap::{CommandFactory as _, error::ErrorKind};
 use serde_json::{Map, Value, json};
 use tollgate_rating::{
     deck::parse_rounding,
@@ -12,6 +13,7 @@ use tollgate_rating::{
 
 use super::{Done, out, sheet::SheetOptions};
 use crate::cli::{
+    Cli,
     api::{Answer, ApiArgs, Client},
     get::parse_name,
     parse_time,
@@ -117,7 +119,8 @@ struct FirstArgs {
 
 pub fn run(args: &Args) -> anyhow::Result<Done> {
     let Some(mode) = args.mode.mode() else {
-        bail!("say what a code means that the sheet does not list: --full (it is closed), --full-country (it is closed in the countries listed) or --partial (it stays)");
+        let text = "say what a code means that the sheet does not list: --full (it is closed), --full-country (it is closed in the countries listed) or --partial (it stays)";
+        Cli::command().error(ErrorKind::MissingRequiredArgument, text).exit();
     };
     let client = Client::new(&args.api)?;
     let now = client.get(&format!("/v1/decks/{}", args.deck), &[])?;

@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tollgate_rating::sheet::{Canonical, DateOrder, DecimalSign, Explained, Mapping, Remark, SheetProblems, SheetReader, feed_csv};
 
-use super::{out, xlsx};
+use super::xlsx;
 
 /// Largest CSV file.
 const MAX_CSV: u64 = 2 << 30;
@@ -167,9 +167,4 @@ fn explained(found: &Explained) -> String {
         }
     }
     out
-}
-
-/// The start of a table on the screen, or a whole sheet as JSON.
-pub fn print_explained(found: &Explained) -> anyhow::Result<()> {
-    out::json(&serde_json::to_value(found)?)
 }

@@ -65,7 +65,7 @@ impl Decks for DecksPort {
                     }
                     Kind::Carrier => {
                         let Some(deck) = text(spec, "deck").and_then(|d| registry.decks.get(&d)) else { continue };
-                        let upstream = text(spec, "upstream").unwrap_or_else(|| name.clone());
+                        let upstream = text(spec, "upstream").filter(|u| !u.is_empty()).unwrap_or_else(|| name.clone());
                         let class = text(spec, "route_class").unwrap_or_else(|| "standard".to_owned());
                         carriers.push((name.clone(), upstream, class, spec["suspended"] == true, deck.clone()));
                     }
