@@ -291,6 +291,7 @@ impl Node {
             calls: Arc::new(ports::CallsPort { shared: self.shared.clone(), live: self.live.clone(), rate: Mutex::default() }),
             blocks: Arc::new(ports::BlocksPort(self.shared.clone())),
             routing: Arc::new(quality::RoutingPort(self.shared.clone())),
+            decks: Arc::new(ports::DecksPort(self.shared.clone())),
             backups: Arc::new(ports::BackupPort::new(self.shared.clone(), self.embedded.node(), config.data_dir.clone())),
             cdrs: stores.cdrs,
             views,

@@ -25,6 +25,7 @@ mod calls;
 mod cdrs;
 mod control;
 mod cursor;
+mod decks;
 mod export;
 mod health;
 mod health_only;

@@ -22,6 +22,7 @@ use crate::{
 const PAGE: &str = include_str!("portal/index.html");
 const SCRIPT: &str = include_str!("portal/app.js");
 const PLOTS: &str = include_str!("portal/plots.js");
+const DECKS: &str = include_str!("portal/decks.js");
 const STYLE: &str = include_str!("portal/app.css");
 const ICON: &str = include_str!("portal/icon.svg");
 
@@ -50,6 +51,10 @@ pub(crate) fn script(_: ApiState, _: Ask) -> Reply {
 
 pub(crate) fn plots(_: ApiState, _: Ask) -> Reply {
     fixed("text/javascript; charset=utf-8", PLOTS)
+}
+
+pub(crate) fn decks(_: ApiState, _: Ask) -> Reply {
+    fixed("text/javascript; charset=utf-8", DECKS)
 }
 
 pub(crate) fn style(_: ApiState, _: Ask) -> Reply {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 pub use tollgate_schemas::control::Kind;
@@ -60,6 +60,74 @@ pub trait Control: Send + Sync + 'static {
     fn submit(&self, command: Command) -> BoxFuture<'_, Result<Decision, Fault>>;
     fn get(&self, kind: Kind, name: &str) -> Option<Document>;
     fn list(&self, kind: Kind) -> Vec<Document>;
+}
+
+/// A carrier's sheet, read into rows, that waits for another person.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewImport {
+    pub deck: String,
+    /// `full`, `full_country` or `partial`.
+    pub mode: String,
+    /// The rows as CSV, in the form that `tollgate deck convert` prints.
+    pub rows: String,
+    /// Name of the file they came from.
+    #[serde(default)]
+    pub file: String,
+    /// When a full sheet closes what it does not list; RFC 3339.
+    #[serde(default)]
+    pub closes: Option<String>,
+    /// Rows effective in the past hold from now on, rather than being refused.
+    #[serde(default)]
+    pub past_now: bool,
+    /// Why too short a notice is taken.
+    #[serde(default)]
+    pub short_notice: Option<String>,
+    #[serde(default)]
+    pub jump_percent: Option<u32>,
+    /// Currency the sheet names.
+    #[serde(default)]
+    pub currency: Option<String>,
+    /// The deck's document, for its first sheet.
+    #[serde(default)]
+    pub spec: Option<Value>,
+    #[serde(default)]
+    pub reason: String,
+    /// Id of the key it came with.
+    #[serde(skip)]
+    pub actor: String,
+    #[serde(skip)]
+    pub dry_run: bool,
+}
+
+/// What a second person says of a proposal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    pub approve: bool,
+    pub actor: String,
+    pub reason: String,
+}
+
+/// A value for the caller, or why it was refused.
+pub type Told = Result<Value, Vec<Problem>>;
+
+/// Rate sheets: proposals of new ones, and what they said when.
+pub trait Decks: Send + Sync + 'static {
+    /// The proposal with its preview; on a dry run the preview alone.
+    fn propose(&self, import: NewImport) -> BoxFuture<'_, Result<Told, Fault>>;
+    fn decide(&self, import_id: String, approval: Approval) -> BoxFuture<'_, Result<Told, Fault>>;
+    /// Proposals, newest first, without previews.
+    fn imports(&self) -> Vec<Value>;
+    /// One with its preview.
+    fn import(&self, import_id: String) -> BoxFuture<'_, Result<Option<Value>, Fault>>;
+    /// A deck's states, newest first; none for a name that never was a deck's.
+    fn versions(&self, deck: &str) -> Option<Value>;
+    /// What a number costs at an instant as known at another, UTC microseconds; none when there was no such deck then.
+    fn price(&self, deck: String, number: String, as_of_us: i64, known_us: i64) -> BoxFuture<'_, Result<Option<Value>, Fault>>;
+    /// The file a deck had, as known at an instant.
+    fn sheet(&self, deck: String, known_us: i64) -> BoxFuture<'_, Result<Option<Vec<u8>>, Fault>>;
+    /// Destinations sold × carriers at an instant (S1-85).
+    fn coverage(&self, at_us: i64) -> BoxFuture<'_, Result<Value, Fault>>;
 }
 
 /// Which live calls; every given condition must hold.

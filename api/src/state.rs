@@ -9,7 +9,7 @@ use crate::{
     auth::{Keys, RateLimiter, Sessions},
     idempotency::Answers,
     metrics::Metrics,
-    ports::{Backups, Blocks, Calls, Control, Readiness, Routing},
+    ports::{Backups, Blocks, Calls, Control, Decks, Readiness, Routing},
     views::Views,
 };
 
@@ -25,6 +25,7 @@ pub struct Parts {
     pub calls: Arc<dyn Calls>,
     pub blocks: Arc<dyn Blocks>,
     pub routing: Arc<dyn Routing>,
+    pub decks: Arc<dyn Decks>,
     pub backups: Arc<dyn Backups>,
     pub cdrs: Arc<dyn CdrStore>,
     pub views: Arc<Views>,

@@ -2,6 +2,7 @@
 //! no tokio, no randomness: time and input are arguments, effects are return values.
 
 pub mod deck;
+pub mod coverage;
 pub mod import;
 pub mod sheet;
 

@@ -418,6 +418,9 @@ pub struct Deck {
     /// What is charged beyond the rows; none = nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tariff: Option<Tariff>,
+    /// Days of notice that what gets dearer needs in an import; none = 7.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice_days: Option<u32>,
     /// Which of the sheet's prices by US jurisdiction a call has.
     #[serde(default, skip_serializing_if = "is_default")]
     pub jurisdiction: JurisdictionRules,

@@ -49,6 +49,10 @@ impl Client {
     }
 
     pub fn send(&self, verb: &str, path: &str, query: &[(&str, &str)], body: Option<&Value>) -> anyhow::Result<Answer> {
+        Ok(self.exchange(verb, path, query, body)?.0)
+    }
+
+    fn exchange(&self, verb: &str, path: &str, query: &[(&str, &str)], body: Option<&Value>) -> anyhow::Result<(Answer, String)> {
         let mut uri = format!("{}{path}", self.url);
         for (i, (name, value)) in query.iter().enumerate() {
             uri.push(if i == 0 { '?' } else { '&' });
@@ -76,8 +80,15 @@ impl Client {
             401 => bail!("the node at {} does not take this key: set TOLLGATE_ADMIN_KEY, or --key, to one it knows", self.url),
             403 => bail!("{}", Answer { status, body }.problem()),
             500.. => bail!("the node at {} failed: {}", self.url, Answer { status, body }.problem()),
-            _ => Ok(Answer { status, body }),
+            _ => Ok((Answer { status, body }, text)),
         }
+    }
+
+    /// An answer that is text.
+    pub fn text(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<String> {
+        let (answer, text) = self.exchange("GET", path, query, None)?;
+        answer.ok()?;
+        Ok(text)
     }
 
     /// Every item of a list, page by page; not more than `limit`.

@@ -1,8 +1,12 @@
-//! `tollgate deck`: rate sheets as files.
+//! `tollgate deck`: rate sheets, as files and on a running node.
 
+mod convert;
 mod coverage;
 mod diff;
+mod import;
+mod sheet;
 mod show;
+mod xlsx;
 
 use std::{
     num::NonZero,
@@ -15,12 +19,7 @@ use chrono_tz::Tz;
 use serde_json::{Value, json};
 use tollgate_rating::deck::{Deck, DeckOptions, DeckProblems, parse_rounding};
 
-use super::{
-    Done,
-    api::{ApiArgs, Client},
-    get::parse_name,
-    out,
-};
+use super::{Done, out};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -33,26 +32,16 @@ pub enum Command {
         #[command(flatten)]
         options: SheetArgs,
     },
-    Coverage(coverage::Args),
     Diff(diff::Args),
     Show(show::Args),
-    /// Puts a rate sheet in force on a running node
-    Import {
-        /// Name of the deck
-        #[arg(value_parser = parse_name)]
-        name: String,
-        file: PathBuf,
-        #[command(flatten)]
-        options: SheetArgs,
-        /// Why; stays in the log
-        #[arg(long, default_value = "")]
-        reason: String,
-        /// Say whether the node would take it, and change nothing
-        #[arg(long)]
-        dry_run: bool,
-        #[command(flatten)]
-        api: ApiArgs,
-    },
+    Convert(convert::Args),
+    Import(Box<import::Args>),
+    Imports(import::ListArgs),
+    /// Puts a proposed sheet in force; not by whoever proposed it
+    Approve(import::DecideArgs),
+    /// Lays a proposed sheet aside
+    Reject(import::DecideArgs),
+    Coverage(coverage::Args),
 }
 
 /// What a sheet does not say itself.
@@ -120,30 +109,14 @@ pub fn load(file: &Path, options: &DeckOptions) -> anyhow::Result<Deck> {
 pub fn run(command: Command) -> anyhow::Result<Done> {
     match command {
         Command::Check { file, json, options } => check(&file, &options, json),
-        Command::Coverage(args) => coverage::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Show(args) => show::run(&args),
-        Command::Import { name, file, options, reason, dry_run, api } => {
-            // What the node would say, said here with the row.
-            let deck = load(&file, &options.options()?)?;
-            let csv = std::fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
-            let spec = json!({
-                "csv": csv, "currency": options.currency, "timezone": options.timezone.name(),
-                "places": options.places, "rounding": options.rounding,
-            });
-            let mut query = Vec::new();
-            if dry_run {
-                query.push(("dry_run", "true"));
-            }
-            if !reason.is_empty() {
-                query.push(("reason", reason.as_str()));
-            }
-            Client::new(&api)?.send("PUT", &format!("/v1/decks/{name}"), &query, Some(&spec))?.ok()?;
-            let verb = if dry_run { "would be taken" } else { "is in force" };
-            out::line(&format!("deck '{name}' {verb}: {} rows, version {}", deck.len(), deck.version()))?;
-            warn(&file, &deck);
-            Ok(Done::Yes)
-        }
+        Command::Convert(args) => convert::run(&args),
+        Command::Import(args) => import::run(&args),
+        Command::Imports(args) => import::list(&args),
+        Command::Approve(args) => import::decide(&args, true),
+        Command::Reject(args) => import::decide(&args, false),
+        Command::Coverage(args) => coverage::run(&args),
     }
 }
 

@@ -4,10 +4,13 @@
 //! On a shared log every process that takes commands is an owner. A decision goes to the shared log with the position it was
 //! made at, comes back through the mirror, and stands if nothing was decided in between ([`Decisions`]); else it is made again.
 
+mod imports;
+mod known;
 mod past;
+mod sheets;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{HashSet, VecDeque},
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -28,6 +31,9 @@ use tollgate_schemas::{
 };
 
 use crate::plan::{PlanProblem, Registry, compile_deck, compile_number_table, read};
+use imports::Imports;
+use known::Known;
+use sheets::{Sheets, has_sheet, sheet_name};
 
 /// Bytes of a deck file in one event.
 const CHUNK: usize = 256 * 1024;
@@ -59,18 +65,18 @@ struct State {
     /// Control events folded: the next offset.
     position: u64,
     decisions: Decisions,
-    /// The next offset of topic decks, and sheets that no decision has named yet.
-    decks_next: u64,
+    /// Where in topic decks the sheets are.
     sheets: Sheets,
+    /// Which sheet a deck had, and since when that was known.
+    known: Known,
+    /// Sheets that wait for another person's word, and what became of others.
+    imports: Imports,
     plan: SharedPlan,
     /// Decisions that came back, newest last, and whether they stand.
     fates: VecDeque<(Id, bool)>,
     /// Decisions of this process that were overtaken and have not come back: they will take up places without standing.
     void: Vec<(Id, Instant)>,
 }
-
-/// Chunks by deck and version, then by place: chunks of one sheet may come more than once.
-type Sheets = HashMap<(String, String), BTreeMap<u32, Vec<u8>>>;
 
 fn spec_without_sheet(spec: &Value) -> Value {
     let mut spec = spec.clone();
@@ -79,17 +85,6 @@ fn spec_without_sheet(spec: &Value) -> Value {
         object.remove("file");
     }
     spec
-}
-
-/// Documents whose rows travel apart from them, on topic decks.
-fn has_sheet(kind: Kind) -> bool {
-    matches!(kind, Kind::Deck | Kind::NumberTable)
-}
-
-/// What a document's rows are called on topic decks: a deck by its name, another kind apart from every deck (a name has
-/// no slash).
-fn sheet_name(kind: Kind, name: &str) -> String {
-    if kind == Kind::Deck { name.to_owned() } else { format!("{}/{name}", kind.name()) }
 }
 
 /// Takes a decision's document in.
@@ -106,12 +101,6 @@ fn note(registry: &mut Registry, event: &Event) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn collect(sheets: &mut Sheets, event: &Event) {
-    if let Some(Body::DeckChunk(chunk)) = &event.body {
-        sheets.entry((chunk.deck.clone(), chunk.deck_version.clone())).or_default().insert(chunk.index, chunk.data.clone());
-    }
-}
-
 impl Owner {
     /// Folds what the node's log has of control and decks. `decided`: the shared log, where there is one.
     pub fn open(
@@ -122,14 +111,16 @@ impl Owner {
         clock: fn() -> Now,
     ) -> anyhow::Result<Owner> {
         let mut registry = Registry::default();
-        let mut sheets = Sheets::new();
-        let decks_next = each(&*own, Topic::Decks, |record| {
-            collect(&mut sheets, &record.event);
-            Ok(())
-        })?;
+        let mut sheets = Sheets::default();
+        sheets.follow(&*own)?;
+        let (mut known, mut imports) = (Known::default(), Imports::default());
         let mut decisions = Decisions::default();
         let position = each(&*own, Topic::Control, |record| {
             for event in decisions.take(record.offset, &record.event) {
+                if let Some(Body::ControlApplied(applied)) = &event.body {
+                    known.note(record.offset + 1, &event, applied);
+                    imports.note(applied)?;
+                }
                 note(&mut registry, &event)?;
             }
             Ok(())
@@ -137,11 +128,10 @@ impl Owner {
         let with_sheets: Vec<_> =
             registry.documents.iter().filter(|((kind, _), _)| has_sheet(*kind)).map(|((kind, name), spec)| (*kind, name.clone(), spec.clone())).collect();
         for (kind, name, spec) in with_sheets {
-            registry.put_sheet(kind, &name, &spec, &sheets)?;
+            registry.put_sheet(kind, &name, &spec, &sheets, &*own)?;
         }
         let plan = Arc::new(registry.compile(position).map_err(|p| anyhow::anyhow!("provisioning in the log does not compile: {}", join(&p)))?);
-        sheets.clear();
-        let state = State { registry, position, decisions, decks_next, sheets, plan, fates: VecDeque::new(), void: Vec::new() };
+        let state = State { registry, position, decisions, sheets, known, imports, plan, fates: VecDeque::new(), void: Vec::new() };
         let decided = decided.unwrap_or_else(|| own.clone());
         Ok(Owner { own, decided, mint, boot_id, clock, state: Mutex::new(state), moved: Condvar::new(), deciding: Mutex::default(), on_plan: Mutex::default() })
     }
@@ -203,7 +193,8 @@ impl Owner {
             }
             if let Some(Body::ControlApplied(applied)) = &event.body {
                 changed = true;
-                if let Err(error) = self.put(&mut next, applied, &mut state) {
+                state.known.note(record.offset + 1, event, applied);
+                if let Err(error) = state.imports.note(applied).and_then(|()| self.put(&mut next, applied, &mut state)) {
                     // Its maker compiled it at this very state.
                     tracing::error!(%error, kind = applied.kind, name = applied.name, "a decision cannot be put in force");
                 }
@@ -238,18 +229,8 @@ impl Owner {
         let spec: Value = serde_json::from_str(&applied.spec_json).context("control event")?;
         if has_sheet(kind) {
             // The mirror brings decks before the decisions that name them.
-            let (mut next, sheets) = (state.decks_next, &mut state.sheets);
-            while next < self.own.end(Topic::Decks, 0) {
-                let records = self.own.read(Topic::Decks, 0, next, 64)?;
-                let Some(last) = records.last().map(|r| r.offset) else { break };
-                records.iter().for_each(|r| collect(sheets, &r.event));
-                next = last + 1;
-            }
-            state.decks_next = next;
-            registry.put_sheet(kind, &applied.name, &spec, &state.sheets)?;
-            // Kept no longer than until it is compiled; one that a void decision named goes, too.
-            let sheet = sheet_name(kind, &applied.name);
-            state.sheets.retain(|(name, _), _| *name != sheet);
+            state.sheets.follow(&*self.own)?;
+            registry.put_sheet(kind, &applied.name, &spec, &state.sheets, &*self.own)?;
         }
         registry.documents.insert(at, spec);
         Ok(())
@@ -287,13 +268,16 @@ impl Owner {
         self.decide(commands)
     }
 
+    /// A copy of what is in force, and the position that the next decision is made at.
+    fn begin(&self) -> (Registry, u64) {
+        let mut state = self.lock();
+        state.void.retain(|(_, since)| since.elapsed() < PATIENCE);
+        (state.registry.clone(), state.position + state.void.len() as u64)
+    }
+
     /// None when another decision came first.
     fn decide(&self, commands: &[Command]) -> Result<Option<Decision>, Fault> {
-        let (mut next, based_on) = {
-            let mut state = self.lock();
-            state.void.retain(|(_, since)| since.elapsed() < PATIENCE);
-            (state.registry.clone(), state.position + state.void.len() as u64)
-        };
+        let (mut next, based_on) = self.begin();
         let mut events = Vec::new();
         let mut problems = Vec::new();
         for command in commands {
@@ -302,8 +286,7 @@ impl Owner {
                 Err(more) => problems.extend(more),
             }
         }
-        let applied = events.iter().filter(|a: &&Append| a.topic == Topic::Control).count() as u64;
-        let position = based_on + applied;
+        let position = based_on + events.iter().filter(|a: &&Append| a.topic == Topic::Control).count() as u64;
         let plan = if problems.is_empty() { next.compile(position).map_err(|more| problems.extend(more)).ok() } else { None };
         let Some(plan) = plan else {
             self.note_refusal(commands, &problems)?;
@@ -320,16 +303,29 @@ impl Owner {
         if commands.iter().all(|c| c.dry_run) {
             return Ok(Some(Decision::Accepted { position: based_on }));
         }
+        self.commit(next, Arc::new(plan), events, based_on)
+    }
+
+    /// Makes a decision durable and puts it in force. `events`: what it is; `next`, `plan`: what it comes to. None when another came first.
+    fn commit(&self, next: Registry, plan: SharedPlan, events: Vec<Append>, based_on: u64) -> Result<Option<Decision>, Fault> {
+        let count = events.iter().filter(|a| a.topic == Topic::Control).count();
         if self.decided.shared() {
-            return self.decide_with_others(events, based_on, applied as u32);
+            return self.decide_with_others(events, based_on, count as u32);
         }
+        let decisions: Vec<Event> = events.iter().filter(|a| a.topic == Topic::Control).map(|a| a.event.clone()).collect();
         self.append(events)?;
         let mut state = self.lock();
+        for (position, event) in (based_on + 1..).zip(&decisions) {
+            if let Some(Body::ControlApplied(applied)) = &event.body {
+                state.known.note(position, event, applied);
+                state.imports.note(applied).map_err(|e| Fault::Internal(e.to_string()))?;
+            }
+        }
         state.registry = next;
-        state.position = position;
-        state.plan = Arc::new(plan);
+        state.position = based_on + count as u64;
+        state.plan = plan;
         self.tell(state.plan.clone());
-        Ok(Some(Decision::Accepted { position }))
+        Ok(Some(Decision::Accepted { position: state.position }))
     }
 
     /// Says at which position this was decided, and waits for it to come back.
@@ -395,7 +391,7 @@ impl Owner {
             if let Some(object) = spec.as_object_mut() {
                 object.insert("version".to_owned(), version.clone().into());
             }
-            events.extend(self.deck_events(name, &version, sheet.as_bytes(), compiled.len() as u64));
+            events.extend(self.sheet_events(name, &version, sheet.as_bytes(), compiled.len() as u64));
             registry.decks.insert(name.to_owned(), compiled);
         }
         if kind == Kind::NumberTable {
@@ -409,7 +405,7 @@ impl Owner {
             if let Some(object) = spec.as_object_mut() {
                 object.insert("version".to_owned(), version.clone().into());
             }
-            events.extend(self.deck_events(&sheet_name(kind, name), &version, sheet.as_bytes(), compiled.len() as u64));
+            events.extend(self.sheet_events(&sheet_name(kind, name), &version, sheet.as_bytes(), compiled.len() as u64));
             registry.number_tables.insert(name.to_owned(), compiled);
         }
         registry.documents.insert(at, spec.clone());
@@ -436,7 +432,7 @@ impl Owner {
         Append { topic: Topic::Control, partition: 0, event: self.born(&command.name, body) }
     }
 
-    fn deck_events(&self, name: &str, version: &str, sheet: &[u8], rows: u64) -> Vec<Append> {
+    fn sheet_events(&self, name: &str, version: &str, sheet: &[u8], rows: u64) -> Vec<Append> {
         let chunk = |(index, data): (usize, &[u8])| {
             let body = Body::DeckChunk(DeckChunk { deck: name.to_owned(), deck_version: version.to_owned(), index: index as u32, data: data.to_vec() });
             Append { topic: Topic::Decks, partition: 0, event: self.born(name, body) }
@@ -488,33 +484,6 @@ impl Owner {
 
 fn join(problems: &[PlanProblem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-}
-
-impl Registry {
-    /// Compiles the deck or number table a document names, from the sheets in the log.
-    fn put_sheet(&mut self, kind: Kind, name: &str, spec: &Value, sheets: &Sheets) -> anyhow::Result<()> {
-        let (version, what) = (spec["version"].as_str().unwrap_or_default(), kind.name());
-        let key = (sheet_name(kind, name), version.to_owned());
-        let chunks = sheets.get(&key).with_context(|| format!("the log has no sheet of {what} '{name}' version {version}"))?;
-        let sheet: Vec<u8> = chunks.values().flatten().copied().collect();
-        anyhow::ensure!(deck_version(&sheet) == version, "the sheet of {what} '{name}' in the log is not version {version}");
-        let bad = |p: Vec<PlanProblem>| anyhow::anyhow!("{}", join(&p));
-        if kind == Kind::NumberTable {
-            self.number_tables.insert(name.to_owned(), compile_number_table(name, &sheet).map_err(bad)?);
-            return Ok(());
-        }
-        let deck: control::Deck = read(kind, name, spec).map_err(|p| anyhow::anyhow!("{p}"))?;
-        self.decks.insert(name.to_owned(), compile_deck(name, &deck, &sheet).map_err(bad)?);
-        Ok(())
-    }
-
-    fn drop_sheet(&mut self, kind: Kind, name: &str) {
-        match kind {
-            Kind::Deck => drop(self.decks.remove(name)),
-            Kind::NumberTable => drop(self.number_tables.remove(name)),
-            _ => {}
-        }
-    }
 }
 
 /// Reads a single-partition topic from its beginning; gives the next offset.

@@ -15,6 +15,8 @@ use crate::{
 
 const USA: &str = "12125550100";
 const LIMIT: u64 = 16;
+/// Key of a second person, whose hash is in the configuration.
+const SECOND: &str = "second-persons-key-7c21";
 
 /// Numbers that end in 99 are busy; the others answer.
 fn plan(m: &Msg) -> Plan {
@@ -42,6 +44,8 @@ fn issue_4_what_one_process_decides_every_proxy_does() {
     let mut setup = Setup::new(1).timer("no_answer_ms", 8_000);
     let net = setup.net;
     let hosts = [0, 1].map(|n| Cluster::caller_host(net, n));
+    // SHA-256 of SECOND.
+    setup.more = "[[api.keys]]\nid = \"second\"\nsha256 = \"f46f4216d4575be02eb3219e660072e2d27ddcb0ec4723a2cb7fe40b789ad8e8\"\nscopes = [\"read\", \"control\"]\n".to_owned();
     let trunk = setup.trunk();
     trunk["sources"] = json!([hosts[0].to_string()]);
     trunk["channels"] = LIMIT.into();
@@ -60,12 +64,29 @@ fn issue_4_what_one_process_decides_every_proxy_does() {
     blocks_reach_every_proxy(&Ua::on("wide", hosts[1]), nodes, &apis[0]);
     an_operator_ends_a_call_of_any_proxy(&Ua::on("wide", hosts[1]), nodes, &apis[1]);
     decisions_of_two_processes_are_one_order(&apis);
+    a_sheet_is_proposed_at_one_process_and_approved_at_another(&apis);
     cdrs_can_be_asked_for_soon(&Ua::on("wide", hosts[1]), nodes, &apis[0]);
     limits_span_proxies(&Ua::on("narrow", hosts[0]), nodes, &cluster);
     a_proxy_starts_and_takes_calls_without_kafka(&Ua::on("wide", hosts[1]), &mut cluster);
     for process in &mut cluster.processes {
         process.stop();
     }
+}
+
+/// R-14 over the shared log: the proposal is there for the other process, and what it approves is in force at the first.
+fn a_sheet_is_proposed_at_one_process_and_approved_at_another(apis: &[Api; 2]) {
+    let rows = "prefix,destination,rate,connect_fee,initial,increment,effective_from,effective_to,interrate,intrarate,ijrate,route_class,origin_group,change,claimed,previous_rate,source\n\
+        49,germany,0.011,,1,1,now,,,,,,,set,,,2\n";
+    let (status, proposed) = apis[0].post("/v1/deck-imports", &json!({ "deck": "sell", "mode": "partial", "rows": rows, "file": "sell.csv" }));
+    assert_eq!((status, &proposed["counts"]["new"]), (201, &json!(1)), "{proposed}");
+    let path = format!("/v1/deck-imports/{}", proposed["import_id"].as_str().expect("id"));
+    let second = apis[1].with_key(SECOND);
+    wait_for("the other process knows of it", ms(10_000), || (second.status(&path) == 200).then_some(()));
+    assert_eq!(second.get(&path)["preview"]["lines"][0]["prefix"], "49");
+    assert_eq!(apis[1].post(&format!("{path}/approve"), &json!({})).0, 422, "not by who proposed it, at whatever process");
+    let (status, approved) = second.post(&format!("{path}/approve"), &json!({ "reason": "checked" }));
+    assert_eq!((status, &approved["state"]), (200, &json!("approved")), "{approved}");
+    wait_for("the first process prices by it", ms(10_000), || (apis[0].get("/v1/decks/sell/price?number=4930123456")["row"]["rate"] == "0.011").then_some(()));
 }
 
 /// From its own log: plan, blocks, calls. Its CDR comes when Kafka is back.

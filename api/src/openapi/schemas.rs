@@ -206,6 +206,48 @@ fn traffic() -> Value {
     )
 }
 
+fn deck_import() -> Value {
+    let counts = json!({ "type": "object", "additionalProperties": count() });
+    object(
+        json!({
+            "import_id": id(), "deck": text(), "state": { "type": "string", "enum": ["proposed", "approved", "rejected"] }, "mode": text(), "file": text(),
+            "base_version": { "type": ["string", "null"] }, "version": text(), "counts": counts, "flags": counts, "proposed_by": text(), "proposed_at": text(),
+            "reason": text(), "decided_by": text(), "decided_at": text(), "decision_reason": text(), "order": { "type": "object" },
+            "spec": { "type": "object" }, "position": count(),
+        }),
+        &["decided_by", "decided_at", "decision_reason", "spec", "position"],
+    )
+}
+
+/// What `/v1/deck-imports`, `/v1/decks/{name}/…` and `/v1/coverage` take and give.
+fn of_decks() -> Value {
+    json!({
+        "NewDeckImport": spec("A carrier's sheet read into rows: deck, mode (full, full_country, partial), rows (CSV), file, closes, past_now, short_notice, jump_percent, currency, spec, reason"),
+        "DeckImport": deck_import(),
+        "DeckImportPage": page("DeckImport"),
+        "DeckImportWithPreview": { "type": "object", "description": "The import, and `preview`: counts, flags, lines, covered_by_parent_prefix, warnings" },
+        "DeckImportDecision": object(json!({ "reason": text() }), &["reason"]),
+        "DeckPrice": object(
+            json!({
+                "deck": text(), "number": text(), "as_of": text(), "known_at": text(), "result": text(), "currency": text(), "deck_version": text(),
+                "known_since": text(), "position": count(), "row": { "type": ["object", "null"] },
+            }),
+            &[],
+        ),
+        "DeckVersions": object(
+            json!({
+                "deck": text(),
+                "items": {
+                    "type": "array",
+                    "items": object(json!({ "version": text(), "position": count(), "known_since": text(), "actor": text(), "reason": text(), "removed": flag() }), &[]),
+                },
+            }),
+            &[],
+        ),
+        "Coverage": { "type": "object", "description": "`destinations`: each with its sell decks, prefixes, what every carrier covers of them, gaps and diversity" },
+    })
+}
+
 pub(super) fn all() -> Value {
     let mut all = most();
     if let (Some(all), Value::Object(routing)) = (all.as_object_mut(), routing::all()) {
@@ -227,7 +269,7 @@ fn most() -> Value {
         }),
         &["problems"],
     );
-    json!({
+    let mut all = json!({
         "Problem": problem,
         "Cdr": cdr(),
         "CdrPage": page("Cdr"),
@@ -263,12 +305,16 @@ fn most() -> Value {
         "FxRate": spec("Exchange rates by day: source, rates"),
         "Tax": spec("Taxes and regulatory charges by day, not authoritative: country, region, rows"),
         "Carrier": spec("Where calls go: addresses, sources, deck, prefix, channels, cps, route_class, emergency, suspended, party, upstream, cli_guaranteed, priority, weight, timers, advance_on, stop_on"),
-        "Deck": spec("A rate sheet: csv, currency, timezone, places, rounding, jurisdiction, lookup_fees"),
+        "Deck": spec("A rate sheet: csv, currency, timezone, places, rounding, tariff, notice_days, jurisdiction, lookup_fees"),
         "RoutePolicy": spec("How carriers are chosen and ordered: order, metrics, delta, delta_pct, splits, floors, exploration_pct, premium, cli_guaranteed, delay_price, max_attempts, classes"),
         "FraudPolicy": spec("What the fraud stage judges: rules, block_s, block_scope, sip_code, teardown, cool_down_s, high_risk_prefixes, allow_groups"),
         "Alive": object(json!({ "status": { "type": "string", "const": "ok" } }), &[]),
         "Readiness": object(json!({ "ready": flag(), "waiting_for": { "type": "array", "items": text() } }), &[]),
         "Login": object(json!({ "key": text() }), &[]),
         "OpenApi": { "type": "object" },
-    })
+    });
+    if let (Some(all), Value::Object(decks)) = (all.as_object_mut(), of_decks()) {
+        all.extend(decks);
+    }
+    all
 }

@@ -457,7 +457,7 @@ async function start() {
   await loadSeries();
   showStats(stats);
   connect();
-  for (const run of [() => loadAlerts(), loadBlocks, loadCalls, () => loadCdrs(), loadTraffic, loadCarriers]) quietly(run);
+  for (const run of [() => loadAlerts(), loadBlocks, loadCalls, () => loadCdrs(), loadTraffic, loadCarriers, () => loadDecks()]) quietly(run);
 }
 
 setInterval(() => {

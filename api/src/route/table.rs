@@ -3,7 +3,7 @@
 use tollgate_schemas::control::Kind;
 
 use super::{Access, Content, Form, Gives, Param, Route, Takes, Verb};
-use crate::{alerts, auth::Scope, backup, blocks, calls, cdrs, control, health, openapi, portal, reports, routing, stats, stream};
+use crate::{alerts, auth::Scope, backup, blocks, calls, cdrs, control, decks, health, openapi, portal, reports, routing, stats, stream};
 
 const fn param(name: &'static str, form: Form, about: &'static str) -> Param {
     Param { name, form, about }
@@ -64,6 +64,16 @@ const SERIES: &[Param] = &[
     param("points", Form::Whole { from: 1, to: 3600, default: 60 }, "Most points; the last hour is kept"),
 ];
 const BACKUP: &[Param] = &[param("with", Form::OneOf(&["secrets"]), "Also the node's own keys, for a node that takes this one's place")];
+const IMPORTS: &[Param] = &[LIMIT, CURSOR, param("state", Form::OneOf(&["proposed", "approved", "rejected", "all"]), "`proposed` by default")];
+const PRICE: &[Param] = &[
+    param("number", Form::Digits, "Canonical, without plus"),
+    param("as_of", Form::Time, "When the call is priced; now by default"),
+    param("known_at", Form::Time, "As known then; by default at `as_of`, or now where that is to come"),
+];
+const SHEET: &[Param] = &[param("known_at", Form::Time, "As known then; now by default")];
+const COVERAGE: &[Param] = &[param("at", Form::Time, "When; now by default")];
+/// A sheet of a million rows has about 100 MB.
+const IMPORT_BYTES: usize = 256 << 20;
 const LANDING: &[Param] = &[param("login", Form::OneOf(&["failed"]), "Shows that a key was refused")];
 const LOGIN: Option<Takes> = Some(Takes { schema: "Login", max_bytes: 4 << 10, or_form: true });
 const CDR_ROWS: Gives = Gives { status: 200, content: Content::JsonOr("CdrPage", &["text/csv", "application/jsonl"]) };
@@ -112,6 +122,15 @@ pub(super) fn table() -> Vec<Route> {
         row(Get, "/v1/stats/series", "getSeries", "Calls and money per second or minute of the last hour, oldest first", read, SERIES, None, json("Series"), stats::series),
         row(Get, "/v1/stream", "openStream", "Server-sent events: alert, block, unblock, cdr (a sample), stats (each second), lagged", read, &[], None, text("text/event-stream"), stream::open),
         row(Get, "/v1/backup", "takeBackup", "The whole event log as one file, of one moment; for `tollgate restore`", Access::Operator(Scope::Admin), BACKUP, None, text(backup::MEDIA_TYPE), backup::take),
+        row(Get, "/v1/deck-imports", "listDeckImports", "Carriers' sheets that wait for approval, newest first", Access::Operator(Scope::Read), IMPORTS, None, json("DeckImportPage"), decks::imports),
+        row(Post, "/v1/deck-imports", "proposeDeckImport", "Proposes a carrier's sheet; somebody else approves it", Access::Operator(Scope::Control), &[DRY_RUN], body("NewDeckImport", IMPORT_BYTES), Gives { status: 201, content: Content::Json("DeckImportWithPreview") }, decks::propose),
+        row(Get, "/v1/deck-imports/{import_id}", "getDeckImport", "One import with its preview", Access::Operator(Scope::Read), &[], None, json("DeckImportWithPreview"), decks::import),
+        row(Post, "/v1/deck-imports/{import_id}/approve", "approveDeckImport", "Puts the sheet in force; not by whoever proposed it", Access::Operator(Scope::Control), &[], body("DeckImportDecision", ORDER_BYTES), json("DeckImport"), decks::approve),
+        row(Post, "/v1/deck-imports/{import_id}/reject", "rejectDeckImport", "Lays the sheet aside", Access::Operator(Scope::Control), &[], body("DeckImportDecision", ORDER_BYTES), json("DeckImport"), decks::reject),
+        row(Get, "/v1/decks/{name}/price", "getDeckPrice", "What a number costs at an instant, as known at another", Access::Operator(Scope::Read), PRICE, None, json("DeckPrice"), decks::price),
+        row(Get, "/v1/decks/{name}/versions", "listDeckVersions", "The sheets a deck had, and since when that was known; newest first", Access::Operator(Scope::Read), &[], None, json("DeckVersions"), decks::versions),
+        row(Get, "/v1/decks/{name}/sheet", "getDeckSheet", "The deck's file", Access::Operator(Scope::Read), SHEET, None, text("text/csv"), decks::sheet),
+        row(Get, "/v1/coverage", "getCoverage", "Destinations sold by carrier and class: gaps, and those with one upstream", Access::Operator(Scope::Read), COVERAGE, None, json("Coverage"), decks::coverage),
         row(Get, "/openapi.json", "getOpenApi", "This document", Open, &[], None, json("OpenApi"), openapi::serve),
         row(Get, "/metrics", "getMetrics", "Metrics for Prometheus", Open, &[], None, text("application/openmetrics-text"), health::metrics),
         row(Get, "/healthz", "getHealth", "The process answers", Open, &[], None, json("Alive"), health::alive),
@@ -119,6 +138,7 @@ pub(super) fn table() -> Vec<Route> {
         row(Get, "/", "getPortal", "The portal", Open, LANDING, None, text("text/html"), portal::page),
         row(Get, "/assets/app.js", "getPortalScript", "The portal's script", Open, &[], None, text("text/javascript"), portal::script),
         row(Get, "/assets/plots.js", "getPortalPlots", "The portal's plots", Open, &[], None, text("text/javascript"), portal::plots),
+        row(Get, "/assets/decks.js", "getPortalDecks", "The portal's rate sheets", Open, &[], None, text("text/javascript"), portal::decks),
         row(Get, "/assets/app.css", "getPortalStyle", "The portal's style", Open, &[], None, text("text/css"), portal::style),
         row(Get, "/assets/icon.svg", "getPortalIcon", "The portal's icon", Open, &[], None, text("image/svg+xml"), portal::icon),
         row(Post, "/login", "login", "Takes a key once and begins a session", Open, &[], LOGIN, Gives { status: 204, content: Content::Nothing }, portal::login),

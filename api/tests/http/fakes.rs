@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use tollgate_api::{
     ApiState, CountFrom, KeyConfig, Keys, Limits, Metrics, Parts, Views,
     ports::{
-        Backups, Blocks, CallFilter, Calls, Command, Control, Decision, Document, EndResult, Fault, Kind, LiftResult, LiveCall, NewBlock,
-        NodeStats, Pieces, Problem, Readiness, Replayed, RouteAsk, Routing,
+        Approval, Backups, Blocks, CallFilter, Calls, Command, Control, Decision, Decks, Document, EndResult, Fault, Kind, LiftResult, LiveCall, NewBlock,
+        NewImport, NodeStats, Pieces, Problem, Readiness, Replayed, RouteAsk, Routing, Told,
     },
 };
 use tollgate_schemas::{
@@ -39,6 +39,8 @@ pub struct Fakes {
     pub live: Mutex<Vec<LiveCall>>,
     /// What was ordered, in words.
     pub orders: Mutex<Vec<String>>,
+    /// Newest first.
+    pub imports: Mutex<Vec<Value>>,
     pub rows: Mutex<Vec<Arc<Cdr>>>,
     pub views: Arc<Views>,
     mint: Mint,
@@ -51,6 +53,7 @@ impl Fakes {
             documents: Mutex::default(),
             live: Mutex::default(),
             orders: Mutex::default(),
+            imports: Mutex::default(),
             rows: Mutex::default(),
             views: Arc::new(Views::new(CountFrom::Calls)),
             mint: Mint::new(0x0a0b_0c0d_0e0f, 1),
@@ -64,6 +67,7 @@ impl Fakes {
             calls: self.clone(),
             blocks: self.clone(),
             routing: self.clone(),
+            decks: self.clone(),
             backups: self.clone(),
             cdrs: self.clone(),
             views: self.views.clone(),
@@ -220,6 +224,71 @@ impl Backups for Fakes {
         let words = ["log", if secrets { " and keys" } else { "" }, "."];
         words.into_iter().for_each(|word| pieces.try_send(Ok(word.into())).expect("room"));
         async move { Ok(all) }.boxed()
+    }
+}
+
+/// Proposals are in memory; what a sheet changes is told by the program's own part.
+impl Decks for Fakes {
+    fn propose(&self, import: NewImport) -> BoxFuture<'_, Result<Told, Fault>> {
+        let told = if import.rows.is_empty() {
+            Err(vec![Problem { path: "rows".to_owned(), message: "no rows".to_owned() }])
+        } else {
+            let value = serde_json::json!({
+                "import_id": self.id().to_string(), "deck": import.deck, "state": "proposed", "mode": import.mode, "file": import.file, "base_version": null, "version": "00",
+                "counts": { "new": 1 }, "flags": {}, "proposed_by": import.actor, "proposed_at": format_rfc3339(now_us()), "reason": import.reason, "order": {},
+            });
+            if !import.dry_run {
+                self.imports.lock().expect("imports").insert(0, value.clone());
+            }
+            Ok(value)
+        };
+        async move { Ok(told) }.boxed()
+    }
+
+    fn decide(&self, import_id: String, approval: Approval) -> BoxFuture<'_, Result<Told, Fault>> {
+        let mut imports = self.imports.lock().expect("imports");
+        let one = imports.iter_mut().find(|i| i["import_id"] == import_id.as_str()).expect("import");
+        let told = if approval.approve && one["proposed_by"] == approval.actor.as_str() {
+            Err(vec![Problem { path: String::new(), message: "somebody else approves it".to_owned() }])
+        } else {
+            one["state"] = if approval.approve { "approved" } else { "rejected" }.into();
+            one["decided_by"] = approval.actor.into();
+            Ok(one.clone())
+        };
+        async move { Ok(told) }.boxed()
+    }
+
+    fn imports(&self) -> Vec<Value> {
+        self.imports.lock().expect("imports").clone()
+    }
+
+    fn import(&self, import_id: String) -> BoxFuture<'_, Result<Option<Value>, Fault>> {
+        let found = self.imports().into_iter().find(|i| i["import_id"] == import_id.as_str());
+        async move { Ok(found) }.boxed()
+    }
+
+    fn versions(&self, deck: &str) -> Option<Value> {
+        let known = self.documents.lock().expect("documents").contains_key(&(Kind::Deck, deck.to_owned()));
+        known.then(|| serde_json::json!([{ "version": "00", "position": 1, "known_since": format_rfc3339(now_us()), "actor": "admin", "reason": "", "removed": false }]))
+    }
+
+    fn price(&self, deck: String, number: String, as_of_us: i64, known_us: i64) -> BoxFuture<'_, Result<Option<Value>, Fault>> {
+        let found = self.versions(&deck).map(|_| {
+            serde_json::json!({
+                "deck": deck, "number": number, "as_of": format_rfc3339(as_of_us), "known_at": format_rfc3339(known_us), "result": "no_prefix", "currency": "USD",
+                "deck_version": "00", "known_since": format_rfc3339(known_us), "position": 1, "row": null,
+            })
+        });
+        async move { Ok(found) }.boxed()
+    }
+
+    fn sheet(&self, deck: String, _: i64) -> BoxFuture<'_, Result<Option<Vec<u8>>, Fault>> {
+        let found = self.versions(&deck).map(|_| b"prefix\n".to_vec());
+        async move { Ok(found) }.boxed()
+    }
+
+    fn coverage(&self, _: i64) -> BoxFuture<'_, Result<Value, Fault>> {
+        async move { Ok(serde_json::json!({ "destinations": [], "gaps": 0, "single_upstream": 0 })) }.boxed()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The API over real HTTP on loopback, with simple parts behind its ports.
 
 mod client;
+mod decks;
 mod fakes;
 
 mod auth;

@@ -128,6 +128,8 @@ fn every_parameter_of_the_document_is_taken_and_every_reference_leads_somewhere(
 fn answers_have_the_shape_the_document_says_for_operators_and_tenants() {
     let server = Server::start();
     let [acme, _] = server.furnish();
+    let proposal = json!({ "deck": "acme-sell", "mode": "partial", "rows": "prefix" });
+    let import = server.ask("admin", "POST", "/v1/deck-imports", Some(&proposal)).json()["import_id"].as_str().expect("id").to_owned();
     let document = server.get("", "/openapi.json").json();
     for route in routes().iter().filter(|r| r.verb.name() == "GET" && r.path != "/v1/stream") {
         let answer = &document["paths"][&route.path]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
@@ -142,7 +144,7 @@ fn answers_have_the_shape_the_document_says_for_operators_and_tenants() {
             _ => "default",
         };
         let path = route.path.replace("/v1/calls/{call_uuid}", &format!("/v1/calls/{}", acme.call)).replace("{call_uuid}", &acme.cdr.to_string());
-        let path = path.replace("{block_id}", &acme.block.to_string()).replace("{name}", name);
+        let path = path.replace("{block_id}", &acme.block.to_string()).replace("{name}", name).replace("{import_id}", &import);
         let path = match needed(&route.path) {
             [] => path,
             some => format!("{path}?{}", some.join("&")),

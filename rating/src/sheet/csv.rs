@@ -38,7 +38,7 @@ fn feed_utf8(mut input: impl Read, encoding: Encoding, sheet: &mut SheetReader) 
     let mut csv = ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator).from_reader(Lines::new(input));
     let mut record = ByteRecord::new();
     let mut cells: Vec<Cell> = Vec::new();
-    sheet.begin("", false, false);
+    sheet.begin("", false);
     loop {
         let start = csv.position().byte();
         match csv.read_byte_record(&mut record) {

@@ -44,7 +44,9 @@ impl Note {
 /// What a cell says of the decimal sign.
 pub(super) fn evidence(value: &Value) -> Option<DecimalSign> {
     let Value::Text(text) = value else { return None };
-    sign_of(&bare(text).0).0
+    let number = bare(text).0;
+    let plain = number.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | ',' | '-' | '+' | 'e')) && number.contains(|c: char| c.is_ascii_digit());
+    sign_of(&number).0.filter(|_| plain)
 }
 
 /// The digits and signs of a price, and its currency.

@@ -74,13 +74,17 @@ impl SheetReader {
     }
 
     /// The next sheet. Its name is empty for a CSV file.
-    pub fn begin(&mut self, name: &str, hidden: bool, epoch_1904: bool) {
+    pub fn begin(&mut self, name: &str, hidden: bool) {
         self.end();
-        self.epoch_1904 = epoch_1904;
         let listed = self.mapping.sheets.iter().any(|s| s.trim().eq_ignore_ascii_case(name.trim()));
         let asked = name.is_empty() || listed || (self.mapping.sheets.is_empty() && !hidden);
         let state = SheetState { name: name.to_owned(), header: None, currency: None, hidden, asked, head: Vec::new(), last_head: false, rows: 0, blank: 0, remarks: 0 };
         self.sheets.push(state);
+    }
+
+    /// The workbook's bare numbers count days from 1904, not 1900.
+    pub fn counts_from_1904(&mut self) {
+        self.epoch_1904 = true;
     }
 
     /// Whether the sheet begun is read at all.

@@ -1,99 +1,81 @@
-//! `tollgate deck coverage`: what is sold, and over whom it can go.
+//! `tollgate deck coverage`: what is sold, by carrier and class (S1-85, S1-27).
 
-use std::{collections::BTreeMap, io::IsTerminal, path::PathBuf};
+mod files;
 
-use indicatif::ProgressBar;
-use serde_json::{Value, json};
-use tollgate_rating::routing::{Gap, RouteQuery, cover};
-use tollgate_schemas::control::{Account, Kind};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use tollgate_rating::coverage::{Cover, Coverage, Destination};
+use tollgate_schemas::time::format_rfc3339;
 
 use super::{Done, out};
-use crate::{
-    cli::{Problems, get::parse_name, now_us, parse_time},
-    config::{
-        Config,
-        documents::{check_together, read_documents},
-    },
+use crate::cli::{
+    api::{ApiArgs, Client},
+    get::parse_name,
+    parse_time,
 };
 
-/// Lists what an account's deck sells and which carriers take it; exit code 1 when something sold has no carrier (S1-85)
-///
-/// A destination whose carriers all run over one network is warned of with `diversity=1` (S1-27).
+/// Destinations sold by carrier and class: gaps, and destinations that hang on one upstream; exit code 1 when there are gaps
 #[derive(clap::Args)]
 pub struct Args {
-    /// Whose sales; all accounts' when not given
-    #[arg(long, value_parser = parse_name)]
-    account: Option<String>,
     /// When, RFC 3339 with an offset [default: now]
     #[arg(long, value_parser = parse_time)]
     at: Option<i64>,
-    /// Only what has a gap
+    /// Only destinations with a gap or one upstream
     #[arg(long)]
-    gaps: bool,
-    /// Provisioning documents
-    #[arg(short, long = "file", value_name = "FILE", num_args = 1.., conflicts_with = "config")]
-    files: Vec<PathBuf>,
-    /// The configuration whose provisioning documents count
-    #[arg(short, long, value_name = "FILE", default_value = "tollgate.toml")]
-    config: PathBuf,
+    warnings: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Provisioning documents instead of a node
+    #[arg(short, long = "file", value_name = "FILE", num_args = 1.., conflicts_with = "config")]
+    files: Vec<PathBuf>,
+    /// The configuration whose provisioning documents count, instead of a node
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Whose sales, of documents; all accounts' when not given
+    #[arg(long, value_parser = parse_name)]
+    account: Option<String>,
+    #[command(flatten)]
+    api: ApiArgs,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Done> {
-    let files = if args.files.is_empty() { Config::load(&args.config).map_err(Problems)?.provision } else { args.files.clone() };
-    let documents = read_documents(&files).map_err(Problems)?;
-    let registry = check_together(&documents).map_err(Problems)?.registry;
-    let at_us = args.at.unwrap_or_else(now_us);
-    let accounts: BTreeMap<String, Account> = registry
-        .documents
-        .iter()
-        .filter(|((kind, name), _)| *kind == Kind::Account && args.account.as_ref().is_none_or(|a| a == name))
-        .filter_map(|((_, name), spec)| Some((name.clone(), serde_json::from_value(spec.clone()).ok()?)))
-        .collect();
-    if let (Some(account), true) = (&args.account, accounts.is_empty()) {
-        anyhow::bail!("the documents have no account '{account}'");
+    if args.config.is_some() || !args.files.is_empty() {
+        return files::run(args);
     }
-    let table = registry.route_table()?;
-    let (mut lines, mut uncovered) = (Vec::new(), 0u64);
-    for (name, account) in &accounts {
-        let Some(deck) = registry.decks.get(&account.sell_deck) else { continue };
-        let mut sold: Vec<(String, String)> = deck
-            .rows()
-            .filter(|r| !r.blocked() && r.effective_from_us().is_none_or(|f| f <= at_us) && r.effective_to_us().is_none_or(|t| at_us < t))
-            .map(|r| (r.prefix(), r.destination().to_owned()))
-            .collect();
-        sold.dedup();
-        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(sold.len() as u64) } else { ProgressBar::hidden() };
-        let query = RouteQuery { allowed: &account.carriers, classes: &account.route_classes, ..RouteQuery::new("", at_us) };
-        let prefixes = sold.iter().map(|(prefix, destination)| (prefix.as_str(), destination.as_str()));
-        for found in cover(&table, prefixes, query) {
-            bar.inc(1);
-            let gap = found.gap();
-            uncovered += u64::from(gap == Some(Gap::NoCarrier));
-            if gap.is_none() && args.gaps {
-                continue;
-            }
-            lines.push(json!({
-                "account": name, "prefix": found.prefix, "destination": found.destination, "upstreams": found.upstreams,
-                "carriers": found.carriers.iter().map(|(carrier, class)| json!({ "carrier": carrier, "route_class": class })).collect::<Vec<_>>(),
-                "gap": gap.map(Gap::name),
-            }));
-        }
-        bar.finish_and_clear();
-    }
+    anyhow::ensure!(args.account.is_none(), "--account goes with --file or --config: a node tells of everything it sells");
+    let at = args.at.map(format_rfc3339);
+    let query: Vec<(&str, &str)> = at.iter().map(|t| ("at", t.as_str())).collect();
+    let answer = Client::new(&args.api)?.get("/v1/coverage", &query)?.ok()?;
+    let found: Coverage = serde_json::from_value(answer.clone()).context("the node's coverage")?;
     if args.json {
-        out::json(&Value::Array(lines))?;
-    } else {
-        let text = |v: &Value| v.as_str().unwrap_or("").to_owned();
-        let carrier = |c: &Value| if c["route_class"] == "" { text(&c["carrier"]) } else { format!("{} ({})", text(&c["carrier"]), text(&c["route_class"])) };
-        let row = |l: &Value| {
-            let carriers: Vec<String> = l["carriers"].as_array().into_iter().flatten().map(carrier).collect();
-            vec![text(&l["account"]), text(&l["prefix"]), text(&l["destination"]), l["upstreams"].to_string(), text(&l["gap"]), carriers.join(", ")]
-        };
-        let rows: Vec<Vec<String>> = lines.iter().map(row).collect();
-        out::text(&out::table(&["ACCOUNT", "PREFIX", "DESTINATION", "NETWORKS", "GAP", "CARRIERS"], &rows))?;
+        out::json(&answer)?;
+        return Ok(Done::when(found.gaps == 0));
     }
-    Ok(Done::when(uncovered == 0))
+    let shown: Vec<Vec<String>> = found.destinations.iter().filter(|d| !args.warnings || d.diversity < 2).map(cells).collect();
+    if !shown.is_empty() {
+        out::text(&out::table(&["DESTINATION", "PREFIXES", "UPSTREAMS", "CARRIERS", "LOOK AT"], &shown))?;
+    }
+    out::line(&format!("{} destinations, {} with a gap, {} with one upstream", found.destinations.len(), found.gaps, found.single_upstream))?;
+    Ok(Done::when(found.gaps == 0))
+}
+
+fn cells(d: &Destination) -> Vec<String> {
+    let cover = |c: &Cover| {
+        let class = if c.route_class.is_empty() { String::new() } else { format!("/{}", c.route_class) };
+        let mut text = format!("{}{class} {}", c.carrier, if c.covered == d.prefixes { "all".to_owned() } else { format!("{} of {}", c.covered, d.prefixes) });
+        for (n, word) in [(c.partly, "in part"), (c.blocked, "blocked")] {
+            if n > 0 {
+                text.push_str(&format!(", {n} {word}"));
+            }
+        }
+        if c.suspended { format!("{text} (suspended)") } else { text }
+    };
+    let look = match d.diversity {
+        0 => format!("gap: {}{}", d.uncovered_prefixes.join(" "), if d.uncovered as usize > d.uncovered_prefixes.len() { " …" } else { "" }),
+        1 => "diversity=1".to_owned(),
+        _ => String::new(),
+    };
+    vec![d.destination.clone(), d.prefixes.to_string(), d.diversity.to_string(), d.carriers.iter().map(cover).collect::<Vec<_>>().join("; "), look]
 }

@@ -2,17 +2,29 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
-use tollgate_rating::deck::{Deck, RowRef};
+use tollgate_rating::{
+    deck::{Deck, DeckOptions, RowRef},
+    import::{InForce, Mode, Order, prepare},
+};
 use tollgate_schemas::{money::format_rate, time::format_rfc3339};
 
-use super::{Done, SheetArgs, load, out};
+use super::{
+    Done, SheetArgs,
+    import::{ModeArgs, TakeArgs},
+    load, out,
+    sheet::SheetOptions,
+};
 use crate::cli::{now_us, parse_time};
 
 /// Compares two rate sheets, code by code, in the prices each has in force at one time
 ///
 /// A code that has no price yet counts with the first that comes. A code that ends, or is blocked in the new sheet, is
 /// closed.
+///
+/// With --full, --full-country or --partial the new one is a carrier's sheet as it comes (XLSX or any CSV), and what is shown is the
+/// preview of its import into the old one, refusals included, with no node running.
 #[derive(clap::Args)]
 pub struct Args {
     old: PathBuf,
@@ -28,6 +40,15 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     options: SheetArgs,
+    #[command(flatten)]
+    mode: ModeArgs,
+    #[command(flatten)]
+    take: TakeArgs,
+    /// Days of notice that what gets dearer needs
+    #[arg(long, default_value_t = tollgate_rating::import::NOTICE_DAYS, value_name = "N")]
+    notice_days: u32,
+    #[command(flatten)]
+    sheet: SheetOptions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,6 +125,9 @@ fn terms<'d>(row: &RowRef<'d>) -> (i64, u32, u32, &'d str) {
 
 pub fn run(args: &Args) -> anyhow::Result<Done> {
     let options = args.options.options()?;
+    if let Some(mode) = args.mode.mode() {
+        return preview(args, mode, &options);
+    }
     let (old, new) = (load(&args.old, &options)?, load(&args.new, &options)?);
     let at = args.at.unwrap_or_else(now_us);
     let lines = compare(&old, &new, at);
@@ -126,6 +150,39 @@ pub fn run(args: &Args) -> anyhow::Result<Done> {
     out::line(&format!("{} at {}", counted.join(", "), format_rfc3339(at)))?;
     if other_currency {
         eprintln!("warning: the old sheet is in {}, the new one in {}: rates are compared as they stand", old.currency(), new.currency());
+    }
+    Ok(Done::Yes)
+}
+
+/// What an import would show, without a node.
+fn preview(args: &Args, mode: Mode, options: &DeckOptions) -> anyhow::Result<Done> {
+    let old = load(&args.old, options)?;
+    let csv = std::fs::read(&args.old).with_context(|| format!("{} cannot be read", args.old.display()))?;
+    let sheet = args.sheet.read(&args.new, options.timezone)?;
+    let order = Order {
+        closes_us: args.take.closes,
+        past_now: args.take.past == "now",
+        notice_days: args.notice_days,
+        short_notice: args.take.short_notice.clone(),
+        jump_percent: args.take.jump_percent,
+        currency: sheet.currency.clone(),
+        ..Order::new(mode, args.at.unwrap_or_else(now_us))
+    };
+    let in_force = InForce { deck: &old, csv: &csv, timezone: options.timezone };
+    match prepare(old.name(), options, Some(in_force), &sheet.rows, &order, &[]) {
+        Ok(prepared) if args.json => out::json(&serde_json::to_value(&prepared.preview)?)?,
+        Ok(prepared) => out::line(&prepared.preview.to_string())?,
+        Err(problems) if args.json => {
+            out::json(&json!({ "ok": false, "problems": problems.problems, "more": problems.more }))?;
+            return Ok(Done::No);
+        }
+        Err(problems) => {
+            for problem in &problems.problems {
+                eprintln!("error: {}:{problem}", args.new.display());
+            }
+            eprintln!("error: {} problems in {}", problems.total(), args.new.display());
+            return Ok(Done::No);
+        }
     }
     Ok(Done::Yes)
 }
@@ -160,8 +217,6 @@ fn line_json(line: &Line<'_>) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use tollgate_rating::deck::DeckOptions;
-
     use super::*;
 
     fn deck(rows: &str) -> Deck {

@@ -11,29 +11,48 @@ use tollgate_schemas::{
 };
 
 use super::{Done, SheetArgs, load, out};
-use crate::cli::{now_us, parse_time};
+use crate::cli::{
+    api::{ApiArgs, Client},
+    now_us, parse_time,
+};
 
 /// Shows a rate sheet's rows as pricing has them, or the row that prices a number
+///
+/// What is no file is a deck of a running node. There a price has two times: --as-of, when the call was, and --known-at, what was
+/// known of the deck then: a correction since does not change what a past call cost.
 #[derive(clap::Args)]
 pub struct Args {
+    /// A file, or the name of a deck on a running node
+    #[arg(value_name = "FILE|DECK")]
     file: PathBuf,
     /// The row that prices this number; exit code 1 when none does
     #[arg(long, value_parser = E164::parse)]
     number: Option<E164>,
     /// When, RFC 3339 with an offset [default: now]
-    #[arg(long, value_parser = parse_time, requires = "number")]
+    #[arg(long, visible_alias = "as-of", value_parser = parse_time, requires = "number")]
     at: Option<i64>,
+    /// As known then; of a deck on a node [default: at --as-of, or now]
+    #[arg(long, value_parser = parse_time)]
+    known_at: Option<i64>,
+    /// The sheets the deck had, and since when that was known; of a deck on a node
+    #[arg(long, conflicts_with = "number")]
+    versions: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     options: SheetArgs,
+    #[command(flatten)]
+    api: ApiArgs,
 }
 
 const HEADER: [&str; 10] =
     ["prefix", "destination", "rate", "connect_fee", "initial", "increment", "effective_from", "effective_to", "route_class", "blocked"];
 
 pub fn run(args: &Args) -> anyhow::Result<Done> {
+    if let Some(name) = args.file.to_str().filter(|n| !args.file.exists() && tollgate_schemas::name::check(n).is_ok()) {
+        return on_node(args, name);
+    }
     let deck = load(&args.file, &args.options.options()?)?;
     super::warn(&args.file, &deck);
     let Some(number) = args.number else {
@@ -71,6 +90,52 @@ pub fn run(args: &Args) -> anyhow::Result<Done> {
         }
     }
     Ok(Done::when(result == "priced"))
+}
+
+/// A deck of a running node.
+fn on_node(args: &Args, name: &str) -> anyhow::Result<Done> {
+    let client = Client::new(&args.api)?;
+    let known = args.known_at.map(format_rfc3339);
+    let mut query: Vec<(&str, &str)> = known.iter().map(|t| ("known_at", t.as_str())).collect();
+    if args.versions {
+        let found = client.get(&format!("/v1/decks/{name}/versions"), &[])?.ok()?;
+        if args.json {
+            out::json(&found)?;
+            return Ok(Done::Yes);
+        }
+        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+        let rows = found["items"].as_array().into_iter().flatten().map(|v| {
+            let version = if v["removed"] == true { "removed".to_owned() } else { text(&v["version"]) };
+            vec![version, text(&v["known_since"]), v["position"].to_string(), text(&v["actor"]), text(&v["reason"])]
+        });
+        out::text(&out::table(&["VERSION", "KNOWN SINCE", "POSITION", "BY", "REASON"], &rows.collect::<Vec<_>>()))?;
+        return Ok(Done::Yes);
+    }
+    let Some(number) = args.number else {
+        // The file as it is: pricing's rows are its rows.
+        let sheet = client.text(&format!("/v1/decks/{name}/sheet"), &query)?;
+        out::text(&sheet)?;
+        return Ok(Done::Yes);
+    };
+    let as_of = args.at.map(format_rfc3339);
+    query.push(("number", number.digits()));
+    query.extend(as_of.iter().map(|t| ("as_of", t.as_str())));
+    let found = client.get(&format!("/v1/decks/{name}/price"), &query)?.ok()?;
+    let priced = found["result"] == "priced";
+    if args.json {
+        out::json(&found)?;
+        return Ok(Done::when(priced));
+    }
+    let text = |v: &Value| v.as_str().unwrap_or("-").to_owned();
+    let row = &found["row"];
+    if row.is_null() {
+        eprintln!("{number}: {} in deck '{name}' at {}, as known at {}", text(&found["result"]), text(&found["as_of"]), text(&found["known_at"]));
+    } else {
+        let cells = HEADER.iter().map(|h| row[*h].as_str().map_or_else(|| if row[*h].is_null() { String::new() } else { row[*h].to_string() }, str::to_owned));
+        out::text(&out::table(&HEADER, &[cells.collect()]))?;
+        out::line(&format!("version {} of '{name}', known since {}", text(&found["deck_version"]), text(&found["known_since"])))?;
+    }
+    Ok(Done::when(priced))
 }
 
 fn cells(row: &RowRef<'_>) -> [String; 10] {

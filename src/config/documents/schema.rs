@@ -229,6 +229,7 @@ fn deck() -> Value {
         "tariff": part("tariff", "What is charged beyond the rows; none = nothing"),
         "jurisdiction": part("jurisdiction_rules", "Which of the sheet's prices by US jurisdiction a call has (R-25)"),
         "lookup_fees": part("lookup_fees", "What look-ups cost whoever buys from this deck (R-29)"),
+        "notice_days": whole(0, 366, "Days of notice that what gets dearer needs in an import, 7 by default (R-13)"),
     });
     let mut schema = object("A rate sheet: file or csv, one of them", &[], properties, defaults);
     schema["oneOf"] = json!([{ "required": ["file"] }, { "required": ["csv"] }]);

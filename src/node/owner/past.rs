@@ -1,15 +1,12 @@
 //! Provisioning as it was, for calls of the past.
 
-use std::collections::HashSet;
-
 use serde_json::Value;
 use tollgate_schemas::{
     control::{Decisions, Kind},
-    event::Body,
     log::Topic,
 };
 
-use super::{Owner, Sheets, collect, each, has_sheet, note, sheet_name};
+use super::{Owner, each, note, sheets::{Sheets, has_sheet}};
 use crate::plan::Registry;
 
 impl Owner {
@@ -32,30 +29,15 @@ impl Owner {
         })?;
         let with_sheets: Vec<(Kind, String, Value)> =
             registry.documents.iter().filter(|((kind, _), _)| has_sheet(*kind)).map(|((kind, n), s)| (*kind, n.clone(), s.clone())).collect();
-        // A sheet that is in force still is compiled already; of the others only those that are named are kept.
-        let mut wanted = HashSet::new();
+        let mut sheets = Sheets::default();
+        sheets.follow(&*self.own)?;
         for (kind, name, spec) in &with_sheets {
+            // A sheet that is in force still is compiled already.
             let same = now.documents.get(&(*kind, name.clone())) == Some(spec);
             match (kind, now.decks.get(name), now.number_tables.get(name)) {
                 (Kind::Deck, Some(deck), _) if same => drop(registry.decks.insert(name.clone(), deck.clone())),
                 (Kind::NumberTable, _, Some(table)) if same => drop(registry.number_tables.insert(name.clone(), table.clone())),
-                _ => drop(wanted.insert((sheet_name(*kind, name), spec["version"].as_str().unwrap_or_default().to_owned()))),
-            }
-        }
-        if wanted.is_empty() {
-            return Ok(registry);
-        }
-        let mut sheets = Sheets::new();
-        each(&*self.own, Topic::Decks, |record| {
-            if matches!(&record.event.body, Some(Body::DeckChunk(c)) if wanted.contains(&(c.deck.clone(), c.deck_version.clone()))) {
-                collect(&mut sheets, &record.event);
-            }
-            Ok(())
-        })?;
-        for (kind, name, spec) in &with_sheets {
-            let compiled = if *kind == Kind::Deck { registry.decks.contains_key(name) } else { registry.number_tables.contains_key(name) };
-            if !compiled {
-                registry.put_sheet(*kind, name, spec, &sheets)?;
+                _ => registry.put_sheet(*kind, name, spec, &sheets, &*self.own)?,
             }
         }
         Ok(registry)

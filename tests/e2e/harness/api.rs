@@ -9,13 +9,19 @@ use super::KEY;
 #[derive(Clone)]
 pub struct Api {
     pub addr: SocketAddr,
+    key: String,
     agent: ureq::Agent,
 }
 
 impl Api {
     pub fn new(addr: SocketAddr) -> Api {
         let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(10))).build();
-        Api { addr, agent: config.into() }
+        Api { addr, key: KEY.to_owned(), agent: config.into() }
+    }
+
+    /// Asks as somebody else.
+    pub fn with_key(&self, key: &str) -> Api {
+        Api { key: key.to_owned(), ..self.clone() }
     }
 
     fn url(&self, path: &str) -> String {
@@ -24,11 +30,11 @@ impl Api {
 
     /// The status alone; 0 when nobody answers.
     pub fn status(&self, path: &str) -> u16 {
-        self.agent.get(self.url(path)).header("Authorization", format!("Bearer {KEY}")).call().map_or(0, |r| r.status().as_u16())
+        self.agent.get(self.url(path)).header("Authorization", format!("Bearer {}", self.key)).call().map_or(0, |r| r.status().as_u16())
     }
 
     pub fn text(&self, path: &str) -> String {
-        let mut answer = self.agent.get(self.url(path)).header("Authorization", format!("Bearer {KEY}")).call().expect("API answers");
+        let mut answer = self.agent.get(self.url(path)).header("Authorization", format!("Bearer {}", self.key)).call().expect("API answers");
         let text = answer.body_mut().with_config().limit(256 << 20).read_to_string().expect("body");
         assert_eq!(answer.status().as_u16(), 200, "GET {path}: {text}");
         text
@@ -56,14 +62,14 @@ impl Api {
     }
 
     fn send(&self, request: ureq::RequestBuilder<ureq::typestate::WithBody>, body: &Value) -> (u16, Value) {
-        let request = request.header("Authorization", format!("Bearer {KEY}")).header("Content-Type", "application/json");
+        let request = request.header("Authorization", format!("Bearer {}", self.key)).header("Content-Type", "application/json");
         let mut answer = request.send(body.to_string()).expect("API answers");
         let text = answer.body_mut().read_to_string().unwrap_or_default();
         (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
     pub fn delete(&self, path: &str) -> u16 {
-        self.agent.delete(self.url(path)).header("Authorization", format!("Bearer {KEY}")).call().expect("API answers").status().as_u16()
+        self.agent.delete(self.url(path)).header("Authorization", format!("Bearer {}", self.key)).call().expect("API answers").status().as_u16()
     }
 
     /// A figure of `/metrics`, summed over its labels; 0 when it is not there.
