@@ -1,6 +1,7 @@
 //! The API's ports over the running node.
 
 mod backup;
+mod finance;
 
 use std::{
     collections::HashMap,
@@ -29,6 +30,7 @@ use tollgate_schemas::{
 use super::{Shared, live::Live};
 
 pub use backup::BackupPort;
+pub use finance::FinancePort;
 
 pub type Answer<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
 

@@ -12,6 +12,7 @@ mod cancel;
 mod crash;
 mod dialogs;
 mod disk;
+mod finance;
 mod fraud;
 mod harness;
 mod hunt;
