@@ -24,20 +24,28 @@ use super::{
 /// An issued invoice is a fact: its number is its series' next, and it is never made again. With --dry-run it is only shown. Files:
 /// NUMBER.json, NUMBER.csv, NUMBER.html for print, and NUMBER.cdrs.csv with every call, whose SHA-256 the invoice names.
 #[derive(clap::Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    issue: Option<IssueArgs>,
+    issue: IssueArgs,
 }
 
 #[derive(clap::Args)]
 struct IssueArgs {
+    /// Whose calls
     #[arg(long)]
-    account: String,
-    #[command(flatten)]
-    period: PeriodArgs,
+    account: Option<String>,
+    /// The period's beginning: a date in --timezone, or an RFC 3339 time
+    #[arg(long, alias = "since", value_name = "TIME")]
+    from: Option<String>,
+    /// Its end, which is not in it
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// IANA zone of dates, and of the period as it is printed
+    #[arg(long, default_value = "UTC")]
+    timezone: chrono_tz::Tz,
     /// Series of its number [default: the year]
     #[arg(long)]
     series: Option<String>,
@@ -116,9 +124,9 @@ enum Command {
 }
 
 pub fn run(args: Args) -> anyhow::Result<Done> {
-    match (args.command, args.issue) {
-        (Some(Command::List { account, json, api }), _) => list(account.as_deref(), json, &api),
-        (Some(Command::Show { number, files }), _) => {
+    match args.command {
+        Some(Command::List { account, json, api }) => list(account.as_deref(), json, &api),
+        Some(Command::Show { number, files }) => {
             let client = Client::new(&files.api)?;
             let answer = client.get(&format!("/v1/invoices/{number}"), &[])?;
             if answer.status == 404 {
@@ -126,7 +134,7 @@ pub fn run(args: Args) -> anyhow::Result<Done> {
             }
             write(&client, &files, &answer.ok()?)
         }
-        (Some(Command::Note { invoice, reason, batches, amount, series, dry_run, files }), _) => {
+        Some(Command::Note { invoice, reason, batches, amount, series, dry_run, files }) => {
             let mut order = json!({ "invoice": invoice, "reason": reason, "batches": batches, "dry_run": dry_run });
             for (name, value) in [("amount", amount), ("series", series)] {
                 if let Some(value) = value {
@@ -137,16 +145,18 @@ pub fn run(args: Args) -> anyhow::Result<Done> {
             let note = client.send_patiently("POST", "/v1/notes", &[], Some(&order))?.ok()?;
             write(&client, &files, &note)
         }
-        (None, Some(issue)) => self::issue(&issue),
-        (None, None) => bail!("say which invoice: --account, --from and --until"),
+        None => issue(&args.issue),
     }
 }
 
 fn issue(args: &IssueArgs) -> anyhow::Result<Done> {
+    let (Some(account), Some(from), Some(until)) = (&args.account, &args.from, &args.until) else {
+        bail!("say which invoice: --account, --from and --until; or a command: list, show, note");
+    };
     // Dates go as they are: the node reads them in the zone, and prints the period so.
-    args.period.utc()?;
+    PeriodArgs { from: from.clone(), until: until.clone(), timezone: args.timezone }.utc()?;
     let mut order = json!({
-        "account": args.account, "since": args.period.from, "until": args.period.until, "timezone": args.period.timezone.name(),
+        "account": account, "since": from, "until": until, "timezone": args.timezone.name(),
         "dry_run": args.dry_run, "freeze_days": args.freeze_days,
     });
     for (name, value) in [("series", &args.series), ("currency", &args.currency)] {
