@@ -212,20 +212,24 @@ impl Inner {
         let log = &*self.shared.log;
         let until = Instant::now() + PATIENCE;
         let late = |what: &str| Stop::Fault(Fault::Unavailable(format!("{what} lags behind the log: ask again")));
-        let mut positions = Vec::new();
-        for partition in 0..log.partitions() {
-            let end = log.end(Topic::Calls, partition);
-            let rated = loop {
+        // Progress without outputs is noted once a second, of all partitions at once: so they are waited for together.
+        let ends: Vec<u64> = (0..log.partitions()).map(|p| log.end(Topic::Calls, p)).collect();
+        let mut positions = Vec::with_capacity(ends.len());
+        for (partition, end) in (0..).zip(ends) {
+            loop {
                 let at = log.progress("rater", Topic::Calls, partition).map_err(|e| Fault::Unavailable(e.to_string()))?.unwrap_or(0);
                 if at >= end {
-                    break at;
+                    positions.push(at.to_string());
+                    break;
                 }
                 if Instant::now() > until {
                     return Err(late("rating"));
                 }
                 std::thread::sleep(Duration::from_millis(50));
-            };
-            let end = log.end(Topic::Cdrs, partition);
+            }
+        }
+        let ends: Vec<u64> = (0..log.partitions()).map(|p| log.end(Topic::Cdrs, p)).collect();
+        for (partition, end) in (0u16..).zip(ends) {
             loop {
                 let stored = match self.cdrs.reached() {
                     Some(positions) => positions.get(usize::from(partition)).copied(),
@@ -239,7 +243,6 @@ impl Inner {
                 }
                 std::thread::sleep(Duration::from_millis(50));
             }
-            positions.push(rated.to_string());
         }
         Ok(positions.join("."))
     }
