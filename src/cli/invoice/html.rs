@@ -119,8 +119,10 @@ pub fn page(document: &Value) -> String {
     if annex.is_object() {
         html.push_str(&format!("Calls: {number}.cdrs.csv, {} rows, SHA-256 {}<br>", annex["rows"], escaped(text(annex, "sha256"))));
     }
-    html.push_str(&format!("Calls as of log position {}</footer></html>\n", escaped(text(document, "as_of"))));
-    html
+    if !text(document, "as_of").is_empty() {
+        html.push_str(&format!("Calls as of log position {}", escaped(text(document, "as_of"))));
+    }
+    html + "</footer></html>\n"
 }
 
 fn lines(document: &Value) -> String {
