@@ -10,11 +10,17 @@ mod check_config;
 mod compare;
 mod deck;
 mod diff;
+mod dispute;
 mod doctor;
+mod export;
+mod finance;
 mod get;
+mod invoice;
 mod log;
 mod out;
 mod rate;
+mod reconcile;
+mod rerate;
 mod restore;
 mod route;
 mod run;
@@ -55,6 +61,15 @@ enum Command {
     Deck(deck::Command),
     Rate(rate::Args),
     Route(route::Args),
+    Rerate(Box<rerate::Args>),
+    Invoice(Box<invoice::Args>),
+    Reconcile(Box<reconcile::Args>),
+    /// Disputes with carriers
+    #[command(subcommand)]
+    Dispute(dispute::Command),
+    /// Writes files that can be made again
+    #[command(subcommand)]
+    Export(export::Command),
     /// Orders about calls that are up
     #[command(subcommand)]
     Call(call::Command),
@@ -115,6 +130,11 @@ pub fn main() -> ExitCode {
         Command::Deck(command) => deck::run(command),
         Command::Rate(args) => rate::run(&args),
         Command::Route(args) => route::run(&args),
+        Command::Rerate(args) => rerate::run(&args),
+        Command::Invoice(args) => invoice::run(*args),
+        Command::Reconcile(args) => reconcile::run(&args),
+        Command::Dispute(command) => dispute::run(command),
+        Command::Export(command) => export::run(command),
         Command::Call(command) => call::run(command),
         Command::Block(command) => block::run(command),
         Command::Sip(command) => sip::run(&command),

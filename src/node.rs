@@ -4,6 +4,7 @@
 //! There is always the node's own log. Alone, it is the only one. Where a log is shared with others, stages work on that one,
 //! and the own log holds what this process must know without it: its calls until they are forwarded, and provisioning and blocks.
 
+mod books;
 mod cluster;
 mod figures;
 mod live;
@@ -119,6 +120,12 @@ pub struct Node {
     drain: Duration,
     /// Two round trips of SIP's own estimate.
     round_trips: Duration,
+}
+
+/// What the API shows beside the store.
+struct Shown {
+    views: Arc<Views>,
+    books: Arc<books::SharedBooks>,
 }
 
 /// The threads, with their names.
@@ -244,7 +251,11 @@ impl Node {
         }
         let figures = Arc::new(Figures::default());
         let views = Arc::new(Views::new(tollgate_api::CountFrom::Calls));
+        let mut documents = None;
         if runs(Stage::Api) {
+            let (books, worker) = books::SharedBooks::follow(log.clone())?;
+            workers.push(("books", worker));
+            documents = Some(books);
             workers.extend(stages::views(&shared, &views, &figures)?);
             if kafka.is_some() {
                 workers.push(("live", stages::live_view(&shared, &live)?));
@@ -270,8 +281,8 @@ impl Node {
         };
         let render = metrics::render(&node, &figures);
         let (metrics, render) = render;
-        node.api = Some(match stores {
-            Some(stores) if runs(Stage::Api) => node.serve(&config, stores, views, secrets.keys(config.api.keys.clone())?, metrics, render)?,
+        node.api = Some(match (stores, documents) {
+            (Some(stores), Some(books)) => node.serve(&config, stores, Shown { views, books }, secrets.keys(config.api.keys.clone())?, metrics, render)?,
             _ => node.serve_health(&config, render)?,
         });
         Ok(node)
@@ -284,7 +295,8 @@ impl Node {
         Api::start(config.api.listen, move |listener, stopped| Box::pin(tollgate_api::serve_health(listener, ready, render, stopped)))
     }
 
-    fn serve(&self, config: &Config, stores: Stores, views: Arc<Views>, keys: Keys, metrics: Metrics, render: tollgate_api::RenderMetrics) -> anyhow::Result<Api> {
+    fn serve(&self, config: &Config, stores: Stores, shown: Shown, keys: Keys, metrics: Metrics, render: tollgate_api::RenderMetrics) -> anyhow::Result<Api> {
+        let Shown { views, books } = shown;
         let shared = self.shared.clone();
         let state = ApiState::new(Parts {
             control: Arc::new(ports::ControlPort(self.shared.clone())),
@@ -293,6 +305,7 @@ impl Node {
             routing: Arc::new(quality::RoutingPort(self.shared.clone())),
             decks: Arc::new(ports::DecksPort(self.shared.clone())),
             backups: Arc::new(ports::BackupPort::new(self.shared.clone(), self.embedded.node(), config.data_dir.clone())),
+            finance: Arc::new(ports::FinancePort::new(self.shared.clone(), stores.cdrs.clone(), books)),
             cdrs: stores.cdrs,
             views,
             keys,

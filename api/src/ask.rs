@@ -99,6 +99,8 @@ fn check(form: Form, value: &str) -> Result<(), String> {
         Form::Time => time::parse_rfc3339(value).map(drop).map_err(|e| e.to_string()),
         Form::Digits if (1..=20).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_digit()) => Ok(()),
         Form::Digits => Err(format!("'{value}' is not a number in full: want 1 to 20 digits, without plus")),
+        Form::Positions if value.len() <= 4096 && value.split('.').all(|n| n.parse::<u64>().is_ok()) => Ok(()),
+        Form::Positions => Err("want offsets with points between them, as /v1/as_of gives them".to_owned()),
         Form::Whole { from, to, .. } => match value.parse::<u64>() {
             Ok(n) if (from..=to).contains(&n) => Ok(()),
             _ => Err(format!("'{value}' is not a whole number from {from} to {to}")),

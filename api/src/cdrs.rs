@@ -25,7 +25,7 @@ pub(crate) fn list(state: ApiState, ask: Ask) -> Reply {
     async move {
         let caller = ask.caller()?;
         let filter = filter(&ask.query, &caller)?;
-        let columns = render::columns(&caller);
+        let columns = if ask.query.text("view") == Some("customer") { render::customer_columns() } else { render::columns(&caller) };
         let format = match ask.query.text("format") {
             Some("csv") => Some(Format::Csv),
             Some("jsonl") => Some(Format::JsonLines),
@@ -106,5 +106,6 @@ pub(crate) fn filter(query: &Query, caller: &Key) -> Result<CdrFilter, Error> {
         sip_call_id_in: query.owned("sip_call_id_in"),
         a_number: query.owned("a_number"),
         b_number: query.owned("b_number"),
+        as_of: query.text("as_of").map(|text| text.split('.').filter_map(|n| n.parse().ok()).collect()),
     })
 }

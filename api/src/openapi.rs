@@ -64,7 +64,11 @@ fn operation(route: &Route) -> Value {
     let in_path = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let mut parameters: Vec<Value> = in_path
         .map(|name| {
-            let form = if name == "name" { Form::Name } else { Form::Id };
+            let form = match name {
+                "name" => Form::Name,
+                "number" => Form::Text,
+                _ => Form::Id,
+            };
             json!({ "name": name, "in": "path", "required": true, "schema": form_schema(form) })
         })
         .collect();
@@ -119,6 +123,7 @@ fn form_schema(form: Form) -> Value {
         Form::Id => json!({ "type": "string", "format": "uuid" }),
         Form::Time => json!({ "type": "string", "format": "date-time" }),
         Form::Digits => json!({ "type": "string", "pattern": "^[0-9]{1,20}$" }),
+        Form::Positions => json!({ "type": "string", "pattern": "^[0-9]+([.][0-9]+)*$", "maxLength": 4096 }),
         Form::Whole { from, to, default } => json!({ "type": "integer", "minimum": from, "maximum": to, "default": default }),
         Form::Bool => json!({ "type": "boolean", "default": false }),
         Form::OneOf(names) => json!({ "type": "string", "enum": names }),

@@ -283,6 +283,29 @@ pub trait Routing: Send + Sync + 'static {
     fn replay(&self, call: Id, root_account: &str, at_us: i64) -> BoxFuture<'_, Result<Option<Replayed>, Fault>>;
 }
 
+/// What finance asks of the node (R-45 … R-48, FN-01 … FN-20). Bodies are the JSON of the order, answers the JSON of the
+/// result; the node knows their fields, and says what is wrong with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinanceVerb {
+    AsOf,
+    Rerate,
+    Invoice,
+    /// Every document, of one account where `name` says so.
+    Documents,
+    /// The document of that number.
+    Document,
+    Note,
+    Disputes,
+    Dispute,
+    /// `name`: the dispute's id.
+    Step,
+}
+
+pub trait Finance: Send + Sync + 'static {
+    /// None: there is no such thing. Refusals are problems.
+    fn ask(&self, verb: FinanceVerb, name: &str, order: Value, actor: &str) -> BoxFuture<'_, Result<Option<Result<Value, Vec<Problem>>>, Fault>>;
+}
+
 /// What `/readyz` says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Readiness {

@@ -27,6 +27,11 @@ pub(crate) fn is_wholesale(column: &str) -> bool {
     WHOLESALE.contains(&column)
 }
 
+/// The columns a customer may see, in the table's order.
+pub fn customer_columns() -> Vec<&'static Column> {
+    COLUMNS.iter().filter(|c| !is_wholesale(c.name)).collect()
+}
+
 /// The columns a key may see, in the table's order.
 pub(crate) fn columns(key: &Key) -> Vec<&'static Column> {
     COLUMNS.iter().filter(|c| key.sees_costs() || !is_wholesale(c.name)).collect()

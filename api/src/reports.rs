@@ -8,12 +8,13 @@ use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::{Map, Value, json};
 use tollgate_schemas::{
     cdr,
+    csv_text::{cell, header_line},
     money::format_amount,
     store::{GroupBy, TrafficQuery, TrafficRow},
     time::format_rfc3339,
 };
 
-use crate::{ApiState, ask::Ask, auth::Key, cdrs, export, problem::Error, render, route::Reply};
+use crate::{ApiState, ask::Ask, auth::Key, cdrs, problem::Error, render, route::Reply};
 
 /// Groups of one report; more is a mistake in the question.
 const ROWS: usize = 10_000;
@@ -143,7 +144,7 @@ fn csv(names: &[&str], items: &[Map<String, Value>], caller: &Key) -> axum::resp
     figures(&TrafficRow::default(), caller, &mut figures_of);
     let columns: Vec<&str> = names.iter().copied().chain(figures_of.keys().map(String::as_str)).collect();
     let mut text = String::new();
-    export::header_line(columns.iter().copied(), &mut text);
+    header_line(columns.iter().copied(), &mut text);
     for item in items {
         for (i, column) in columns.iter().enumerate() {
             if i > 0 {
@@ -151,7 +152,7 @@ fn csv(names: &[&str], items: &[Map<String, Value>], caller: &Key) -> axum::resp
             }
             match item.get(*column) {
                 None | Some(Value::Null) => {}
-                Some(Value::String(s)) => export::cell(s, true, &mut text),
+                Some(Value::String(s)) => cell(s, true, &mut text),
                 Some(other) => text.push_str(&other.to_string()),
             }
         }

@@ -55,6 +55,8 @@ pub enum Form {
     Time,
     /// 1 to 20 digits, without plus.
     Digits,
+    /// Offsets, one for each partition, with points between them.
+    Positions,
     /// A whole number from .. to, with its default.
     Whole { from: u64, to: u64, default: u64 },
     Bool,

@@ -9,7 +9,7 @@ use crate::{
     auth::{Keys, RateLimiter, Sessions},
     idempotency::Answers,
     metrics::Metrics,
-    ports::{Backups, Blocks, Calls, Control, Decks, Readiness, Routing},
+    ports::{Backups, Blocks, Calls, Control, Decks, Finance, Readiness, Routing},
     views::Views,
 };
 
@@ -27,6 +27,7 @@ pub struct Parts {
     pub routing: Arc<dyn Routing>,
     pub decks: Arc<dyn Decks>,
     pub backups: Arc<dyn Backups>,
+    pub finance: Arc<dyn Finance>,
     pub cdrs: Arc<dyn CdrStore>,
     pub views: Arc<Views>,
     pub keys: Keys,

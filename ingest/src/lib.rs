@@ -22,7 +22,7 @@ pub use embedded::{EmbeddedLog, Options, trim_point};
 pub use follow::follow;
 pub use forward::{Backlog, Forwarder};
 pub use mirror::Mirror;
-pub use project::Projector;
+pub use project::{PROJECTOR, Projector};
 pub use runner::{Runner, RunnerOptions};
 pub use tick::Ticker;
 pub use worker::{WorkerHandle, WorkerState};

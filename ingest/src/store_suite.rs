@@ -37,6 +37,7 @@ pub const CASES: &[Case] = &[
     ("a row can be queried when write returns", cases::at_once),
     ("rows that come again, in any batches and order, change nothing", cases::repeats),
     ("only the highest version is read, whatever it changed and whenever it came", cases::versions),
+    ("FN-12: rows as of a position are those of events before it, in the version they had then", cases::as_of),
     ("lists are newest first, and pages join without gap or overlap", cases::pages),
     ("every condition narrows, alone and with others", cases::filters),
     ("a tenant sees its own rows and its sub-accounts', by no name another's", cases::tenants),

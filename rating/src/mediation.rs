@@ -43,23 +43,27 @@ mod lost;
 mod memory;
 mod money;
 mod record;
+mod rerate;
 mod state;
 mod text;
 mod write;
 
+pub use rerate::{FRESH_US, MAX_RECENT, RECENT_US, cost_charge, differs, repriced, sell_charge};
 pub use memory::{KEEP_LOST_US, KEEP_US, MAX_FORGOTTEN, MAX_LOST, MAX_SETTLED, MAX_UNSETTLED, WAIT_US};
 pub use tollgate_schemas::nodes::NODE_LOST_US;
 
 use crate::credit::Credit;
 use fold::Touched;
 use memory::{Forgotten, Queue};
+use rerate::Recent;
 use tollgate_schemas::nodes::Nodes;
 use state::{Call, Saved, Stamp};
 use write::Desk;
 
 /// Name of the stage, part of its outputs' ids.
 pub const NAME: &str = "rater";
-/// 2: the nodes heard, and calls closed because theirs fell silent. 3: holds, balances and what of them is lent.
+/// 2: the nodes heard, and calls closed because theirs fell silent. 3: holds, balances and what of them is
+/// lent; what got new versions lately, and terms of re-ratings.
 const SNAPSHOT_VERSION: u32 = 3;
 
 /// One partition of topic `calls`, folded.
@@ -81,6 +85,7 @@ pub struct Rater {
     credit: Credit,
     /// Payments that were posted, by reference or event: the same again is not.
     payments: Forgotten,
+    recent: Recent,
 }
 
 enum Remembered {
@@ -105,6 +110,7 @@ impl Rater {
             forgotten: Forgotten::default(),
             credit: Credit::default(),
             payments: Forgotten::default(),
+            recent: Recent::default(),
         }
     }
 
@@ -256,6 +262,9 @@ impl Rater {
                     (true, true, _) => {}
                     _ => self.desk.settle(&mut call, touched, Some(Stamp::of(offset, event)), out),
                 }
+                if let Some(versions) = call.versions_above_one() {
+                    self.recent.note(id, self.clock_us, versions);
+                }
                 if was_lost && !call.lost {
                     self.lost_count -= 1;
                     *known = Remembered::Open(Box::new(call));
@@ -370,14 +379,19 @@ impl Stage for Rater {
                 self.balance(event, from, out);
                 return Ok(());
             }
+            Body::CallRerated(_) => (event.occurred_us, Some(body)),
             _ => return Ok(()),
         };
         let from = out.appends.len();
         self.clock_us = self.clock_us.max(time_us);
-        self.nodes.heard(event, time_us);
+        // Who orders a re-rating need not be a proxy, whose silence would mean something.
+        if !matches!(body, Body::CallRerated(_)) {
+            self.nodes.heard(event, time_us);
+        }
         let result = match applied {
             None => Ok(()),
             Some(Body::CallRefused(refused)) => self.refused(offset, event, refused, out),
+            Some(Body::CallRerated(order)) => self.rerated(offset, event, order, out),
             Some(body) => self.call_event(offset, event, body, out),
         };
         // After the event: a call must not be given up for the time its own event brought. Not with poison, whose outputs
@@ -401,6 +415,7 @@ impl Stage for Rater {
             nodes: Some(self.nodes.clone()),
             credit: Some(self.credit.save()),
             payments: self.payments.to_bytes(),
+            recent: self.recent.saved(),
         };
         // As `Saved` with its calls, without a copy of them.
         let mut state = rest.encode_to_vec();
@@ -428,7 +443,8 @@ impl Stage for Rater {
         let (forgotten, payments) = (ids(&saved.forgotten)?, ids(&saved.payments)?);
         let credit = Credit::restore(saved.credit.unwrap_or_default());
         let nodes = saved.nodes.unwrap_or_default().restored(self.nodes.lost_after_us());
-        *self = Rater { desk: self.desk.clone(), clock_us: saved.clock_us, nodes, forgotten, credit, payments, ..Rater::new(own, 0) };
+        let recent = Recent::restored(&saved.recent);
+        *self = Rater { desk: self.desk.clone(), clock_us: saved.clock_us, nodes, forgotten, credit, payments, recent, ..Rater::new(own, 0) };
         for mut call in saved.calls {
             let (id, deadline_us) = (call.id(), call.deadline_us);
             let remembered = if call.written.is_none() {

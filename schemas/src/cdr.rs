@@ -102,6 +102,20 @@ impl Cdr {
         serde_json::Value::Object(COLUMNS.iter().map(|c| (c.name.to_owned(), (c.get)(self).json())).collect())
     }
 
+    /// The row as a line of CSV with these columns.
+    pub fn csv_row(&self, columns: &[&'static Column], out: &mut String) {
+        let mut text = String::new();
+        for (i, column) in columns.iter().enumerate() {
+            if i > 0 {
+                out.push(',');
+            }
+            text.clear();
+            (column.get)(self).text(&mut text);
+            crate::csv_text::cell(&text, column.ty == ColumnType::Str, out);
+        }
+        out.push_str("\r\n");
+    }
+
     /// As the event that brought the row shows it: without the columns its writer did not have.
     pub fn event_json(&self) -> serde_json::Value {
         let had = COLUMNS.iter().filter(|c| c.since <= self.schema_version.max(1));

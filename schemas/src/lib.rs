@@ -13,6 +13,7 @@ pub mod refusal;
 pub mod terms;
 
 pub mod cdr;
+pub mod csv_text;
 pub mod event;
 pub mod json;
 pub mod v1;

@@ -40,6 +40,16 @@ pub struct CdrFilter {
     /// Exact canonical numbers, without plus.
     pub a_number: Option<String>,
     pub b_number: Option<String>,
+    /// As the rows stood when topic `calls` was read up to here: for each partition the next offset. Rows of later events are
+    /// not there, and of the others the highest version then is (FN-12). None = as they stand.
+    pub as_of: Option<Vec<u64>>,
+}
+
+impl CdrFilter {
+    /// Whether a row of that partition and last event is there at `as_of`.
+    pub fn is_visible(as_of: &[u64], partition: u32, last_offset: u64) -> bool {
+        as_of.get(partition as usize).is_some_and(|next| last_offset < *next)
+    }
 }
 
 /// Newest first by (`invite_ts`, `call_uuid`, `attempt_no`).
@@ -147,6 +157,12 @@ pub trait CdrStore: Send + Sync + 'static {
     /// Where to read on from after a start, where the store's own files know it; None: the log keeps it, as the
     /// projector's progress.
     fn positions(&self) -> Option<Positions>;
+
+    /// How far rows can be queried, where the store knows: at least as far as `positions`. None: as far as the log has the
+    /// projector's progress.
+    fn reached(&self) -> Option<Positions> {
+        None
+    }
 
     /// Puts everything written so far into files.
     fn flush(&self) -> Answer<'_, ()>;

@@ -20,6 +20,8 @@ pub struct ApiArgs {
 
 pub struct Client {
     agent: Agent,
+    /// For answers that take as long as they take.
+    patient: Agent,
     url: String,
     key: Option<String>,
 }
@@ -31,6 +33,8 @@ pub struct Answer {
     pub body: Value,
 }
 
+/// How long a node may say that it is not ready.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Longest answer read: a page of documents.
 const LONGEST: u64 = 256 << 20;
 
@@ -40,8 +44,9 @@ impl Client {
         if !url.starts_with("http://") {
             bail!("the node's API speaks plain HTTP: --url (TOLLGATE_URL) is '{}', want http://HOST:PORT", args.url);
         }
-        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(120)));
-        Ok(Client { agent: config.build().new_agent(), url: url.to_owned(), key: args.key.clone() })
+        let config = || Agent::config_builder().http_status_as_error(false);
+        let patient = config().timeout_connect(Some(Duration::from_secs(10))).build().new_agent();
+        Ok(Client { agent: config().timeout_global(Some(Duration::from_secs(120))).build().new_agent(), patient, url: url.to_owned(), key: args.key.clone() })
     }
 
     pub fn get(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Answer> {
@@ -49,10 +54,46 @@ impl Client {
     }
 
     pub fn send(&self, verb: &str, path: &str, query: &[(&str, &str)], body: Option<&Value>) -> anyhow::Result<Answer> {
-        Ok(self.exchange(verb, path, query, body)?.0)
+        let (mut response, uri) = self.ask(verb, path, query, body)?;
+        let status = response.status().as_u16();
+        let text = response.body_mut().with_config().limit(LONGEST).read_to_string();
+        let text = text.with_context(|| format!("the answer of {uri} broke off"))?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        self.answer(status, body)
     }
 
-    fn exchange(&self, verb: &str, path: &str, query: &[(&str, &str)], body: Option<&Value>) -> anyhow::Result<(Answer, String)> {
+    /// As `send`, and asks again while the node says that it is not ready for more (503), for some minutes.
+    pub fn send_patiently(&self, verb: &str, path: &str, query: &[(&str, &str)], body: Option<&Value>) -> anyhow::Result<Answer> {
+        let began = std::time::Instant::now();
+        loop {
+            let (mut response, uri) = self.ask_of(&self.patient, verb, path, query, body)?;
+            let status = response.status().as_u16();
+            let text = response.body_mut().with_config().limit(LONGEST).read_to_string().with_context(|| format!("the answer of {uri} broke off"))?;
+            let answer = serde_json::from_str(&text).unwrap_or(Value::Null);
+            if status != 503 || began.elapsed() > PATIENCE {
+                return self.answer(status, answer);
+            }
+            std::thread::sleep(Duration::from_secs(2));
+        }
+    }
+
+    /// The lines of an answer as they come. Errors as `send`.
+    pub fn lines(&self, path: &str, query: &[(&str, &str)], take: impl FnMut(&str) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        // A file of a month takes longer than an answer may.
+        let (mut response, _) = self.ask_of(&self.patient, "GET", path, query, None)?;
+        let status = response.status().as_u16();
+        if status != 200 {
+            let text = response.body_mut().read_to_string().unwrap_or_default();
+            self.answer(status, serde_json::from_str(&text).unwrap_or(Value::Null))?.ok()?;
+        }
+        super::finance::each_line(response.body_mut().as_reader(), take)
+    }
+
+    fn ask(&self, verb: &str, path: &str, query: &[(&str, &str)], body: Option<&Value>) -> anyhow::Result<(ureq::http::Response<ureq::Body>, String)> {
+        self.ask_of(&self.agent, verb, path, query, body)
+    }
+
+    fn ask_of(&self, agent: &Agent, verb: &str, path: &str, query: &[(&str, &str)], body: Option<&Value>) -> anyhow::Result<(ureq::http::Response<ureq::Body>, String)> {
         let mut uri = format!("{}{path}", self.url);
         for (i, (name, value)) in query.iter().enumerate() {
             uri.push(if i == 0 { '?' } else { '&' });
@@ -65,29 +106,32 @@ impl Client {
         let sent = match body {
             Some(body) => {
                 let request = request.header("content-type", "application/json").body(serde_json::to_vec(body)?);
-                self.agent.run(request.context("--url or --key cannot be sent")?)
+                agent.run(request.context("--url or --key cannot be sent")?)
             }
-            None => self.agent.run(request.body(()).context("--url or --key cannot be sent")?),
+            None => agent.run(request.body(()).context("--url or --key cannot be sent")?),
         };
-        let mut response = sent.map_err(|e| {
+        let response = sent.map_err(|e| {
             anyhow::anyhow!("no answer from the node at {}: {e}; is `tollgate run` up, and is --url (TOLLGATE_URL) right?", self.url)
         })?;
-        let status = response.status().as_u16();
-        let text = response.body_mut().with_config().limit(LONGEST).read_to_string();
-        let text = text.with_context(|| format!("the answer of {uri} broke off"))?;
-        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Ok((response, uri))
+    }
+
+    /// What came back, or what no caller can do anything with.
+    fn answer(&self, status: u16, body: Value) -> anyhow::Result<Answer> {
         match status {
             401 => bail!("the node at {} does not take this key: set TOLLGATE_ADMIN_KEY, or --key, to one it knows", self.url),
             403 => bail!("{}", Answer { status, body }.problem()),
             500.. => bail!("the node at {} failed: {}", self.url, Answer { status, body }.problem()),
-            _ => Ok((Answer { status, body }, text)),
+            _ => Ok(Answer { status, body }),
         }
     }
 
     /// An answer that is text.
     pub fn text(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<String> {
-        let (answer, text) = self.exchange("GET", path, query, None)?;
-        answer.ok()?;
+        let (mut response, uri) = self.ask("GET", path, query, None)?;
+        let status = response.status().as_u16();
+        let text = response.body_mut().with_config().limit(LONGEST).read_to_string().with_context(|| format!("the answer of {uri} broke off"))?;
+        self.answer(status, serde_json::from_str(&text).unwrap_or(Value::Null))?.ok()?;
         Ok(text)
     }
 

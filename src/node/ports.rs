@@ -2,6 +2,7 @@
 
 mod backup;
 mod decks;
+mod finance;
 
 use std::{
     collections::HashMap,
@@ -31,6 +32,7 @@ use super::{Shared, live::Live};
 
 pub use backup::BackupPort;
 pub use decks::DecksPort;
+pub use finance::FinancePort;
 
 pub type Answer<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
 

@@ -13,6 +13,7 @@ mod crash;
 mod decks;
 mod dialogs;
 mod disk;
+mod finance;
 mod fraud;
 mod harness;
 mod hunt;

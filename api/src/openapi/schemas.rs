@@ -248,10 +248,27 @@ fn of_decks() -> Value {
     })
 }
 
+/// Orders and documents of finance; docs/finance.md has every field.
+fn finance() -> [(&'static str, Value); 8] {
+    [
+        ("AsOf", object(json!({ "as_of": text(), "key": text() }), &[])),
+        ("RerateOrder", spec("Which calls (since, until, account, carrier, deck, call_uuid), by what (side: sell | cost | both; known_at), batch, reason, apply, cursor, limit")),
+        ("RerateReply", spec("calls read and changed, rows with old and new amounts, problems, next_cursor")),
+        ("InvoiceOrder", spec("account, since, until, timezone, currency, series, dry_run, freeze_days, details, as_of")),
+        ("NoteOrder", spec("invoice (SERIES-NUMBER), reason, batches, series, dry_run; amount for a credit that is no re-rating's")),
+        ("FinanceDocument", spec("An invoice or note as it was issued")),
+        ("Dispute", spec("A dispute: id, carrier, bill_date, deadline, amounts, reason, state, evidence")),
+        ("DisputeStep", spec("to (sent | acknowledged | accepted | rejected | escalated | closed), note, credit, late_override")),
+    ]
+}
+
 pub(super) fn all() -> Value {
     let mut all = most();
     if let (Some(all), Value::Object(routing)) = (all.as_object_mut(), routing::all()) {
         all.extend(routing);
+        all.extend(finance().map(|(name, schema)| (name.to_owned(), schema)));
+        all.insert("FinanceDocuments".to_owned(), page("FinanceDocument"));
+        all.insert("Disputes".to_owned(), page("Dispute"));
     }
     all
 }

@@ -3,7 +3,7 @@
 use tollgate_schemas::control::Kind;
 
 use super::{Access, Content, Form, Gives, Param, Route, Takes, Verb};
-use crate::{alerts, auth::Scope, backup, blocks, calls, cdrs, control, decks, health, openapi, portal, reports, routing, stats, stream};
+use crate::{alerts, auth::Scope, backup, blocks, calls, cdrs, control, decks, finance, health, openapi, portal, reports, routing, stats, stream};
 
 const fn param(name: &'static str, form: Form, about: &'static str) -> Param {
     Param { name, form, about }
@@ -31,6 +31,8 @@ const CDRS: &[Param] = &[
     param("sip_call_id_in", Form::Text, "Call-ID on the customer leg"),
     param("a_number", Form::Digits, "Calling number in full, canonical, without plus"),
     param("b_number", Form::Digits, "Called number in full, canonical, without plus"),
+    param("view", Form::OneOf(&["full", "customer"]), "`customer`: only what the customer itself may see, for what is handed on"),
+    param("as_of", Form::Positions, "As the rows stood at this position of the log (/v1/as_of), in the versions they had then"),
     param("format", Form::OneOf(&["json", "csv", "jsonl"]), "`csv` and `jsonl` stream every matching row; `limit` has no meaning for them"),
 ];
 const REPORT: &[Param] = &[
@@ -121,6 +123,15 @@ pub(super) fn table() -> Vec<Route> {
         row(Get, "/v1/stats", "getStats", "The state of things now", read, &[], None, json("Stats"), stats::now),
         row(Get, "/v1/stats/series", "getSeries", "Calls and money per second or minute of the last hour, oldest first", read, SERIES, None, json("Series"), stats::series),
         row(Get, "/v1/stream", "openStream", "Server-sent events: alert, block, unblock, cdr (a sample), stats (each second), lagged", read, &[], None, text("text/event-stream"), stream::open),
+        row(Get, "/v1/as_of", "getAsOf", "The position of the log that every CDR of today is before: a query with it can be asked again", Scoped(Scope::Read), &[], None, json("AsOf"), finance::as_of),
+        row(Post, "/v1/rerates", "rerateCalls", "Prices a page of calls again with the decks in force, and with `apply` orders it (R-45)", Access::Operator(Scope::Control), &[], body("RerateOrder", ORDER_BYTES), json("RerateReply"), finance::rerate),
+        row(Post, "/v1/invoices", "issueInvoice", "Issues an account's invoice for a period, or with `dry_run` shows it (FN-01)", Access::Operator(Scope::Control), &[], body("InvoiceOrder", SPEC_BYTES), json("FinanceDocument"), finance::invoice),
+        row(Get, "/v1/invoices", "listInvoices", "Invoices and notes, oldest first", Access::Operator(Scope::Read), &[ACCOUNT], None, json("FinanceDocuments"), finance::invoices),
+        row(Get, "/v1/invoices/{number}", "getInvoice", "One invoice or note as it was issued (SERIES-NUMBER)", Access::Operator(Scope::Read), &[], None, json("FinanceDocument"), finance::one),
+        row(Post, "/v1/notes", "issueNote", "Issues the credit or debit note for what was rated again since an invoice (R-46, FN-19)", Access::Operator(Scope::Control), &[], body("NoteOrder", ORDER_BYTES), json("FinanceDocument"), finance::note),
+        row(Get, "/v1/disputes", "listDisputes", "Disputes with carriers (R-48)", Access::Operator(Scope::Read), &[], None, json("Disputes"), finance::disputes),
+        row(Post, "/v1/disputes", "draftDispute", "Takes a drafted dispute into the books", Access::Operator(Scope::Control), &[], body("Dispute", SPEC_BYTES), json("Dispute"), finance::dispute),
+        row(Post, "/v1/disputes/{dispute_id}/step", "stepDispute", "Moves a dispute on; late ones only with an override (FN-05)", Access::Operator(Scope::Control), &[], body("DisputeStep", ORDER_BYTES), json("Dispute"), finance::step),
         row(Get, "/v1/backup", "takeBackup", "The whole event log as one file, of one moment; for `tollgate restore`", Access::Operator(Scope::Admin), BACKUP, None, text(backup::MEDIA_TYPE), backup::take),
         row(Get, "/v1/deck-imports", "listDeckImports", "Carriers' sheets that wait for approval, newest first", Access::Operator(Scope::Read), IMPORTS, None, json("DeckImportPage"), decks::imports),
         row(Post, "/v1/deck-imports", "proposeDeckImport", "Proposes a carrier's sheet; somebody else approves it", Access::Operator(Scope::Control), &[DRY_RUN], body("NewDeckImport", IMPORT_BYTES), Gives { status: 201, content: Content::Json("DeckImportWithPreview") }, decks::propose),

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use tollgate_api::{
     ApiState, CountFrom, KeyConfig, Keys, Limits, Metrics, Parts, Views,
     ports::{
-        Approval, Backups, Blocks, CallFilter, Calls, Command, Control, Decision, Decks, Document, EndResult, Fault, Kind, LiftResult, LiveCall, NewBlock,
-        NewImport, NodeStats, Pieces, Problem, Readiness, Replayed, RouteAsk, Routing, Told,
+        Approval, Backups, Blocks, CallFilter, Calls, Command, Control, Decision, Decks, Document, EndResult, Fault, Finance, FinanceVerb, Kind, LiftResult,
+        LiveCall, NewBlock, NewImport, NodeStats, Pieces, Problem, Readiness, Replayed, RouteAsk, Routing, Told,
     },
 };
 use tollgate_schemas::{
@@ -69,6 +69,7 @@ impl Fakes {
             routing: self.clone(),
             decks: self.clone(),
             backups: self.clone(),
+            finance: self.clone(),
             cdrs: self.clone(),
             views: self.views.clone(),
             keys: Keys::new(ADMIN_KEY, keys).expect("keys"),
@@ -408,5 +409,22 @@ impl CdrStore for Fakes {
     fn traffic(&self, query: TrafficQuery) -> Answer<'_, Vec<TrafficRow>> {
         let rows = self.report(&query);
         async move { Ok(rows) }.boxed()
+    }
+}
+
+impl Finance for Fakes {
+    fn ask(&self, verb: FinanceVerb, name: &str, order: serde_json::Value, actor: &str) -> BoxFuture<'_, Result<Option<Result<serde_json::Value, Vec<Problem>>>, Fault>> {
+        self.order(format!("{verb:?} {name} {order} by {actor}"));
+        let answer = match verb {
+            FinanceVerb::AsOf => json!({ "as_of": "1.2", "key": actor }),
+            FinanceVerb::Documents | FinanceVerb::Disputes => json!({ "items": [], "next_cursor": null }),
+            FinanceVerb::Invoice if order["account"].is_null() => {
+                let problem = Problem { path: "account".to_owned(), message: "is missing".to_owned() };
+                return Box::pin(async { Ok(Some(Err(vec![problem]))) });
+            }
+            FinanceVerb::Document if name == "nobody-1" => return Box::pin(async { Ok(None) }),
+            _ => json!({}),
+        };
+        Box::pin(async { Ok(Some(Ok(answer))) })
     }
 }

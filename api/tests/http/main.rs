@@ -7,6 +7,7 @@ mod fakes;
 mod auth;
 mod blocks;
 mod cdrs;
+mod finance;
 mod openapi;
 mod provisioning;
 mod reports;

@@ -66,7 +66,7 @@ fn the_document_has_every_route_and_the_router_every_path_of_the_document() {
     let document = server.get("", "/openapi.json").json();
     let mut operations = 0;
     for (path, methods) in document["paths"].as_object().expect("paths") {
-        let plain = path.replace("{call_uuid}", &server.fakes.id().to_string()).replace("{block_id}", "x").replace("{name}", "x");
+        let plain = path.replace("{call_uuid}", &server.fakes.id().to_string()).replace("{block_id}", "x").replace("{name}", "x").replace("{number}", "x-1").replace("{dispute_id}", &server.fakes.id().to_string());
         for method in methods.as_object().expect("methods").keys() {
             let reply = server.ask("", &method.to_ascii_uppercase(), &plain, None);
             assert!(!matches!(reply.status, 404 | 405), "{method} {path} is in the document, not in the router: {}", reply.status);
@@ -144,7 +144,7 @@ fn answers_have_the_shape_the_document_says_for_operators_and_tenants() {
             _ => "default",
         };
         let path = route.path.replace("/v1/calls/{call_uuid}", &format!("/v1/calls/{}", acme.call)).replace("{call_uuid}", &acme.cdr.to_string());
-        let path = path.replace("{block_id}", &acme.block.to_string()).replace("{name}", name).replace("{import_id}", &import);
+        let path = path.replace("{block_id}", &acme.block.to_string()).replace("{name}", name).replace("{import_id}", &import).replace("{number}", "2026-1");
         let path = match needed(&route.path) {
             [] => path,
             some => format!("{path}?{}", some.join("&")),

@@ -28,6 +28,8 @@ pub struct Scope {
     kind: String,
     /// The filter's, without times.
     narrow: Sql,
+    /// ` AND …`: the row was there then; empty = as it stands.
+    visible: Sql,
     pub since_us: i64,
     /// Not included.
     pub until_us: i64,
@@ -50,6 +52,7 @@ impl Scope {
             sip_call_id_in,
             a_number,
             b_number,
+            as_of,
         } = filter;
         if record_type != FINAL && record_type != ATTEMPT {
             return Err(StoreError::BadQuery(format!("record_type '{record_type}' is neither 'final' nor 'attempt'")));
@@ -82,6 +85,7 @@ impl Scope {
             tenant: tenant_condition(tenant.as_deref()),
             kind: record_type.clone(),
             narrow,
+            visible: visible(as_of.as_deref()),
             since_us: since_us.unwrap_or(*TIMES.start()).clamp(*TIMES.start(), *TIMES.end() + 1),
             until_us: until_us.unwrap_or(*TIMES.end() + 1).clamp(*TIMES.start(), *TIMES.end() + 1),
         })
@@ -115,7 +119,8 @@ impl Scope {
     /// shown), in the same snapshot of the table.
     fn is_current(&self, sql: &mut Sql) {
         let mut revised = Sql::new(" FROM cdr WHERE record_type = ");
-        revised.bind(Bound::Text(self.kind.clone())).push(" AND cdr_version > 1");
+        revised.bind(Bound::Text(self.kind.clone())).push(" AND cdr_version > 1").append(&self.visible);
+        sql.append(&self.visible);
         sql.push(&format!(" AND (cdr_version = 1 AND ({CHAIN}) NOT IN (SELECT {CHAIN}")).append(&revised);
         sql.push(&format!(") OR cdr_version > 1 AND ({CHAIN}, cdr_version) IN (SELECT {CHAIN}, max(cdr_version)")).append(&revised);
         sql.push(&format!(" GROUP BY {CHAIN}))"));
@@ -134,6 +139,16 @@ impl Scope {
     pub fn is_narrow(filter: &CdrFilter) -> bool {
         filter.call_uuid.is_some() || filter.sip_call_id_in.is_some() || filter.a_number.is_some() || filter.b_number.is_some()
     }
+}
+
+/// FN-12: rows whose last event lies before the position of its partition.
+fn visible(as_of: Option<&[u64]>) -> Sql {
+    let mut sql = Sql::default();
+    if let Some(as_of) = as_of {
+        sql.push(" AND partition < ").bind(Bound::UInt(as_of.len() as u64)).push(" AND event_last_offset < arrayElement(");
+        sql.bind(Bound::UInts(as_of.to_vec())).push(", partition + 1)");
+    }
+    sql
 }
 
 fn tenant_condition(tenant: Option<&str>) -> Sql {

@@ -152,6 +152,38 @@ pub(super) fn repeats(bed: &mut Bed) {
     everything(bed, &model, &"at the end");
 }
 
+pub(super) fn as_of(bed: &mut Bed) {
+    let version = |call: u128, n: u32, last_offset: u64| {
+        let mut row = cdr(call, FINAL, 1, n);
+        (row.partition, row.event_last_offset) = ((call % 2) as u32, last_offset);
+        row.invite_ts = T0 + call as i64;
+        row.sell_amount = i64::from(n) * 100;
+        row
+    };
+    // Versions of call 2 lie in partition 0, those of 1 and 3 in partition 1; a later version is stored before an earlier one.
+    bed.write(0, &[version(2, 1, 10), version(2, 3, 30)], 2);
+    bed.write(1, &[version(1, 1, 5), version(3, 2, 9), version(3, 1, 6)], 3);
+    bed.flush();
+    bed.write(0, &[version(2, 2, 20)], 3);
+    for step in ["fresh", "flushed", "reopened"] {
+        for (as_of, want) in [
+            ([0, 0], &[][..]), ([10, 5], &[]), ([11, 6], &[(1, 1), (2, 1)]), ([20, 7], &[(1, 1), (2, 1), (3, 1)]),
+            ([21, 9], &[(1, 1), (2, 2), (3, 1)]), ([30, 10], &[(1, 1), (2, 2), (3, 2)]), ([31, 100], &[(1, 1), (2, 3), (3, 2)]),
+        ] {
+            let filter = CdrFilter { as_of: Some(as_of.to_vec()), ..only(FINAL) };
+            let mut seen: Vec<(u128, u32)> = bed.cdrs(page(filter.clone(), 9)).iter().map(|r| (Id::of(&r.call_uuid).0, r.cdr_version)).collect();
+            seen.sort_unstable();
+            assert_eq!(seen, want, "{step}, as of {as_of:?}");
+            let sum: i64 = bed.traffic(&TrafficQuery { filter, group_by: vec![] }).iter().map(|r| r.sell_e8).sum();
+            assert_eq!(sum, want.iter().map(|(_, n)| i64::from(*n) * 100).sum::<i64>(), "{step}, sums as of {as_of:?}");
+        }
+        // A store of one partition more than the position names has nothing of it.
+        let short = CdrFilter { as_of: Some(vec![100]), ..only(FINAL) };
+        assert_eq!(bed.cdrs(page(short, 9)).len(), 1, "{step}");
+        if step == "fresh" { bed.flush() } else { (bed.reopen)(&mut bed.store) }
+    }
+}
+
 pub(super) fn versions(bed: &mut Bed) {
     let version = |call, n: u32| {
         let mut row = cdr(call, FINAL, 1, n);

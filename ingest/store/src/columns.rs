@@ -103,20 +103,40 @@ impl Builder {
 
 /// Rows as one record batch with every column.
 pub fn to_batch(rows: &[Arc<Cdr>]) -> Result<RecordBatch, ArrowError> {
+    batch_of(&COLUMNS.iter().collect::<Vec<_>>(), &schema(), rows)
+}
+
+/// The schema of some columns, in the order given.
+pub(crate) fn schema_of(columns: &[&'static Column]) -> SchemaRef {
+    Arc::new(Schema::new(columns.iter().map(|c| field(c)).collect::<Vec<_>>()))
+}
+
+/// Rows as one record batch with these columns, whose schema is `schema`.
+pub(crate) fn batch_of(columns: &[&'static Column], schema: &SchemaRef, rows: &[Arc<Cdr>]) -> Result<RecordBatch, ArrowError> {
     // Blocks of rows that fit the cache: a column's cells of one block are appended before the next column's.
     const BLOCK: usize = 32;
-    let schema = schema();
     let sample = &rows[..rows.len().min(BLOCK)];
     let mut builders: Vec<Builder> =
-        COLUMNS.iter().zip(schema.fields()).map(|(c, f)| Builder::new(c, f.data_type(), rows.len(), sample)).collect();
+        columns.iter().zip(schema.fields()).map(|(c, f)| Builder::new(c, f.data_type(), rows.len(), sample)).collect();
     for block in rows.chunks(BLOCK) {
-        for (column, builder) in COLUMNS.iter().zip(&mut builders) {
+        for (column, builder) in columns.iter().zip(&mut builders) {
             for row in block {
                 builder.append((column.get)(row))?;
             }
         }
     }
-    RecordBatch::try_new(schema, builders.into_iter().map(Builder::finish).collect())
+    RecordBatch::try_new(schema.clone(), builders.into_iter().map(Builder::finish).collect())
+}
+
+/// Rows of a batch that has some of the columns, by name; the others stay as in an empty row.
+pub(crate) fn some_from_batch(batch: &RecordBatch) -> Result<Vec<Cdr>, ArrowError> {
+    let mut rows = vec![Cdr::default(); batch.num_rows()];
+    for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        if let Some(column) = tollgate_schemas::cdr::column(field.name()) {
+            set_column(&mut rows, column, array)?;
+        }
+    }
+    Ok(rows)
 }
 
 /// Rows of a batch that has every column of the table, by name.

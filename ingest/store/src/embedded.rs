@@ -312,6 +312,10 @@ impl CdrStore for EmbeddedStore {
         Some(self.shared.lock().durable.clone())
     }
 
+    fn reached(&self) -> Option<Positions> {
+        Some(self.shared.lock().written.clone())
+    }
+
     fn flush(&self) -> Answer<'_, ()> {
         Box::pin(async move {
             let (done, answer) = oneshot::channel();

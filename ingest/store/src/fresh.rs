@@ -12,7 +12,7 @@ use tollgate_schemas::{
 
 use crate::{
     columns,
-    identity::{Kind, Revised, Row, RowIds},
+    identity::{Kind, Revised, Row, RowIds, Stand},
     parquet_file,
 };
 
@@ -89,14 +89,21 @@ pub fn seal(rows: &[Row]) -> Result<Vec<Chunk>, StoreError> {
 /// Notes the versions above 1 among the rows.
 pub fn note_versions(rows: &[Row], revised: &mut Arc<Revised>) {
     for row in rows.iter().filter(|r| r.cdr.cdr_version > 1) {
-        let call = Id::of(&row.cdr.call_uuid);
-        Arc::make_mut(revised).note(row.kind, call, row.cdr.attempt_no, row.cdr.cdr_version);
+        let cdr = &row.cdr;
+        let stand = Stand {
+            call: Id::of(&cdr.call_uuid),
+            attempt: cdr.attempt_no,
+            version: cdr.cdr_version,
+            partition: cdr.partition,
+            last_offset: cdr.event_last_offset,
+        };
+        Arc::make_mut(revised).note(row.kind, &stand);
     }
 }
 
 /// Reads the versions above 1 of a file.
 pub fn note_file_versions(path: &std::path::Path, kind: Kind, revised: &mut Revised) -> Result<(), StoreError> {
-    parquet_file::each_identity(path, |call, attempt, version| revised.note(kind, call, attempt, version))
+    parquet_file::each_stand(path, |stand| revised.note(kind, stand))
 }
 
 fn broken(e: arrow::error::ArrowError) -> StoreError {

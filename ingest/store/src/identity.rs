@@ -9,7 +9,7 @@ use std::{
 use tollgate_schemas::{
     cdr::{self, Cdr},
     id::Id,
-    store::StoreError,
+    store::{CdrFilter, StoreError},
 };
 
 /// The two kinds of rows; each kind has its own files.
@@ -99,25 +99,67 @@ impl Row {
     }
 }
 
-/// The highest version of each chain that has one above 1. Rare, so it is held in memory whole.
+/// The versions above 1 of each chain that has any. Rare, so it is held in memory whole.
 #[derive(Debug, Clone, Default)]
-pub struct Revised(HashMap<ChainId, u32>);
+pub struct Revised(HashMap<ChainId, Chain>);
+
+#[derive(Debug, Clone, Default)]
+struct Chain {
+    highest: u32,
+    /// `event_last_offset` of the highest.
+    offset: u64,
+    /// The others, in any order.
+    older: Vec<(u32, u64)>,
+}
+
+/// What of a stored row says which version it is and since when it is there.
+#[derive(Debug, Clone, Copy)]
+pub struct Stand {
+    pub call: Id,
+    pub attempt: u32,
+    pub version: u32,
+    pub partition: u32,
+    pub last_offset: u64,
+}
 
 impl Revised {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub fn note(&mut self, kind: Kind, call: Id, attempt: u32, version: u32) {
-        if version > 1 {
-            let highest = self.0.entry(ChainId::new(kind, call, attempt)).or_default();
-            *highest = version.max(*highest);
+    pub fn note(&mut self, kind: Kind, stand: &Stand) {
+        let Stand { call, attempt, version, last_offset, .. } = *stand;
+        if version <= 1 {
+            return;
+        }
+        let chain = self.0.entry(ChainId::new(kind, call, attempt)).or_default();
+        if version == chain.highest || chain.older.iter().any(|(known, _)| *known == version) {
+            return;
+        }
+        if version > chain.highest {
+            if chain.highest > 0 {
+                chain.older.push((chain.highest, chain.offset));
+            }
+            (chain.highest, chain.offset) = (version, last_offset);
+        } else {
+            chain.older.push((version, last_offset));
         }
     }
 
     /// Whether a stored row of that version is the one to read.
     pub fn is_current(&self, kind: Kind, call: Id, attempt: u32, version: u32) -> bool {
-        self.0.get(&ChainId::new(kind, call, attempt)).is_none_or(|highest| version == *highest)
+        self.0.get(&ChainId::new(kind, call, attempt)).is_none_or(|chain| version == chain.highest)
+    }
+
+    /// The same when the log was read up to `as_of`.
+    pub fn is_current_at(&self, kind: Kind, row: &Stand, as_of: &[u64]) -> bool {
+        let there = |offset| CdrFilter::is_visible(as_of, row.partition, offset);
+        if !there(row.last_offset) {
+            return false;
+        }
+        let Some(chain) = self.0.get(&ChainId::new(kind, row.call, row.attempt)) else { return true };
+        let versions = chain.older.iter().copied().chain([(chain.highest, chain.offset)]);
+        row.version == versions.filter(|(_, offset)| there(*offset)).map(|(version, _)| version).max().unwrap_or(1)
     }
 }
 

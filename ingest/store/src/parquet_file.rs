@@ -13,7 +13,7 @@ use std::{
 use arrow::{
     array::{Array, AsArray, RecordBatch},
     compute::interleave_record_batch,
-    datatypes::{TimestampMicrosecondType, UInt32Type},
+    datatypes::{TimestampMicrosecondType, UInt32Type, UInt64Type},
 };
 use parquet::{
     arrow::{ArrowWriter, ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder},
@@ -36,7 +36,7 @@ use tollgate_schemas::{
 
 use crate::{
     columns,
-    identity::{Kind, RowId},
+    identity::{Kind, RowId, Stand},
     manifest::{FileEntry, corrupt, unavailable},
 };
 
@@ -255,6 +255,21 @@ pub fn each_batch(
 /// (call, attempt, version) of every row of a file.
 pub fn each_identity(path: &Path, mut take: impl FnMut(Id, u32, u32)) -> Result<(), StoreError> {
     each_batch(path, Some(&["call_uuid", "attempt_no", "cdr_version"]), |batch| identities(&batch, &mut take))
+}
+
+/// Version and place of every row of a file.
+pub fn each_stand(path: &Path, mut take: impl FnMut(&Stand)) -> Result<(), StoreError> {
+    let missing = |what: &str| corrupt(path, &format!("has no usable {what}"));
+    each_batch(path, Some(&["call_uuid", "attempt_no", "cdr_version", "partition", "event_last_offset"]), |batch| {
+        let partitions = batch.column_by_name("partition").and_then(|c| c.as_primitive_opt::<UInt32Type>()).ok_or_else(|| missing("partition"))?;
+        let offsets = batch.column_by_name("event_last_offset").and_then(|c| c.as_primitive_opt::<UInt64Type>());
+        let offsets = offsets.ok_or_else(|| missing("event_last_offset"))?;
+        let mut row = 0;
+        identities(&batch, |call, attempt, version| {
+            take(&Stand { call, attempt, version, partition: partitions.value(row), last_offset: offsets.value(row) });
+            row += 1;
+        })
+    })
 }
 
 /// (call, attempt, version) of every row of a batch.

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch},
-    datatypes::{DataType, SchemaRef, TimestampMicrosecondType, UInt32Type},
+    datatypes::{DataType, SchemaRef, TimestampMicrosecondType, UInt32Type, UInt64Type},
 };
 use async_trait::async_trait;
 use datafusion::{
@@ -36,7 +36,7 @@ use tollgate_schemas::{
 use crate::{
     columns,
     embedded::Snapshot,
-    identity::{Kind, Revised},
+    identity::{Kind, Revised, Stand},
     manifest::StoredFile,
 };
 
@@ -124,9 +124,9 @@ impl Engine {
         mut conditions: Vec<Expr>,
         filter: &CdrFilter,
     ) -> Result<DataFrame, StoreError> {
-        if !snapshot.revised.is_empty() {
+        if !snapshot.revised.is_empty() || filter.as_of.is_some() {
             let kind = Kind::parse(&filter.record_type)?;
-            conditions.push(is_current(kind, snapshot.revised.clone()));
+            conditions.push(is_current(kind, snapshot.revised.clone(), filter.as_of.clone()));
         }
         let table = CdrTable { source, schema: columns::schema() };
         let frame = self.ctx.read_table(Arc::new(table)).map_err(failed)?;
@@ -225,6 +225,8 @@ pub(crate) fn conditions(filter: &CdrFilter) -> Result<Vec<Expr>, StoreError> {
         sip_call_id_in,
         a_number,
         b_number,
+        // With the versions, in `is_current`.
+        as_of: _,
     } = filter;
     Kind::parse(record_type)?;
     let mut all = Vec::new();
@@ -257,10 +259,12 @@ fn older_than(key: RowKey) -> Expr {
     col("invite_ts").lt_eq(time(key.invite_us)).and(col("invite_ts").lt(time(key.invite_us)).or(same_time))
 }
 
-/// Leaves out rows that a higher version has replaced.
-fn is_current(kind: Kind, revised: Arc<Revised>) -> Expr {
-    let args = ["call_uuid", "attempt_no", "cdr_version"].map(col).to_vec();
-    ScalarUDF::from(IsCurrent { kind, revised: ByAddress(revised), signature: Signature::any(3, Volatility::Immutable) }).call(args)
+/// Leaves out rows that a higher version has replaced, or had at `as_of`.
+fn is_current(kind: Kind, revised: Arc<Revised>, as_of: Option<Vec<u64>>) -> Expr {
+    let args = ["call_uuid", "attempt_no", "cdr_version", "partition", "event_last_offset"].map(col);
+    let args = if as_of.is_some() { args.to_vec() } else { args[..3].to_vec() };
+    let signature = Signature::any(args.len(), Volatility::Immutable);
+    ScalarUDF::from(IsCurrent { kind, revised: ByAddress(revised), as_of, signature }).call(args)
 }
 
 /// Compared by address: a snapshot's versions are equal to themselves only.
@@ -285,6 +289,7 @@ impl std::hash::Hash for ByAddress {
 struct IsCurrent {
     kind: Kind,
     revised: ByAddress,
+    as_of: Option<Vec<u64>>,
     signature: Signature,
 }
 
@@ -304,13 +309,27 @@ impl ScalarUDFImpl for IsCurrent {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let wrong = || DataFusionError::Internal("is_current wants call_uuid, attempt_no, cdr_version".into());
-        let [calls, attempts, versions] = arrays.as_slice() else { return Err(wrong()) };
+        let [calls, attempts, versions, place @ ..] = arrays.as_slice() else { return Err(wrong()) };
         let calls = calls.as_fixed_size_binary_opt().ok_or_else(wrong)?;
         let number = |a: &ArrayRef| a.as_primitive_opt::<UInt32Type>().cloned().ok_or_else(wrong);
         let (attempts, versions) = (number(attempts)?, number(versions)?);
-        let current: BooleanArray = (0..calls.len())
-            .map(|i| Some(self.revised.0.is_current(self.kind, Id::of(calls.value(i)), attempts.value(i), versions.value(i))))
-            .collect();
+        let current: BooleanArray = match (&self.as_of, place) {
+            (Some(as_of), [partitions, offsets]) => {
+                let partitions = number(partitions)?;
+                let offsets = offsets.as_primitive_opt::<UInt64Type>().ok_or_else(wrong)?;
+                let stand = |i| Stand {
+                    call: Id::of(calls.value(i)),
+                    attempt: attempts.value(i),
+                    version: versions.value(i),
+                    partition: partitions.value(i),
+                    last_offset: offsets.value(i),
+                };
+                (0..calls.len()).map(|i| Some(self.revised.0.is_current_at(self.kind, &stand(i), as_of))).collect()
+            }
+            _ => (0..calls.len())
+                .map(|i| Some(self.revised.0.is_current(self.kind, Id::of(calls.value(i)), attempts.value(i), versions.value(i))))
+                .collect(),
+        };
         Ok(ColumnarValue::Array(Arc::new(current)))
     }
 }

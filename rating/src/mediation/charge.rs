@@ -23,7 +23,7 @@ pub(super) struct LegCharge {
 
 impl LegCharge {
     /// Of a leg under some terms.
-    fn of(terms: &Terms, answer_us: i64, duration_ms: u64, context: &LegContext) -> LegCharge {
+    pub fn of(terms: &Terms, answer_us: i64, duration_ms: u64, context: &LegContext) -> LegCharge {
         if terms.is_plain() {
             let charge = if context.answered { terms.plain().charge(duration_ms) } else { Charge::default() };
             return LegCharge { charge, lines: Vec::new(), places: terms.places };

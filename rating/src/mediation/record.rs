@@ -11,7 +11,7 @@ use super::{
     cause,
     charge::{LegCharge, cost_charge, ring_ms, sell_charge},
     fold::fill_head,
-    state::{Answered, Attempt, AttemptEnd, Call, Stamp},
+    state::{Answered, Attempt, AttemptEnd, Call, Rerated, Stamp},
     text::{margin_percent, push_json, push_number, set, set_peer},
 };
 
@@ -121,6 +121,7 @@ pub(super) fn attempt_row(call: &Call, attempt: &Attempt, row: &mut Cdr) {
     let priced = [attempt.answered.as_ref().is_none_or(|a| a.cost.is_some() && (!caller_got_it || a.sell.is_some())),
         attempt.lates.is_empty() || cost_terms(attempt).is_some()];
     set_status(row, priced == [true, true], call.attempt_complete(attempt));
+    set_rerated(row, attempt.rerated.as_ref());
 }
 
 /// The call's row, in `row`, which holds the call's head columns. The version and last offset are the caller's.
@@ -181,6 +182,12 @@ pub(super) fn final_row(call: &Call, row: &mut Cdr) {
     if !one_currency {
         set(&mut row.rating_status, "error");
     }
+    set_rerated(row, call.rerated.as_ref());
+}
+
+fn set_rerated(row: &mut Cdr, by: Option<&Rerated>) {
+    set(&mut row.rerate_reason, by.map_or("", |b| &b.reason));
+    set(&mut row.rerate_actor, by.map_or("", |b| &b.actor));
 }
 
 /// A refused call's only row (design §3): `refused` stands alone and its id is the call's.
@@ -354,7 +361,7 @@ fn summarise(call: &Call, out: &mut String) {
     }
 }
 
-fn set_sell(row: &mut Cdr, terms: Option<&Terms>) {
+pub(super) fn set_sell(row: &mut Cdr, terms: Option<&Terms>) {
     let Some(t) = terms else { return };
     set(&mut row.sell_deck, &t.deck);
     set(&mut row.sell_deck_version, &t.deck_version);
@@ -366,7 +373,7 @@ fn set_sell(row: &mut Cdr, terms: Option<&Terms>) {
     set(&mut row.sell_currency, &t.currency);
 }
 
-fn set_cost(row: &mut Cdr, terms: Option<&Terms>) {
+pub(super) fn set_cost(row: &mut Cdr, terms: Option<&Terms>) {
     let Some(t) = terms else { return };
     set(&mut row.cost_deck, &t.deck);
     set(&mut row.cost_deck_version, &t.deck_version);
@@ -424,13 +431,28 @@ fn cost_of_call(call: &Call, currency: &mut String) -> (LegCharge, bool) {
 }
 
 fn set_money(row: &mut Cdr, sell: &LegCharge, cost: &LegCharge) {
+    set_sell_charge(row, sell);
+    set_cost_charge(row, cost);
+    set_margin(row);
+}
+
+pub(super) fn set_sell_charge(row: &mut Cdr, sell: &LegCharge) {
     row.billed_sec_sell = sell.charge.billed_s;
     row.sell_amount = sell.charge.amount_e8;
+    sell.write_lines(&mut row.sell_lines);
+    (row.dip_fees, row.per_call_fees) = sell.fees_e8();
+}
+
+pub(super) fn set_cost_charge(row: &mut Cdr, cost: &LegCharge) {
     row.billed_sec_cost = cost.charge.billed_s;
     row.cost_amount = cost.charge.amount_e8;
-    sell.write_lines(&mut row.sell_lines);
     cost.write_lines(&mut row.cost_lines);
-    (row.dip_fees, row.per_call_fees) = sell.fees_e8();
+}
+
+/// Of the amounts as they are; none where they are in two currencies.
+pub(super) fn set_margin(row: &mut Cdr) {
+    row.margin_base = None;
+    row.margin_pct.clear();
     if !row.sell_currency.is_empty() && row.sell_currency == row.cost_currency {
         let margin = row.sell_amount.saturating_sub(row.cost_amount);
         row.margin_base = Some(margin);
@@ -439,7 +461,7 @@ fn set_money(row: &mut Cdr, sell: &LegCharge, cost: &LegCharge) {
 }
 
 /// `priced`: every leg that bills has its row. `complete`: every fact about money was there.
-fn set_status(row: &mut Cdr, priced: bool, complete: bool) {
+pub(super) fn set_status(row: &mut Cdr, priced: bool, complete: bool) {
     let status = match (complete, priced) {
         (false, _) => "error",
         // Emergency calls and tests need no price; for another answered call a missing row is money not asked for.

@@ -10,6 +10,7 @@ use tollgate_schemas::{
     v1::{CallAttemptEnded, CallEnded, CreditHold, Event, LedgerEntry, Terms},
 };
 
+use super::rerate::RecentSaved;
 use tollgate_schemas::nodes::Nodes;
 
 /// Where and when a fact was born and at which offset it lies: what an output caused by it needs. Fixed widths, because
@@ -154,6 +155,18 @@ pub(super) struct Attempt {
     pub lates: Vec<AttemptEnd>,
     #[prost(message, optional, tag = "7")]
     pub written: Option<Written>,
+    /// Its terms are a re-rating's.
+    #[prost(message, optional, tag = "20")]
+    pub rerated: Option<Rerated>,
+}
+
+/// Why terms are not those the events brought, and who said so.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Rerated {
+    #[prost(string, tag = "1")]
+    pub reason: String,
+    #[prost(string, tag = "2")]
+    pub actor: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -245,6 +258,9 @@ pub(super) struct Call {
     pub told: bool,
     #[prost(message, repeated, tag = "42")]
     pub waits: Vec<CreditHold>,
+    /// Terms of the call are a re-rating's.
+    #[prost(message, optional, tag = "60")]
+    pub rerated: Option<Rerated>,
 }
 
 impl Call {
@@ -343,6 +359,8 @@ pub(super) struct Saved {
     /// Payments posted lately, 16 bytes each, oldest first.
     #[prost(bytes = "vec", tag = "21")]
     pub payments: Vec<u8>,
+    #[prost(message, repeated, tag = "30")]
+    pub recent: Vec<RecentSaved>,
 }
 
 impl Saved {

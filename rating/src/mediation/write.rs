@@ -68,11 +68,29 @@ impl Desk {
             Some(_) => trigger.is_some(),
         };
         if due {
-            self.write_final(call, trigger, &mut row, out);
+            self.write_final(call, trigger, "new_version", &mut row, out);
         } else if call.written.is_none() {
             self.hold(call, trigger, out);
         }
         call.head = Some(row);
+    }
+
+    /// Writes the rows a re-rating has given other terms, and the final.
+    pub fn rerate(&self, call: &mut Call, order: Stamp, out: &mut Outputs) {
+        let Some(mut row) = call.head.take() else { return };
+        for at in 0..call.attempts.len() {
+            if call.attempts[at].rerated.is_some() && call.attempts[at].written.is_some() {
+                self.write_attempt(call, at, Some(order), &mut row, out);
+            }
+        }
+        self.write_final(call, Some(order), "rerate", &mut row, out);
+        call.head = Some(row);
+    }
+
+    /// A row and the hash over it, as this partition writes it.
+    pub fn encoded(&self, row: &mut Cdr) -> (Vec<u8>, [u8; 32]) {
+        let Encoded { cdr, hash } = self.encode(row);
+        (cdr, hash)
     }
 
     fn write_attempt(&self, call: &mut Call, at: usize, trigger: Option<Stamp>, row: &mut Cdr, out: &mut Outputs) {
@@ -86,7 +104,8 @@ impl Desk {
         self.push_row(call, &cause, "attempt", ordinal, encoded, out);
     }
 
-    fn write_final(&self, call: &mut Call, trigger: Option<Stamp>, row: &mut Cdr, out: &mut Outputs) {
+    /// `again`: why, where it is not the first version.
+    fn write_final(&self, call: &mut Call, trigger: Option<Stamp>, again: &str, row: &mut Cdr, out: &mut Outputs) {
         let end = call.ended.as_ref().map(|e| e.stamp);
         record::final_row(call, row);
         row.attempt_no = *call.final_attempt_no.get_or_insert(row.attempt_no);
@@ -116,7 +135,7 @@ impl Desk {
             attempt_no: row.attempt_no,
             cdr_version: written.version,
             entries,
-            reason: if first { "final" } else { "new_version" }.to_owned(),
+            reason: if first { "final" } else { again }.to_owned(),
         };
         self.push(call, &cause, "ledger", written.version, Topic::Ledger, Body::LedgerPosted(posted), out);
     }

@@ -1,15 +1,31 @@
 //! Provisioning as it was, for calls of the past.
 
+use std::sync::Arc;
+
 use serde_json::Value;
+use tollgate_proxy::routing::SharedPlan;
 use tollgate_schemas::{
     control::{Decisions, Kind},
     log::Topic,
 };
 
-use super::{Owner, each, note, sheets::{Sheets, has_sheet}};
+use super::{Owner, each, join, note, sheets::{Sheets, has_sheet}};
 use crate::plan::Registry;
 
 impl Owner {
+    /// What was decided before a time, compiled: prices as they were known then.
+    pub fn plan_known_at(&self, at_us: i64) -> anyhow::Result<SharedPlan> {
+        let mut position = 0;
+        each(&*self.own, Topic::Control, |record| {
+            if record.event.occurred_us < at_us {
+                position = position.max(record.offset + 1);
+            }
+            Ok(())
+        })?;
+        let plan = self.registry_at(position)?.compile(position);
+        Ok(Arc::new(plan.map_err(|p| anyhow::anyhow!("what was provisioned then does not compile: {}", join(&p)))?))
+    }
+
     /// What was in force when so many control events had been applied, folded again from the log.
     pub fn registry_at(&self, position: u64) -> anyhow::Result<Registry> {
         let (now, newest) = self.registry();

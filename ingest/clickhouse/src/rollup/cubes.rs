@@ -42,8 +42,10 @@ impl Cube {
             sip_call_id_in,
             a_number,
             b_number,
+            as_of,
         } = &query.filter;
-        if disposition.is_some() || call_uuid.is_some() || sip_call_id_in.is_some() || a_number.is_some() || b_number.is_some() {
+        // Sums are of the rows as they stand.
+        if as_of.is_some() || disposition.is_some() || call_uuid.is_some() || sip_call_id_in.is_some() || a_number.is_some() || b_number.is_some() {
             return None;
         }
         let filtered = [

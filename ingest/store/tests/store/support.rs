@@ -194,5 +194,6 @@ pub fn random_filter(rng: &mut Rng) -> CdrFilter {
         sip_call_id_in: (rng.below(12) == 0).then(|| format!("c{}", rng.below(50))),
         a_number: (rng.below(8) == 0).then(|| format!("4930{}", rng.below(10))),
         b_number: (rng.below(8) == 0).then(|| format!("1212{}", rng.below(10))),
+        as_of: None,
     }
 }

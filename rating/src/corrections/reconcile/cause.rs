@@ -34,6 +34,9 @@ const UNIT: i128 = 600_000;
 /// Where a file has no rate, a difference up to this is rounding: half of a hundredth of a cent.
 const ROUNDS_E8: i64 = 5_000;
 
+/// Amounts have six places where nothing else is agreed.
+const LAST_PLACE_E8: i64 = 100;
+
 /// A call without a pair (or the second of one): all of it is the difference.
 pub(super) fn of_one(ours: Option<u32>, theirs: Option<u32>, class: Class, call: &Billed, sign: i64) -> Finding {
     let cause = if class == Class::Duplicate { Cause::Duplicate } else { Cause::Missing };
@@ -65,6 +68,10 @@ pub(super) fn of_pair((o, our): (u32, &Billed), (t, their): (u32, &Billed), shif
     let mut parts = split(our, their, delta_s, delta_e8);
     parts.retain(|p| p.amount_e8 != 0 || p.seconds != 0 && p.cause == Cause::Duration);
     parts.sort_by_key(|p| (std::cmp::Reverse(p.amount_e8.unsigned_abs()), p.cause));
+    // Another price leaves another remainder: below the last place that is of that cause, not of how they round.
+    if let Some(at) = parts.iter().position(|p| p.cause == Cause::Rounding && p.amount_e8.abs() <= LAST_PLACE_E8).filter(|at| *at > 0) {
+        parts[0].amount_e8 += parts.remove(at).amount_e8;
+    }
     if shifted {
         // Its money is whatever the other causes say; that it was somewhere else in time is what a person must see.
         parts.insert(0, Split { cause: Cause::Timezone, seconds: 0, amount_e8: 0 });

@@ -1,0 +1,178 @@
+//! Finance's documents as a fold over their partition of topic `ledger`: invoices, notes, disputes. A series has no gaps and no
+//! doubles, also where several processes issue: a document stands only at the number its series has come to, and one overtaken
+//! by another is void for every reader, as is a second invoice of a period.
+
+use std::collections::BTreeMap;
+
+use tollgate_schemas::{
+    event::{Body, Event},
+    id::Id,
+    v1::{DisputeChanged, InvoiceIssued, NoteIssued},
+};
+
+use super::{dispute::Dispute, invoice::Invoice};
+
+/// Partition of topic `ledger` they are in.
+pub const PARTITION: u16 = 0;
+
+/// A document that stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    pub series: String,
+    pub number: u64,
+    pub account: String,
+    pub currency: String,
+    /// `invoice`, `credit` or `debit`.
+    pub kind: String,
+    /// Of a note: the invoice's.
+    pub invoice: Option<(String, u64)>,
+    pub from_us: i64,
+    pub until_us: i64,
+    /// Positive.
+    pub total_e8: i64,
+    /// As issued.
+    pub json: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Stands,
+    /// Overtaken, or against a rule: as if it had not been written.
+    Void,
+    /// Not one of these.
+    Other,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Books {
+    /// The last number of each series.
+    series: BTreeMap<String, u64>,
+    documents: BTreeMap<(String, u64), Document>,
+    disputes: BTreeMap<Id, (u64, Dispute)>,
+}
+
+impl Books {
+    pub fn apply(&mut self, event: &Event) -> Fate {
+        match &event.body {
+            Some(Body::InvoiceIssued(issued)) => self.invoice(issued),
+            Some(Body::NoteIssued(issued)) => self.note(issued),
+            Some(Body::DisputeChanged(changed)) => self.dispute_changed(changed),
+            _ => Fate::Other,
+        }
+    }
+
+    /// What the next document of a series is numbered.
+    pub fn next(&self, series: &str) -> u64 {
+        self.series.get(series).map_or(1, |last| last + 1)
+    }
+
+    fn invoice(&mut self, i: &InvoiceIssued) -> Fate {
+        if i.number != self.next(&i.series) || self.overlapping(&i.account, &i.currency, i.from_us, i.until_us).is_some() {
+            return Fate::Void;
+        }
+        self.put(Document {
+            series: i.series.clone(),
+            number: i.number,
+            account: i.account.clone(),
+            currency: i.currency.clone(),
+            kind: "invoice".to_owned(),
+            invoice: None,
+            from_us: i.from_us,
+            until_us: i.until_us,
+            total_e8: i.total_e8,
+            json: i.document.clone(),
+        })
+    }
+
+    fn note(&mut self, n: &NoteIssued) -> Fate {
+        let invoice = (n.invoice_series.clone(), n.invoice_number);
+        let Some(of) = self.documents.get(&invoice).filter(|d| d.kind == "invoice") else { return Fate::Void };
+        let too_much = n.kind == "credit" && n.total_e8 > self.remainder(of);
+        if n.number != self.next(&n.series) || too_much {
+            return Fate::Void;
+        }
+        let (from_us, until_us) = (of.from_us, of.until_us);
+        self.put(Document {
+            series: n.series.clone(),
+            number: n.number,
+            account: n.account.clone(),
+            currency: n.currency.clone(),
+            kind: n.kind.clone(),
+            invoice: Some(invoice),
+            from_us,
+            until_us,
+            total_e8: n.total_e8,
+            json: n.document.clone(),
+        })
+    }
+
+    fn put(&mut self, document: Document) -> Fate {
+        self.series.insert(document.series.clone(), document.number);
+        self.documents.insert((document.series.clone(), document.number), document);
+        Fate::Stands
+    }
+
+    fn dispute_changed(&mut self, changed: &DisputeChanged) -> Fate {
+        let id = Id::of(&changed.dispute_id);
+        let Ok(dispute) = serde_json::from_str::<Dispute>(&changed.document) else { return Fate::Void };
+        let next = self.disputes.get(&id).map_or(0, |(revision, _)| revision + 1);
+        if changed.revision != next {
+            return Fate::Void;
+        }
+        self.disputes.insert(id, (next, dispute));
+        Fate::Stands
+    }
+
+    pub fn document(&self, series: &str, number: u64) -> Option<&Document> {
+        self.documents.get(&(series.to_owned(), number))
+    }
+
+    /// By series and number.
+    pub fn documents(&self) -> impl Iterator<Item = &Document> {
+        self.documents.values()
+    }
+
+    /// An invoice of that account whose period shares an instant with this one.
+    pub fn overlapping(&self, account: &str, currency: &str, from_us: i64, until_us: i64) -> Option<&Document> {
+        let same = |d: &&Document| d.kind == "invoice" && d.account == account && d.currency == currency;
+        self.documents().filter(same).find(|d| d.from_us < until_us && from_us < d.until_us)
+    }
+
+    pub fn invoices_of<'a>(&'a self, account: &'a str, currency: &'a str) -> impl Iterator<Item = &'a Document> {
+        self.documents().filter(move |d| d.kind == "invoice" && d.account == account && d.currency == currency)
+    }
+
+    /// Notes about an invoice, by series and number.
+    pub fn notes_of<'a>(&'a self, invoice: &'a Document) -> impl Iterator<Item = &'a Document> {
+        self.documents().filter(move |d| d.invoice.as_ref().is_some_and(|(s, n)| *s == invoice.series && *n == invoice.number))
+    }
+
+    /// What an invoice comes to with its notes, 1e-8.
+    pub fn remainder(&self, invoice: &Document) -> i64 {
+        let signed = |d: &Document| if d.kind == "credit" { d.total_e8.saturating_neg() } else { d.total_e8 };
+        self.notes_of(invoice).map(signed).fold(invoice.total_e8, i64::saturating_add)
+    }
+
+    /// The position of the log the newest document about an invoice was made at: what changed since is for the next note. Agreed
+    /// credits read no calls and do not count.
+    pub fn read_at(&self, invoice: &Document) -> String {
+        let as_of = |d: &Document| serde_json::from_str::<serde_json::Value>(&d.json).ok().and_then(|v| v["as_of"].as_str().map(str::to_owned));
+        let mut all: Vec<&Document> = self.notes_of(invoice).collect();
+        // Of one invoice in the order they were issued: a later one has read on.
+        all.push(invoice);
+        all.into_iter().filter_map(as_of).filter(|a| !a.is_empty()).max_by_key(|a| a.split('.').filter_map(|n| n.parse::<u64>().ok()).sum::<u64>()).unwrap_or_default()
+    }
+
+    pub fn dispute(&self, id: Id) -> Option<(u64, &Dispute)> {
+        self.disputes.get(&id).map(|(revision, dispute)| (*revision, dispute))
+    }
+
+    pub fn disputes(&self) -> impl Iterator<Item = (Id, u64, &Dispute)> {
+        self.disputes.iter().map(|(id, (revision, dispute))| (*id, *revision, dispute))
+    }
+
+    /// An invoice as issued.
+    pub fn invoice_json(&self, document: &Document) -> Option<Invoice> {
+        serde_json::from_str(&document.json).ok()
+    }
+}

@@ -1,0 +1,195 @@
+//! Credit and debit notes: what re-rating changed of an invoiced period, line by line, or a credit that was agreed (R-46, FN-19). The
+//! invoice stays as it is.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tollgate_schemas::money::{format_amount, parse_scaled};
+
+use super::{Details, Invoice, Line, Party, Period, Section, Usage, day, fixed, lines, narrow};
+
+/// A note's line: what a line of the invoice came to, and comes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoteLine {
+    pub no: u32,
+    /// The line of the invoice it corrects; none = the invoice has no such line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invoice_line: Option<u32>,
+    pub section: Section,
+    pub description: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub destination: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rate: String,
+    pub was: String,
+    pub is: String,
+    pub amount: String,
+}
+
+/// An issued note, field for field what its JSON is. Amounts of lines are signed as they change the invoice; `total` is positive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// `credit_note` or `debit_note`.
+    pub kind: String,
+    pub number: String,
+    pub series: String,
+    pub sequence: u64,
+    /// The invoice's number.
+    pub invoice: String,
+    pub account: String,
+    pub root_account: String,
+    pub currency: String,
+    pub issued: String,
+    pub period: Period,
+    pub supplier: Party,
+    pub customer: Party,
+    pub reason: String,
+    /// Re-ratings it is about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub batches: Vec<String>,
+    pub lines: Vec<NoteLine>,
+    pub total: String,
+    pub as_of: String,
+    pub actor: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct NoteOrder<'a> {
+    pub series: &'a str,
+    pub sequence: u64,
+    pub reason: &'a str,
+    pub batches: Vec<String>,
+    pub issued_us: i64,
+    pub as_of: &'a str,
+    pub actor: &'a str,
+    /// What the invoice still comes to after notes so far, 1e-8.
+    pub remainder_e8: i64,
+}
+
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum Refused {
+    #[error("nothing of invoice {0} has changed")]
+    NothingChanged(String),
+    #[error("a credit of {credit} is more than the {remainder} that is left of invoice {invoice}: pay it back instead")]
+    MoreThanIsLeft { invoice: String, credit: String, remainder: String },
+}
+
+/// The usage of an invoiced period as it stood at the last document about it, and as it stands; or an agreed credit.
+pub enum Ground<'a> {
+    Rerated { then: &'a Usage, now: &'a Usage },
+    Agreed { amount_e8: i64 },
+}
+
+/// Makes the note, or refuses.
+pub fn note(invoice: &Invoice, ground: Ground<'_>, order: NoteOrder<'_>) -> Result<Note, Refused> {
+    let found = match ground {
+        Ground::Rerated { then, now } => changed(invoice, then, now),
+        Ground::Agreed { amount_e8 } => vec![NoteLine {
+            no: 1,
+            invoice_line: None,
+            section: Section::Credits,
+            description: "credit agreed".to_owned(),
+            destination: String::new(),
+            rate: String::new(),
+            was: format_amount(0),
+            is: format_amount(-amount_e8),
+            amount: format_amount(-amount_e8),
+        }],
+    };
+    let total: i64 = found.iter().filter_map(|l| parse_scaled(&l.amount, 8).ok()).fold(0, i64::saturating_add);
+    if found.is_empty() || total == 0 {
+        return Err(Refused::NothingChanged(invoice.number.clone()));
+    }
+    let places = invoice.places;
+    if -total > order.remainder_e8 {
+        return Err(Refused::MoreThanIsLeft {
+            invoice: invoice.number.clone(),
+            credit: fixed(-total, places),
+            remainder: fixed(order.remainder_e8, places),
+        });
+    }
+    let zone = invoice.period.timezone.parse().unwrap_or(chrono_tz::Tz::UTC);
+    Ok(Note {
+        kind: if total < 0 { "credit_note" } else { "debit_note" }.to_owned(),
+        number: format!("{}-{}", order.series, order.sequence),
+        series: order.series.to_owned(),
+        sequence: order.sequence,
+        invoice: invoice.number.clone(),
+        account: invoice.account.clone(),
+        root_account: invoice.root_account.clone(),
+        currency: invoice.currency.clone(),
+        issued: day(order.issued_us, zone),
+        period: invoice.period.clone(),
+        supplier: invoice.supplier.clone(),
+        customer: invoice.customer.clone(),
+        reason: order.reason.to_owned(),
+        batches: order.batches,
+        lines: found,
+        total: fixed(total.saturating_abs(), places),
+        as_of: order.as_of.to_owned(),
+        actor: order.actor.to_owned(),
+    })
+}
+
+/// The lines that usage gives then and now, with the invoice's taxes and rounding, laid side by side.
+fn changed(invoice: &Invoice, then: &Usage, now: &Usage) -> Vec<NoteLine> {
+    // Items of the invoice beside its calls count for taxes and rounding on both sides alike.
+    let other = |section: Section| {
+        invoice
+            .lines
+            .iter()
+            .filter(move |l| l.section == Some(section))
+            .map(|l| super::Item { description: l.description.clone(), amount: l.amount.clone() })
+            .collect::<Vec<_>>()
+    };
+    let credits = other(Section::Credits).into_iter().map(|i| super::Item { amount: i.amount.trim_start_matches('-').to_owned(), ..i });
+    let mut contract = other(Section::Contract);
+    // Late usage was billed here, but is of another period: it stays as it was.
+    contract.extend(other(Section::LateUsage));
+    let details = Details {
+        recurring: other(Section::Recurring),
+        contract,
+        credits: credits.collect(),
+        taxes: invoice.tax_rules.clone(),
+        places: Some(invoice.places),
+        ..Details::default()
+    };
+    type Key = (Section, String, String, String);
+    let side = |usage: &Usage| {
+        let (all, _) = lines(usage, &BTreeMap::new(), &details);
+        let key = |l: &Line| {
+            let section = l.section.unwrap_or(Section::Usage);
+            // A tax is told by its rule, not by the base it names.
+            let description = if section == Section::Taxes { l.description.split(" on ").next().unwrap_or_default().to_owned() } else { l.description.clone() };
+            (section, l.destination.clone(), l.rate.clone(), description)
+        };
+        all.into_iter().map(|(l, a)| (key(&l), a)).collect::<BTreeMap<Key, i128>>()
+    };
+    let (was, is) = (side(then), side(now));
+    let mut keys: Vec<&Key> = was.keys().chain(is.keys()).collect();
+    keys.sort();
+    keys.dedup();
+    let amount = |of: &BTreeMap<Key, i128>, key: &Key| of.get(key).copied().unwrap_or(0);
+    let moved = keys.into_iter().filter(|k| amount(&was, k) != amount(&is, k));
+    (1..)
+        .zip(moved)
+        .map(|(no, key)| {
+            let (section, destination, rate, description) = key;
+            let of_invoice = invoice.lines.iter().find(|l| {
+                l.section == Some(*section) && l.destination == *destination && l.rate == *rate && l.description.starts_with(description.as_str())
+            });
+            NoteLine {
+                no,
+                invoice_line: of_invoice.map(|l| l.no),
+                section: *section,
+                description: description.clone(),
+                destination: destination.clone(),
+                rate: rate.clone(),
+                was: format_amount(narrow(amount(&was, key))),
+                is: format_amount(narrow(amount(&is, key))),
+                amount: format_amount(narrow(amount(&is, key) - amount(&was, key))),
+            }
+        })
+        .collect()
+}

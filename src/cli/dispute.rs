@@ -1,0 +1,88 @@
+//! `tollgate dispute`: disputes with carriers, in the books (R-48, FN-05).
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use tollgate_schemas::id::Id;
+
+use super::{
+    Done,
+    api::{ApiArgs, Client},
+    out,
+};
+
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Lists disputes
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Takes a drafted dispute (dispute.json of `tollgate reconcile`) into the books
+    Draft {
+        file: PathBuf,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Moves a dispute on
+    Step {
+        id: Id,
+        /// Its next state
+        #[arg(long, value_parser = ["sent", "acknowledged", "accepted", "rejected", "escalated", "closed"])]
+        to: String,
+        /// What happened; stays in the log
+        #[arg(long, default_value = "")]
+        note: String,
+        /// What the carrier credits
+        #[arg(long)]
+        credit: Option<String>,
+        /// Send it although its last day has passed
+        #[arg(long)]
+        late_override: bool,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+}
+
+pub fn run(command: Command) -> anyhow::Result<Done> {
+    match command {
+        Command::List { json, api } => {
+            let list = Client::new(&api)?.get("/v1/disputes", &[])?.ok()?;
+            if json {
+                out::json(&list["items"])?;
+                return Ok(Done::Yes);
+            }
+            let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
+            let rows: Vec<Vec<String>> = list["items"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|d| ["id", "carrier", "bill_date", "deadline", "state", "amount_disputed", "currency", "reason"].iter().map(|f| text(&d[*f])).collect())
+                .collect();
+            out::text(&out::table(&["DISPUTE", "CARRIER", "BILL", "DEADLINE", "STATE", "DISPUTED", "CUR", "REASON"], &rows))?;
+        }
+        Command::Draft { file, api } => {
+            let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+            let dispute: Value = serde_json::from_str(&text).with_context(|| file.display().to_string())?;
+            let taken = Client::new(&api)?.send("POST", "/v1/disputes", &[], Some(&dispute))?.ok()?;
+            out::line(&format!("dispute {} is a draft, to be sent until {}", taken["id"].as_str().unwrap_or_default(), taken["deadline"].as_str().unwrap_or_default()))?;
+        }
+        Command::Step { id, to, note, credit, late_override, api } => {
+            let mut order = json!({ "to": to, "note": note, "late_override": late_override });
+            if let Some(credit) = credit {
+                order["credit"] = credit.into();
+            }
+            let answer = Client::new(&api)?.send("POST", &format!("/v1/disputes/{id}/step"), &[], Some(&order))?;
+            if answer.status == 404 {
+                anyhow::bail!("there is no dispute {id}");
+            }
+            let moved = answer.ok()?;
+            out::line(&format!("dispute {id} is {}", moved["state"].as_str().unwrap_or_default()))?;
+        }
+    }
+    Ok(Done::Yes)
+}

@@ -1,0 +1,266 @@
+//! Finance's orders on a running node: re-rating, invoices, notes, disputes. What is computed is rating's; here the store is
+//! read, prices are looked up in the plan, and what is decided goes into the log.
+
+mod invoices;
+mod pages;
+mod rerate;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use tollgate_api::ports::{Fault, Finance, FinanceVerb, Problem};
+use tollgate_proxy::routing::SharedPlan;
+use tollgate_rating::corrections::{
+    books::PARTITION,
+    dispute::{Dispute, State},
+};
+use tollgate_schemas::{
+    event::{Body, Event, Origin},
+    id::Id,
+    log::{Append, Claim, Topic, Urgency},
+    store::CdrStore,
+    time::format_rfc3339,
+    v1::DisputeChanged,
+};
+
+use super::{Answer, off};
+use crate::node::{Shared, books::SharedBooks};
+
+/// How long the store may lag behind the log before an order is told to wait.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+pub struct FinancePort(Arc<Inner>);
+
+pub struct Inner {
+    shared: Arc<Shared>,
+    cdrs: Arc<dyn CdrStore>,
+    books: Arc<SharedBooks>,
+    /// The plan as it was known at some time, with the control position it was made at.
+    known: Mutex<Option<(i64, u64, SharedPlan)>>,
+    /// Orders of re-ratings lately, by partition: how many of each second.
+    pace: Mutex<rerate::Pace>,
+}
+
+/// What an order came to: its answer, or what is wrong with it; None = no such thing.
+pub type Outcome = Option<Result<Value, Vec<Problem>>>;
+
+/// What stops an order.
+pub enum Stop {
+    Problems(Vec<Problem>),
+    Fault(Fault),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Stop {
+        Stop::Fault(fault)
+    }
+}
+
+impl From<tollgate_schemas::store::StoreError> for Stop {
+    fn from(e: tollgate_schemas::store::StoreError) -> Stop {
+        Stop::Fault(Fault::Unavailable(e.to_string()))
+    }
+}
+
+pub fn problem(path: &str, message: impl Into<String>) -> Stop {
+    Stop::Problems(vec![Problem { path: path.to_owned(), message: message.into() }])
+}
+
+impl FinancePort {
+    pub fn new(shared: Arc<Shared>, cdrs: Arc<dyn CdrStore>, books: Arc<SharedBooks>) -> FinancePort {
+        FinancePort(Arc::new(Inner { shared, cdrs, books, known: Mutex::default(), pace: Mutex::default() }))
+    }
+}
+
+impl Finance for FinancePort {
+    fn ask(&self, verb: FinanceVerb, name: &str, order: Value, actor: &str) -> Answer<'_, Outcome> {
+        let (inner, name, actor) = (self.0.clone(), name.to_owned(), actor.to_owned());
+        Box::pin(off(move || match inner.carry_out(verb, &name, &order, &actor) {
+            Ok(Some(answer)) => Ok(Some(Ok(answer))),
+            Ok(None) => Ok(None),
+            Err(Stop::Problems(problems)) => Ok(Some(Err(problems))),
+            Err(Stop::Fault(fault)) => Err(fault),
+        }))
+    }
+}
+
+/// An order's fields, or what is wrong with them.
+fn read<T: DeserializeOwned>(order: &Value) -> Result<T, Stop> {
+    serde_json::from_value(order.clone()).map_err(|e| problem("", e.to_string()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Step {
+    to: String,
+    #[serde(default)]
+    note: String,
+    /// Of an accepted one: what they credit.
+    credit: Option<String>,
+    #[serde(default)]
+    late_override: bool,
+}
+
+impl Inner {
+    fn carry_out(&self, verb: FinanceVerb, name: &str, order: &Value, actor: &str) -> Result<Option<Value>, Stop> {
+        match verb {
+            FinanceVerb::AsOf => Ok(Some(json!({ "as_of": self.as_of()?, "key": actor }))),
+            FinanceVerb::Rerate => self.rerate(&read(order)?, actor).map(Some),
+            FinanceVerb::Invoice => self.invoice(&read(order)?, actor).map(Some),
+            FinanceVerb::Documents => {
+                let items: Vec<Value> = self.look(|books| {
+                    books.documents().filter(|d| name.is_empty() || d.account == name).filter_map(|d| serde_json::from_str(&d.json).ok()).collect()
+                })?;
+                Ok(Some(json!({ "items": items, "next_cursor": null })))
+            }
+            FinanceVerb::Document => {
+                let Some((series, number)) = numbered(name) else { return Ok(None) };
+                self.look(|books| books.document(series, number).and_then(|d| serde_json::from_str(&d.json).ok()))
+            }
+            FinanceVerb::Note => self.note(&read(order)?, actor).map(Some),
+            FinanceVerb::Disputes => {
+                let items: Vec<Value> = self.look(|books| books.disputes().map(|(_, revision, d)| shown(d, revision)).collect())?;
+                Ok(Some(json!({ "items": items, "next_cursor": null })))
+            }
+            FinanceVerb::Dispute => {
+                let drafted: Dispute = read(order)?;
+                if drafted.state != State::Draft {
+                    return Err(problem("state", "a dispute begins as a draft"));
+                }
+                let id: Id = drafted.id.parse().map_err(|_| problem("id", "want an id in UUID shape, as `tollgate reconcile` drafts it"))?;
+                self.change(id, actor, "drafted", move |known| match known {
+                    Some(_) => Err("there is this dispute already".to_owned()),
+                    None => Ok(drafted.clone()),
+                })
+                .map(Some)
+            }
+            FinanceVerb::Step => {
+                let step: Step = read(order)?;
+                let Ok(id) = name.parse::<Id>() else { return Ok(None) };
+                if self.look(|books| books.dispute(id).is_none())? {
+                    return Ok(None);
+                }
+                let to = State::from_name(&step.to).ok_or_else(|| problem("to", format!("'{}' is no state of a dispute", step.to)))?;
+                let today = format_rfc3339((self.shared.clock)().utc_us)[..10].to_owned();
+                self.change(id, actor, &step.note, move |known| {
+                    let Some(known) = known else { return Err("there is no such dispute".to_owned()) };
+                    let mut next = known.step(to, &today, step.late_override).map_err(|e| e.to_string())?;
+                    if let Some(credit) = &step.credit {
+                        tollgate_schemas::money::parse_scaled(credit, 8).map_err(|e| e.to_string())?;
+                        next.credit.clone_from(credit);
+                    }
+                    Ok(next)
+                })
+                .map(Some)
+            }
+        }
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&tollgate_rating::corrections::books::Books) -> T) -> Result<T, Stop> {
+        self.books.read(&*self.shared.log, look).map_err(|e| Stop::Fault(Fault::Unavailable(e)))
+    }
+
+    /// Writes a dispute in its next state.
+    fn change(&self, id: Id, actor: &str, note: &str, next: impl Fn(Option<&Dispute>) -> Result<Dispute, String>) -> Result<Value, Stop> {
+        let mut refused = None;
+        let issued = self.books.issue(
+            &*self.shared.log,
+            |books| {
+                let known = books.dispute(id);
+                let dispute = next(known.map(|(_, d)| d)).inspect_err(|e| refused = Some(e.clone()))?;
+                let revision = known.map_or(0, |(revision, _)| revision + 1);
+                let body = Body::DisputeChanged(DisputeChanged {
+                    dispute_id: id.to_vec(),
+                    carrier: dispute.carrier.clone(),
+                    state: dispute.state.name().to_owned(),
+                    revision,
+                    actor: actor.to_owned(),
+                    note: note.to_owned(),
+                    document: serde_json::to_string(&dispute).map_err(|e| e.to_string())?,
+                });
+                Ok((self.born("", body), shown(&dispute, revision)))
+            },
+            |event| self.write(event),
+        );
+        issued.map_err(|e| match refused.take() {
+            Some(refused) => problem("", refused),
+            None => Stop::Fault(Fault::Unavailable(e)),
+        })
+    }
+
+    fn born(&self, key: &str, body: Body) -> Event {
+        let shared = &self.shared;
+        let origin = Origin { mint: &shared.mint, boot_id: shared.boot_id, now: (shared.clock)(), control_position: shared.owner.plan().control_position };
+        Event::born(origin, key, body)
+    }
+
+    /// A document into its partition of the ledger; durable when this returns.
+    fn write(&self, event: Event) -> Result<(), String> {
+        let log = &self.shared.log;
+        let append = Append { topic: Topic::Ledger, partition: PARTITION, event };
+        let ticket = log.append(vec![append], Urgency::Group, Claim::Reserved).map_err(|e| e.to_string())?;
+        log.wait(ticket, PATIENCE).map_err(|e| e.to_string())
+    }
+
+    /// Waits until the store has the rows of every call event that is durable now, and gives the position of topic `calls`
+    /// they are of, partition by partition with points between them.
+    fn as_of(&self) -> Result<String, Stop> {
+        let log = &*self.shared.log;
+        let until = Instant::now() + PATIENCE;
+        let late = |what: &str| Stop::Fault(Fault::Unavailable(format!("{what} lags behind the log: ask again")));
+        // Progress without outputs is noted once a second, of all partitions at once: so they are waited for together.
+        let ends: Vec<u64> = (0..log.partitions()).map(|p| log.end(Topic::Calls, p)).collect();
+        let mut positions = Vec::with_capacity(ends.len());
+        for (partition, end) in (0..).zip(ends) {
+            loop {
+                let at = log.progress("rater", Topic::Calls, partition).map_err(|e| Fault::Unavailable(e.to_string()))?.unwrap_or(0);
+                if at >= end {
+                    positions.push(at.to_string());
+                    break;
+                }
+                if Instant::now() > until {
+                    return Err(late("rating"));
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+        let ends: Vec<u64> = (0..log.partitions()).map(|p| log.end(Topic::Cdrs, p)).collect();
+        for (partition, end) in (0u16..).zip(ends) {
+            loop {
+                let stored = match self.cdrs.reached() {
+                    Some(positions) => positions.get(usize::from(partition)).copied(),
+                    None => log.progress(tollgate_ingest::PROJECTOR, Topic::Cdrs, partition).map_err(|e| Fault::Unavailable(e.to_string()))?,
+                };
+                if stored.unwrap_or(0) >= end {
+                    break;
+                }
+                if Instant::now() > until {
+                    return Err(late("the CDR store"));
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+        Ok(positions.join("."))
+    }
+}
+
+fn shown(dispute: &Dispute, revision: u64) -> Value {
+    let mut value = serde_json::to_value(dispute).unwrap_or_default();
+    value["revision"] = revision.into();
+    value
+}
+
+/// `2026-41` → ("2026", 41): a series may have a dash in it.
+pub fn numbered(name: &str) -> Option<(&str, u64)> {
+    let (series, number) = name.rsplit_once('-')?;
+    Some((series, number.parse().ok()?))
+}
+
+/// Positions as the store's filter has them.
+pub fn positions(as_of: &str) -> Vec<u64> {
+    as_of.split('.').filter_map(|n| n.parse().ok()).collect()
+}
