@@ -14,6 +14,7 @@ mod doctor;
 mod get;
 mod log;
 mod out;
+mod payment;
 mod rate;
 mod restore;
 mod route;
@@ -67,6 +68,8 @@ enum Command {
     /// Looks at the event log of a stopped node
     #[command(subcommand)]
     Log(log::Command),
+    Payment(payment::PaymentArgs),
+    Balance(payment::BalanceArgs),
     Backup(backup::Args),
     Restore(restore::Args),
 }
@@ -119,6 +122,8 @@ pub fn main() -> ExitCode {
         Command::Block(command) => block::run(command),
         Command::Sip(command) => sip::run(&command),
         Command::Log(command) => log::run(command),
+        Command::Payment(args) => payment::pay(&args),
+        Command::Balance(args) => payment::balance(&args),
         Command::Backup(args) => backup::run(&args),
         Command::Restore(args) => restore::run(&args),
     };

@@ -5,6 +5,7 @@
 //! and the own log holds what this process must know without it: its calls until they are forwarded, and provisioning and blocks.
 
 mod cluster;
+mod credit;
 mod figures;
 mod live;
 mod metrics;
@@ -112,6 +113,8 @@ pub struct Node {
     workers: Workers,
     spool: Option<cluster::Spool>,
     leases: Option<stages::Leases>,
+    credits: Option<credit::Credits>,
+    accounts: Arc<credit::Accounts>,
     shard_threads: Vec<thread::JoinHandle<()>>,
     api: Option<Api>,
     sip_addr: Option<SocketAddr>,
@@ -228,6 +231,10 @@ impl Node {
             true => Some(stages::Leases::start(&shared)?),
             false => None,
         };
+        let credits = match runs(Stage::Proxy) {
+            true => Some(credit::Credits::start(&shared)?),
+            false => None,
+        };
         let stores = match runs(Stage::Ingest) || runs(Stage::Api) {
             true => Some(store::open(&config, &mint.node_name())?),
             false => None,
@@ -244,7 +251,9 @@ impl Node {
         }
         let figures = Arc::new(Figures::default());
         let views = Arc::new(Views::new(tollgate_api::CountFrom::Calls));
+        let accounts = Arc::new(credit::Accounts::default());
         if runs(Stage::Api) {
+            workers.push(("balances", accounts.follow(&shared)?));
             workers.extend(stages::views(&shared, &views, &figures)?);
             if kafka.is_some() {
                 workers.push(("live", stages::live_view(&shared, &live)?));
@@ -261,6 +270,8 @@ impl Node {
             workers: Arc::new(workers),
             spool,
             leases,
+            credits,
+            accounts,
             shard_threads,
             api: None,
             sip_addr,
@@ -268,6 +279,11 @@ impl Node {
             drain: Duration::from_secs(config.drain_s),
             round_trips: Duration::from_millis(2 * config.sip.timers.t1_ms),
         };
+        if let Some(credits) = &node.credits
+            && (runs(Stage::Rating) || node.kafka.is_some())
+        {
+            credits.wait(&node.shared);
+        }
         let render = metrics::render(&node, &figures);
         let (metrics, render) = render;
         node.api = Some(match stores {
@@ -291,6 +307,7 @@ impl Node {
             calls: Arc::new(ports::CallsPort { shared: self.shared.clone(), live: self.live.clone(), rate: Mutex::default() }),
             blocks: Arc::new(ports::BlocksPort(self.shared.clone())),
             routing: Arc::new(quality::RoutingPort(self.shared.clone())),
+            ledger: Arc::new(credit::LedgerPort { shared: self.shared.clone(), accounts: self.accounts.clone() }),
             backups: Arc::new(ports::BackupPort::new(self.shared.clone(), self.embedded.node(), config.data_dir.clone())),
             cdrs: stores.cdrs,
             views,
@@ -364,6 +381,7 @@ impl Node {
             api.thread.join().map_err(|_| anyhow::anyhow!("the API had panicked"))?;
         }
         self.leases.take();
+        self.credits.take();
         // What the last events give is rated and stored before the stages write their snapshots.
         let until = Instant::now() + LAST;
         for (_, worker) in self.workers.iter() {

@@ -9,7 +9,7 @@ use crate::{
     auth::{Keys, RateLimiter, Sessions},
     idempotency::Answers,
     metrics::Metrics,
-    ports::{Backups, Blocks, Calls, Control, Readiness, Routing},
+    ports::{Backups, Blocks, Calls, Control, Ledger, Readiness, Routing},
     views::Views,
 };
 
@@ -26,6 +26,7 @@ pub struct Parts {
     pub blocks: Arc<dyn Blocks>,
     pub routing: Arc<dyn Routing>,
     pub backups: Arc<dyn Backups>,
+    pub ledger: Arc<dyn Ledger>,
     pub cdrs: Arc<dyn CdrStore>,
     pub views: Arc<Views>,
     pub keys: Keys,

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tollgate_api::{
     ApiState, CountFrom, KeyConfig, Keys, Limits, Metrics, Parts, Views,
     ports::{
-        Backups, Blocks, CallFilter, Calls, Command, Control, Decision, Document, EndResult, Fault, Kind, LiftResult, LiveCall, NewBlock,
+        Backups, Blocks, CallFilter, Ledger, Money, NewPayment, Calls, Command, Control, Decision, Document, EndResult, Fault, Kind, LiftResult, LiveCall, NewBlock,
         NodeStats, Pieces, Problem, Readiness, Replayed, RouteAsk, Routing,
     },
 };
@@ -65,6 +65,7 @@ impl Fakes {
             blocks: self.clone(),
             routing: self.clone(),
             backups: self.clone(),
+            ledger: self.clone(),
             cdrs: self.clone(),
             views: self.views.clone(),
             keys: Keys::new(ADMIN_KEY, keys).expect("keys"),
@@ -211,6 +212,21 @@ impl Routing for Fakes {
     fn replay(&self, call: Id, root_account: &str, _: i64) -> BoxFuture<'_, Result<Option<Replayed>, Fault>> {
         let decision = json!({ "policy": root_account, "quality_snapshot": null, "draw": call.draw_e6(), "carriers": [] });
         async move { Ok(Some(Replayed { then: decision.clone(), again: decision, agrees: true, control_position: 7 })) }.boxed()
+    }
+}
+
+impl Ledger for Fakes {
+    /// What was paid, and that a call of 0.05 is up.
+    fn money(&self, _root: &str, account: &str) -> Vec<Money> {
+        let orders = self.orders.lock().expect("orders");
+        let paid: i64 = orders.iter().filter_map(|o| o.strip_prefix(&format!("pay {account} "))?.parse::<i64>().ok()).sum();
+        if paid == 0 { Vec::new() } else { vec![Money { currency: "USD".to_owned(), owed_e8: -paid, held_e8: 5_000_000, deposits_e8: 0 }] }
+    }
+
+    fn pay(&self, payment: NewPayment) -> BoxFuture<'_, Result<Id, Fault>> {
+        self.orders.lock().expect("orders").push(format!("pay {} {}", payment.account, payment.amount_e8));
+        let id = self.mint.mint();
+        async move { Ok(id) }.boxed()
     }
 }
 

@@ -4,6 +4,7 @@ mod client;
 mod fakes;
 
 mod auth;
+mod balances;
 mod blocks;
 mod cdrs;
 mod openapi;
