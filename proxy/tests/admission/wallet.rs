@@ -229,7 +229,7 @@ impl World {
             };
             if self.rng.one_in(5) {
                 // Rung and never taken, or without a route.
-                if self.rng.one_in(2) { proxy.admission.cancel(admitted.slot) } else { drop(proxy.admission.release(admitted.slot, now, None)) }
+                if self.rng.one_in(2) { proxy.admission.cancel(admitted.slot); } else { let _ = proxy.admission.release(admitted.slot, now, None); }
                 continue;
             }
             proxy.admission.answered(&mut admitted.slot, now, admitted.sell.as_ref());
