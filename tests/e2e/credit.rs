@@ -177,6 +177,7 @@ fn fn_07_a_thousand_calls_at_once_against_half_of_their_money() {
         let row = row(&node);
         least = least.min(millionths(&row["balance"]));
         most_held = most_held.max(millionths(&row["held"]));
+        std::thread::sleep(ms(150));
         let finals = node.api.items("/v1/cdrs?limit=1");
         let live = node.api.items("/v1/calls?limit=1");
         (!finals.is_empty() && live.is_empty() && began.elapsed() > ms(6_000)).then_some(began.elapsed())

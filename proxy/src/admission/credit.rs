@@ -34,7 +34,7 @@ pub use self::{demand::MAX_DEMANDS as MAX_CREDIT_DEMANDS, slices::Slice};
 pub(super) use self::slices::CallHold;
 use super::{AccountIx, Admission, Policy};
 
-/// A slice is taken so long before the one before runs out, and no longer than a sixth of it.
+/// A slice is taken so long before the one before runs out, and no longer than half of it: time to ask for what is not there.
 pub const LEAD_MS: u64 = 10_000;
 /// A call is ended so long before what it holds is used up: what a timer may be late without costing another increment.
 pub const MARGIN_MS: u64 = 250;

@@ -246,8 +246,8 @@ fn fn_07_slices_are_as_long_as_the_account_says_and_hold_the_connect_fee() {
     let prices = One { terms: price("0.60", "0.05", "1/1"), tiers: Vec::new() };
     let admitted = admission.admit(&policy, &prices, &attempt(&policy, LONDON, at(0))).expect("admitted");
     assert_eq!((admitted.holds.len(), admitted.holds[0].amount_e8), (1, 5 * CENT + 6 * CENT));
-    assert_eq!(admission.next_slice(&admitted.slot, at(0).utc_us, 0, at(0)), Slice::Until { ms: 5_000, changed: false });
-    assert_eq!(admission.next_slice(&admitted.slot, at(0).utc_us, 5_000, at(5_000)), Slice::Until { ms: 11_000, changed: true });
+    assert_eq!(admission.next_slice(&admitted.slot, at(0).utc_us, 0, at(0)), Slice::Until { ms: 3_000, changed: false });
+    assert_eq!(admission.next_slice(&admitted.slot, at(0).utc_us, 3_000, at(3_000)), Slice::Until { ms: 9_000, changed: true });
     assert_eq!(admission.credit_holds(&admitted.slot)[0].amount_e8, 17 * CENT);
 }
 

@@ -132,7 +132,7 @@ impl Admission {
     fn slice(&mut self, holds: &mut [CallHold], answer_us: i64, elapsed_ms: u64, now: Now) -> Slice {
         let paid_until = |holds: &[CallHold]| holds.iter().map(|h| h.terms.affordable_ms(answer_us, h.held_e8)).min().unwrap_or(u64::MAX);
         let slice_ms = holds.iter().map(|h| h.slice_ms).min().unwrap_or(0);
-        let lead_ms = LEAD_MS.min(slice_ms / 6).max(2 * MARGIN_MS);
+        let lead_ms = LEAD_MS.min(slice_ms / 2).max(2 * MARGIN_MS);
         let paid_ms = paid_until(holds);
         if paid_ms == u64::MAX {
             return Slice::Until { ms: u64::MAX, changed: false };
