@@ -18,6 +18,7 @@ mod get;
 mod invoice;
 mod log;
 mod out;
+mod payment;
 mod rate;
 mod reconcile;
 mod rerate;
@@ -82,6 +83,8 @@ enum Command {
     /// Looks at the event log of a stopped node
     #[command(subcommand)]
     Log(log::Command),
+    Payment(payment::PaymentArgs),
+    Balance(payment::BalanceArgs),
     Backup(backup::Args),
     Restore(restore::Args),
 }
@@ -139,6 +142,8 @@ pub fn main() -> ExitCode {
         Command::Block(command) => block::run(command),
         Command::Sip(command) => sip::run(&command),
         Command::Log(command) => log::run(command),
+        Command::Payment(args) => payment::pay(&args),
+        Command::Balance(args) => payment::balance(&args),
         Command::Backup(args) => backup::run(&args),
         Command::Restore(args) => restore::run(&args),
     };

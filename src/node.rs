@@ -6,6 +6,7 @@
 
 mod books;
 mod cluster;
+mod credit;
 mod figures;
 mod live;
 mod metrics;
@@ -113,6 +114,8 @@ pub struct Node {
     workers: Workers,
     spool: Option<cluster::Spool>,
     leases: Option<stages::Leases>,
+    credits: Option<credit::Credits>,
+    accounts: Arc<credit::Accounts>,
     shard_threads: Vec<thread::JoinHandle<()>>,
     api: Option<Api>,
     sip_addr: Option<SocketAddr>,
@@ -235,6 +238,10 @@ impl Node {
             true => Some(stages::Leases::start(&shared)?),
             false => None,
         };
+        let credits = match runs(Stage::Proxy) {
+            true => Some(credit::Credits::start(&shared)?),
+            false => None,
+        };
         let stores = match runs(Stage::Ingest) || runs(Stage::Api) {
             true => Some(store::open(&config, &mint.node_name())?),
             false => None,
@@ -251,11 +258,13 @@ impl Node {
         }
         let figures = Arc::new(Figures::default());
         let views = Arc::new(Views::new(tollgate_api::CountFrom::Calls));
+        let accounts = Arc::new(credit::Accounts::default());
         let mut documents = None;
         if runs(Stage::Api) {
             let (books, worker) = books::SharedBooks::follow(log.clone())?;
             workers.push(("books", worker));
             documents = Some(books);
+            workers.push(("balances", accounts.follow(&shared)?));
             workers.extend(stages::views(&shared, &views, &figures)?);
             if kafka.is_some() {
                 workers.push(("live", stages::live_view(&shared, &live)?));
@@ -272,6 +281,8 @@ impl Node {
             workers: Arc::new(workers),
             spool,
             leases,
+            credits,
+            accounts,
             shard_threads,
             api: None,
             sip_addr,
@@ -279,6 +290,11 @@ impl Node {
             drain: Duration::from_secs(config.drain_s),
             round_trips: Duration::from_millis(2 * config.sip.timers.t1_ms),
         };
+        if let Some(credits) = &node.credits
+            && (runs(Stage::Rating) || node.kafka.is_some())
+        {
+            credits.wait(&node.shared);
+        }
         let render = metrics::render(&node, &figures);
         let (metrics, render) = render;
         node.api = Some(match (stores, documents) {
@@ -304,6 +320,7 @@ impl Node {
             blocks: Arc::new(ports::BlocksPort(self.shared.clone())),
             routing: Arc::new(quality::RoutingPort(self.shared.clone())),
             decks: Arc::new(ports::DecksPort(self.shared.clone())),
+            ledger: Arc::new(credit::LedgerPort { shared: self.shared.clone(), accounts: self.accounts.clone() }),
             backups: Arc::new(ports::BackupPort::new(self.shared.clone(), self.embedded.node(), config.data_dir.clone())),
             finance: Arc::new(ports::FinancePort::new(self.shared.clone(), stores.cdrs.clone(), books)),
             cdrs: stores.cdrs,
@@ -378,6 +395,7 @@ impl Node {
             api.thread.join().map_err(|_| anyhow::anyhow!("the API had panicked"))?;
         }
         self.leases.take();
+        self.credits.take();
         // What the last events give is rated and stored before the stages write their snapshots.
         let until = Instant::now() + LAST;
         for (_, worker) in self.workers.iter() {

@@ -143,6 +143,7 @@ impl Registry {
             trunks: self.of(Kind::Trunk, &mut problems),
             carriers: self.of(Kind::Carrier, &mut problems),
             fraud_policies: self.of(Kind::FraudPolicy, &mut problems),
+            currencies: self.decks.iter().map(|(name, deck)| (name.clone(), deck.currency().to_owned())).collect(),
         };
         let decks = tollgate_rating::deck::link(&self.decks).unwrap_or_else(|bad| {
             problems.extend(bad.into_iter().map(|(name, b)| PlanProblem { kind: Kind::Deck, name, path: b.path, message: b.problem }));

@@ -93,6 +93,19 @@ fn may_see(state: &ApiState, caller: &Key, document: &Document) -> bool {
     }
 }
 
+/// The top of an account's hierarchy; itself where nothing is known of it.
+pub(crate) fn root(state: &ApiState, account: &str) -> String {
+    let mut name = account.to_owned();
+    for _ in 0..LEVELS {
+        let parent = state.parts.control.get(Kind::Account, &name).and_then(|d| d.spec["parent"].as_str().map(str::to_owned));
+        match parent {
+            Some(parent) => name = parent,
+            None => break,
+        }
+    }
+    name
+}
+
 /// Whether an account exists and is `root` or below it.
 pub(crate) fn is_in_tree(state: &ApiState, account: &str, root: &str) -> bool {
     let mut name = account.to_owned();

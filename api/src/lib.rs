@@ -20,6 +20,7 @@ mod server;
 
 mod alerts;
 mod backup;
+mod balances;
 mod blocks;
 mod calls;
 mod cdrs;

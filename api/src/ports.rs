@@ -241,6 +241,42 @@ pub trait Blocks: Send + Sync + 'static {
     fn lift(&self, block: Id, actor: &str, reason: &str) -> BoxFuture<'_, Result<LiftResult, Fault>>;
 }
 
+/// What an account has in one currency, 1e-8 of its unit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Money {
+    pub currency: String,
+    /// Rated and not paid; negative = paid in advance.
+    pub owed_e8: i64,
+    /// What its open calls hold.
+    pub held_e8: i64,
+    pub deposits_e8: i64,
+}
+
+/// Money somebody books.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPayment {
+    pub account: String,
+    /// The top of its hierarchy.
+    pub root_account: String,
+    /// `payment`, `adjustment` or `deposit`.
+    pub kind: String,
+    /// In the account's favour.
+    pub amount_e8: i64,
+    pub currency: String,
+    pub actor: String,
+    pub reason: String,
+    /// Booked once for the account; empty = none.
+    pub reference: String,
+}
+
+/// Balances, and what moves them beside calls.
+pub trait Ledger: Send + Sync + 'static {
+    /// By currency; empty for an account nothing was ever posted for. Must not block for long.
+    fn money(&self, root: &str, account: &str) -> Vec<Money>;
+    /// Answers with the payment's id once it is durable; the posting follows.
+    fn pay(&self, payment: NewPayment) -> BoxFuture<'_, Result<Id, Fault>>;
+}
+
 /// A backup as it is written. After an error nothing comes.
 pub type Pieces = tokio::sync::mpsc::Receiver<Result<Bytes, Fault>>;
 

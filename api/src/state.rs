@@ -9,7 +9,7 @@ use crate::{
     auth::{Keys, RateLimiter, Sessions},
     idempotency::Answers,
     metrics::Metrics,
-    ports::{Backups, Blocks, Calls, Control, Decks, Finance, Readiness, Routing},
+    ports::{Backups, Blocks, Calls, Control, Decks, Finance, Ledger, Readiness, Routing},
     views::Views,
 };
 
@@ -28,6 +28,7 @@ pub struct Parts {
     pub decks: Arc<dyn Decks>,
     pub backups: Arc<dyn Backups>,
     pub finance: Arc<dyn Finance>,
+    pub ledger: Arc<dyn Ledger>,
     pub cdrs: Arc<dyn CdrStore>,
     pub views: Arc<Views>,
     pub keys: Keys,

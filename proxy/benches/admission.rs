@@ -7,7 +7,7 @@ use tollgate_proxy::admission::{Admission, Attempt, Documents, NodeState, Policy
 use tollgate_schemas::{
     parties::Parties,
     time::Now,
-    v1::{BlockPlaced, BlockScope, Terms},
+    v1::{BlockPlaced, BlockScope, LeaseGranted, LeaseShare, Terms},
 };
 
 struct OneRow(Terms);
@@ -18,9 +18,9 @@ impl Prices for OneRow {
     }
 }
 
-fn documents(trunk: &str) -> Documents {
+fn documents(account: &str, trunk: &str) -> Documents {
     let mut d = Documents::default();
-    d.accounts.insert("acme".to_owned(), serde_json::from_str(r#"{"sell_deck": "retail", "credit_limit": "100000000"}"#).expect("an account"));
+    d.accounts.insert("acme".to_owned(), serde_json::from_str(account).expect("an account"));
     let spec = format!(r#"{{"account": "acme", "sources": ["127.0.0.1"], "channels": 1000000, "cps": 1000000, "burst": 1000000, {trunk}}}"#);
     d.trunks.insert("t1".to_owned(), serde_json::from_str(&spec).expect("a trunk"));
     d
@@ -28,7 +28,7 @@ fn documents(trunk: &str) -> Documents {
 
 fn admission(c: &mut Criterion) {
     let policy = Policy::compile(
-        &documents(r#""numbers": {"country_code": "1"}, "dial": {"international": true, "daily_spend": "100000000"}"#),
+        &documents(r#"{"sell_deck": "retail"}"#, r#""numbers": {"country_code": "1"}, "dial": {"international": true, "daily_spend": "100000000"}"#),
         1,
     )
     .expect("right");
@@ -87,6 +87,36 @@ fn admission(c: &mut Criterion) {
             let mut admitted = busy.admit(&policy, &prices, &attempt(now, black_box("12125550123"))).expect("admitted");
             busy.answered(&mut admitted.slot, now, admitted.sell.as_ref());
             busy.release(admitted.slot, now, Some(30_000))
+        });
+    });
+    // With a lease that never ends: what a hold, the answer's look at it and its settlement add.
+    let on_credit = Policy::compile(
+        &documents(r#"{"sell_deck": "retail", "billing": "prepaid"}"#, r#""numbers": {"country_code": "1"}, "dial": {"international": true, "daily_spend": "100000000"}"#),
+        1,
+    )
+    .expect("right");
+    let mut bank = Admission::new();
+    for (partition, asked) in bank.credit_demands(&on_credit, now) {
+        let shares = asked.demands.iter().map(|d| LeaseShare { scope: d.scope.clone(), name: d.name.clone(), ceiling_e8: i64::MAX / 2, ..LeaseShare::default() });
+        let granted = LeaseGranted { node: asked.node, shares: shares.collect(), hold_ms: 1 << 40, revision: 1, credit: true, asked_ns: asked.asked_ns, ..LeaseGranted::default() };
+        bank.apply_credit(partition, &granted, now);
+    }
+    group.bench_function("admit + release, on credit", |b| {
+        b.iter(|| {
+            let now = tick();
+            let admitted = bank.admit(&on_credit, &prices, &attempt(now, black_box("12125550123"))).expect("admitted");
+            bank.release(admitted.slot, now, None)
+        });
+    });
+    group.bench_function("admit + answer + slice + settle, on credit", |b| {
+        b.iter(|| {
+            let now = tick();
+            let mut admitted = bank.admit(&on_credit, &prices, &attempt(now, black_box("12125550123"))).expect("admitted");
+            bank.answered(&mut admitted.slot, now, admitted.sell.as_ref());
+            bank.credit_answered(&admitted.slot, admitted.sell.as_ref(), &[]);
+            black_box(bank.next_slice(&admitted.slot, now.utc_us, 0, now));
+            black_box(bank.credit_charges(&admitted.slot, now.utc_us, Some(30_000)));
+            bank.release(admitted.slot, now, Some(30_000))
         });
     });
     group.bench_function("a refusal", |b| {

@@ -3,7 +3,7 @@
 //!
 //! In the order data flows: who it is from (`policy`, `source`), what was dialled (`normalise`, `classify`), the
 //! decision and its order (`admit`), what is counted for it (`counters`, `bucket`, `hot_spot`, `blocks`, `carriers`), what
-//! of it is shared with other proxies (`lease`), and what is written when refusals come in floods (`meter`).
+//! of it is shared with other proxies (`lease`), what money is lent (`credit`), and what is written when refusals come in floods (`meter`).
 //!
 //! Tables and their limits: calls [`MAX_CALLS`] (then ordinary calls are refused as `overload`), destination groups
 //! of one account [`MAX_GROUPS`] (idle ones go first, then `group_limit`), blocks [`MAX_BLOCKS`] (the one that would
@@ -16,6 +16,7 @@ mod bucket;
 mod carriers;
 mod classify;
 mod counters;
+mod credit;
 mod hot_spot;
 mod laps;
 mod lease;
@@ -33,7 +34,7 @@ use tollgate_schemas::{
     parties::{Geography, Parties},
     refusal::Refusal,
     time::Now,
-    v1::{CallFacts, CallRefused, Terms, Tier},
+    v1::{CallFacts, CallRefused, CreditHold, Terms, Tier},
 };
 
 pub use self::{
@@ -42,11 +43,12 @@ pub use self::{
     laps::Laps,
     classify::{CallerValidity, Class, NumberType, Tables},
     counters::{AccountGauge, Admission, CarrierGauge, Gauges, MAX_CALLS, MAX_GROUPS, Resumed, Slot, TrunkGauge},
+    credit::{CreditGauge, CreditRules, LEAD_MS, MARGIN_MS, MAX_CREDIT_DEMANDS, Slice},
     hot_spot::HotWindow,
     lease::{LeaseGauge, LeaseRules, MAX_DEMANDS},
     meter::{CountedRefusal, MAX_BUCKETS, RefusalMeter, SourceBucket, Verdict, WRITTEN_PER_SECOND},
     normalise::{NormError, Normalised, Rules, caller, normalise},
-    policy::{AccountIx, AccountView, CarrierIx, CarrierView, Dial, Documents, Party, Policy, Problem, TrunkIx, TrunkView},
+    policy::{AccountIx, AccountView, CarrierIx, CarrierView, CreditView, Dial, Documents, Party, Policy, Problem, TrunkIx, TrunkView},
     source::{Source, Sources},
 };
 
@@ -139,8 +141,10 @@ pub struct Admitted {
     pub sell: Option<Terms>,
     /// What the accounts above pay, nearest first.
     pub tiers: Vec<Tier>,
-    /// The first minute's charge, held until the call ends; 0 for emergency calls.
+    /// The first slice's charge, held until the call ends; 0 for emergency calls.
     pub hold_e8: i64,
+    /// Of the accounts of its hierarchy that have a limit, itself among them.
+    pub holds: Vec<CreditHold>,
     /// What the call takes up. Give it back exactly once: `release`, or `cancel` if nothing was sent.
     pub slot: Slot,
 }

@@ -3,6 +3,10 @@
 
 #[path = "admission/fixture.rs"]
 mod fixture;
+#[path = "admission/credit.rs"]
+mod credit;
+#[path = "admission/wallet.rs"]
+mod wallet;
 #[path = "admission/emergency.rs"]
 mod emergency;
 #[path = "admission/limits.rs"]
@@ -16,10 +20,11 @@ mod shared;
 #[path = "admission/fleet.rs"]
 mod fleet;
 
-/// The lessor is rating's, and neither crate may import the other: since it needs nothing but the contracts, its source is
+/// Who lends is rating's, and neither crate may import the other: since it needs nothing but the contracts, its source is
 /// compiled into this test, to be run against real counters.
 #[path = "../../rating/src"]
 #[allow(dead_code)]
 mod rating {
+    pub mod credit;
     pub mod lease;
 }

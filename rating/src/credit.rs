@@ -18,9 +18,9 @@
 //! (`nodes.rs`); by then its lease has run out, and what its calls come to after its last word is on top. So what an account owes
 //! in the end is at most its limit, and for each of its calls what it costs from when it should have ended until it has.
 //!
-//! **Shares.** A proxy alone with an account has seven eighths of what is free, and all of it if its calls ask for so much; of
-//! several each has an equal part and its calls' wish before that. Who gets less than its calls want takes half of what
-//! others have idle.
+//! **Shares.** A proxy alone with an account has all of it; of several each has an equal part of what no call uses, and its
+//! calls' wish before that as far as it is free. Who gets less than its calls want takes half of what others have idle, until
+//! they have parted with it.
 //!
 //! **Limits.** [`MAX_LINES`] accounts of a partition with credit lent: further ones get none, their calls are refused.
 //! 64 proxies of one account; of one proxy, eight ceilings that are not known to be applied are counted apart, more as the highest.

@@ -9,6 +9,7 @@ use std::{
 use anyhow::Context as _;
 use tollgate_ingest::{EmbeddedLog, Runner, RunnerOptions, WorkerHandle, follow, follow::From};
 use tollgate_proxy::{
+    admission::CreditRules,
     shard::{self, Command, Shard},
     sip::{call::Verdict, core::Context, token::Keyring},
     udp::UdpBatch,
@@ -28,6 +29,7 @@ pub fn start(shared: &Arc<Shared>, embedded: &EmbeddedLog, config: &Config, keys
     let options = RunnerOptions { poll_ms: 50, ..RunnerOptions::default() };
     let worker = Runner::spawn(shared.own.clone(), "live", move |p| live_stage.stage(p), options)?;
     caught_up(&worker, "the calls that were up")?;
+    shared.gate().admission.credit_mode(&shared.mint.node_name(), CreditRules { partitions: shared.own.partitions(), expires: shared.log.shared() });
     live.each_usage(|usage| shared.gate().admission.restore_usage(usage));
     let ctx = Context {
         local: config.sip.listen,

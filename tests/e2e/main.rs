@@ -10,6 +10,7 @@ mod blocks;
 mod calls;
 mod cancel;
 mod crash;
+mod credit;
 mod decks;
 mod dialogs;
 mod disk;

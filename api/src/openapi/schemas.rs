@@ -144,6 +144,42 @@ fn new_block() -> Value {
     )
 }
 
+fn balance() -> Value {
+    object(
+        json!({
+            "account": text(), "root_account": text(), "billing": { "type": "string", "enum": ["prepaid", "postpaid"] }, "currency": text(),
+            "balance": decimal(), "held": decimal(), "deposits": decimal(), "exposure": decimal(), "credit_limit": or_null(decimal()),
+            "available": or_null(decimal()),
+        }),
+        &[],
+    )
+}
+
+fn payment_kind() -> Value {
+    json!({ "type": "string", "enum": crate::balances::KINDS })
+}
+
+fn new_payment() -> Value {
+    object(
+        json!({
+            "account": text(), "amount": decimal(), "currency": { "type": ["string", "null"] }, "kind": payment_kind(),
+            "reason": { "type": "string", "minLength": 1, "maxLength": 256 },
+            "reference": { "type": "string", "maxLength": 64, "description": "Booked once for the account" },
+        }),
+        &["currency", "kind", "reference"],
+    )
+}
+
+fn payment() -> Value {
+    object(
+        json!({
+            "payment_id": id(), "account": text(), "kind": payment_kind(), "amount": decimal(), "currency": text(), "actor": text(),
+            "reason": text(), "reference": text(),
+        }),
+        &[],
+    )
+}
+
 fn figures() -> Value {
     let amounts = object(json!({ "revenue": decimal(), "fraud_loss": decimal(), "cost": decimal() }), &["cost"]);
     json!({
@@ -314,7 +350,7 @@ fn most() -> Value {
         "Document": document,
         "DocumentPage": page("Document"),
         "ControlAccepted": accepted,
-        "Account": spec("Who pays: sell_deck, parent, credit_limit, fraud_policy, carriers, max_attempts, margin_guard, min_margin, route_policy, route_classes, test"),
+        "Account": spec("Who pays: sell_deck, parent, billing, credit_limit, slice_s, warn_pct, fraud_policy, carriers, max_attempts, margin_guard, min_margin, route_policy, route_classes, test"),
         "Trunk": spec("Where an account's calls come in: account, sources, channels, cps, burst, numbers, dial, emergency, require_cli, relay_503"),
         "NumberTable": spec("Which state, LATA, company and rate centre an exchange is of: csv"),
         "OriginGroup": spec("Callers that prices tell apart: members, except"),
@@ -333,5 +369,10 @@ fn most() -> Value {
     if let (Some(all), Value::Object(decks)) = (all.as_object_mut(), of_decks()) {
         all.extend(decks);
     }
+    // One macro does not take so many.
+    all["Balance"] = balance();
+    all["BalancePage"] = page("Balance");
+    all["NewPayment"] = new_payment();
+    all["Payment"] = payment();
     all
 }

@@ -335,6 +335,24 @@ async function loadCarriers() {
   ], rows, "Nothing is known of the carriers yet. Counts come with calls.");
 }
 
+// What accounts have, hold and may still spend; who nears the limit first.
+async function loadBalances() {
+  let page;
+  $("balances-error").textContent = "";
+  try { page = await api("/v1/balances?limit=1000"); } catch (error) { $("balances-error").textContent = error.message; return; }
+  const used = (b) => (b.credit_limit === null ? null : b.billing === "prepaid" ? (Number(b.available) > 0 ? 0 : 100) : Number(b.credit_limit) > 0 ? Number(b.exposure) * 100 / Number(b.credit_limit) : 100);
+  const mark = (b) => (used(b) === null ? "" : used(b) >= 100 ? "red" : used(b) >= 70 ? "amber" : "");
+  const rows = [...page.items].sort((a, b) => (used(b) ?? -1) - (used(a) ?? -1) || a.account.localeCompare(b.account));
+  const full = rows.filter((b) => mark(b) === "red").length;
+  $("balances-count").textContent = full ? "(" + full + " may not call)" : "";
+  const money = (name, field) => ({name, of: (b) => (b[field] === null ? "no limit" : b[field]), num: true});
+  table("balances-table", [
+    {name: "Account", of: (b) => b.account}, {name: "Pays", of: (b) => (b.billing === "prepaid" ? "in advance" : "later")},
+    money("Balance", "balance"), money("Held", "held"), money("Deposits", "deposits"), money("Limit", "credit_limit"),
+    {...money("Available", "available"), mark}, {name: "", of: (b) => b.currency},
+  ], rows, "There are no accounts.");
+}
+
 async function showRoute(event) {
   event.preventDefault();
   const query = new URLSearchParams();
@@ -419,7 +437,7 @@ function found() {
 }
 function reload() {
   view.seconds = [];
-  for (const run of [loadSeries, () => loadAlerts(), loadBlocks, loadCalls, () => loadCdrs(), loadTraffic, loadCarriers]) quietly(run);
+  for (const run of [loadSeries, () => loadAlerts(), loadBlocks, loadCalls, () => loadCdrs(), loadTraffic, loadCarriers, loadBalances]) quietly(run);
 }
 $("retry").addEventListener("click", connect);
 
@@ -457,7 +475,7 @@ async function start() {
   await loadSeries();
   showStats(stats);
   connect();
-  for (const run of [() => loadAlerts(), loadBlocks, loadCalls, () => loadCdrs(), loadTraffic, loadCarriers, () => loadDecks()]) quietly(run);
+  for (const run of [() => loadAlerts(), loadBlocks, loadCalls, () => loadCdrs(), loadTraffic, loadCarriers, () => loadDecks(), loadBalances]) quietly(run);
 }
 
 setInterval(() => {
@@ -472,7 +490,7 @@ setInterval(() => {
   if (!view.alertPaged) quietly(() => loadAlerts());
 }, 15000);
 setInterval(() => { if (!$("portal").hidden && !document.hidden) quietly(loadTraffic); }, 30000);
-setInterval(() => { if (!$("portal").hidden && !document.hidden) quietly(loadCarriers); }, 10000);
+setInterval(() => { if (!$("portal").hidden && !document.hidden) { quietly(loadCarriers); quietly(loadBalances); } }, 10000);
 for (const id of ["plot-calls", "plot-money", "plot-fraud"]) {
   $(id).addEventListener("mousemove", (event) => { $(id).dataset.at = event.offsetX; plots(); });
   $(id).addEventListener("mouseleave", () => { delete $(id).dataset.at; plots(); });

@@ -3,7 +3,7 @@
 use tollgate_schemas::control::Kind;
 
 use super::{Access, Content, Form, Gives, Param, Route, Takes, Verb};
-use crate::{alerts, auth::Scope, backup, blocks, calls, cdrs, control, decks, finance, health, openapi, portal, reports, routing, stats, stream};
+use crate::{alerts, auth::Scope, backup, balances, blocks, calls, cdrs, control, decks, finance, health, openapi, portal, reports, routing, stats, stream};
 
 const fn param(name: &'static str, form: Form, about: &'static str) -> Param {
     Param { name, form, about }
@@ -61,6 +61,7 @@ const ROUTE: &[Param] = &[
 const ALERTS: &[Param] = &[LIMIT, CURSOR, SINCE, UNTIL, ACCOUNT, param("severity", Form::OneOf(&["warning", "critical"]), "How bad")];
 const BLOCKS: &[Param] =
     &[LIMIT, CURSOR, ACCOUNT, param("state", Form::OneOf(&["active", "lifted", "expired", "all"]), "`active` by default")];
+const BALANCES: &[Param] = &[LIMIT, CURSOR, param("account", Form::Name, "One account")];
 const SERIES: &[Param] = &[
     param("step", Form::OneOf(&["second", "minute"]), "Length of a point; `minute` by default, and the only one for tenants"),
     param("points", Form::Whole { from: 1, to: 3600, default: 60 }, "Most points; the last hour is kept"),
@@ -116,6 +117,8 @@ pub(super) fn table() -> Vec<Route> {
         row(Post, "/v1/blocks", "placeBlock", "Blocks calls", Scoped(Scope::Blocks), &[], body("NewBlock", ORDER_BYTES), Gives { status: 201, content: Content::Json("Block") }, blocks::place),
         row(Get, "/v1/blocks/{block_id}", "getBlock", "One block", read, &[], None, json("Block"), blocks::one),
         row(Delete, "/v1/blocks/{block_id}", "liftBlock", "Lifts a block", Scoped(Scope::Blocks), &[REASON], None, json("BlockLifted"), blocks::lift),
+        row(Get, "/v1/balances", "listBalances", "What accounts have, hold and may still spend, by name", read, BALANCES, None, json("BalancePage"), balances::list),
+        row(Post, "/v1/payments", "postPayment", "Books money for an account", Access::Operator(Scope::Control), &[], body("NewPayment", ORDER_BYTES), Gives { status: 201, content: Content::Json("Payment") }, balances::pay),
         row(Get, "/v1/reports/traffic", "trafficReport", "Calls, quality and money by group", read, REPORT, None, REPORT_ROWS, reports::traffic),
         row(Get, "/v1/cdrs/{call_uuid}/route", "getCdrRoute", "Why a call went where it went: its choices, and the same made again from the log", Access::Operator(Scope::Read), &[], None, json("RouteReplay"), routing::replay),
         row(Get, "/v1/route", "explainRoute", "Where a call would go, and why each other carrier is left out", Access::Operator(Scope::Read), ROUTE, None, json("Route"), routing::explain),

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use tollgate_api::{
     ApiState, CountFrom, KeyConfig, Keys, Limits, Metrics, Parts, Views,
     ports::{
-        Approval, Backups, Blocks, CallFilter, Calls, Command, Control, Decision, Decks, Document, EndResult, Fault, Finance, FinanceVerb, Kind, LiftResult,
-        LiveCall, NewBlock, NewImport, NodeStats, Pieces, Problem, Readiness, Replayed, RouteAsk, Routing, Told,
+        Approval, Backups, Blocks, CallFilter, Calls, Command, Control, Decision, Decks, Document, EndResult, Fault, Finance, FinanceVerb, Kind, Ledger, LiftResult,
+        LiveCall, Money, NewBlock, NewImport, NewPayment, NodeStats, Pieces, Problem, Readiness, Replayed, RouteAsk, Routing, Told,
     },
 };
 use tollgate_schemas::{
@@ -70,6 +70,7 @@ impl Fakes {
             decks: self.clone(),
             backups: self.clone(),
             finance: self.clone(),
+            ledger: self.clone(),
             cdrs: self.clone(),
             views: self.views.clone(),
             keys: Keys::new(ADMIN_KEY, keys).expect("keys"),
@@ -216,6 +217,21 @@ impl Routing for Fakes {
     fn replay(&self, call: Id, root_account: &str, _: i64) -> BoxFuture<'_, Result<Option<Replayed>, Fault>> {
         let decision = json!({ "policy": root_account, "quality_snapshot": null, "draw": call.draw_e6(), "carriers": [] });
         async move { Ok(Some(Replayed { then: decision.clone(), again: decision, agrees: true, control_position: 7 })) }.boxed()
+    }
+}
+
+impl Ledger for Fakes {
+    /// What was paid, and that a call of 0.05 is up.
+    fn money(&self, _root: &str, account: &str) -> Vec<Money> {
+        let orders = self.orders.lock().expect("orders");
+        let paid: i64 = orders.iter().filter_map(|o| o.strip_prefix(&format!("pay {account} "))?.parse::<i64>().ok()).sum();
+        if paid == 0 { Vec::new() } else { vec![Money { currency: "USD".to_owned(), owed_e8: -paid, held_e8: 5_000_000, deposits_e8: 0 }] }
+    }
+
+    fn pay(&self, payment: NewPayment) -> BoxFuture<'_, Result<Id, Fault>> {
+        self.orders.lock().expect("orders").push(format!("pay {} {}", payment.account, payment.amount_e8));
+        let id = self.mint.mint();
+        async move { Ok(id) }.boxed()
     }
 }
 

@@ -5,6 +5,7 @@ mod decks;
 mod fakes;
 
 mod auth;
+mod balances;
 mod blocks;
 mod cdrs;
 mod finance;

@@ -15,11 +15,10 @@ use super::{
     AccountView, Admission, Admitted, Attempt, CallView, Called, NodeState, Policy, Prices, Refused, Sell, TrunkView,
     classify::{CallerValidity, Class, NumberType},
     counters::{MAX_CALLS, calls::Call},
+    credit::CallHold,
     normalise::{Dialled, NormError, caller, resolve},
 };
 
-/// What is held when a call is admitted: the charge of its first minute.
-const HOLD_MS: u64 = 60_000;
 /// How long into a call a trunk's limit on prices looks, where the price changes by the clock or by the time into the call.
 const DEAREST_WITHIN_S: u64 = 3_600;
 
@@ -48,6 +47,7 @@ fn no<T>(refusal: Refusal, detail: impl Into<String>) -> Result<T, No> {
 struct Place {
     group: u32,
     hold_e8: i64,
+    holds: Vec<CallHold>,
 }
 
 impl Admission {
@@ -151,7 +151,7 @@ impl Admission {
             }
         }
 
-        let hold_e8 = sell.charge(now.utc_us, HOLD_MS).amount_e8.max(0);
+        let hold_e8 = sell.charge(now.utc_us, u64::from(account.slice_s) * 1_000).amount_e8.max(0);
         if let Some(cap) = trunk.dial.daily_spend_e8 {
             let spent = self.spent_today(trunk_at, now);
             if spent.saturating_add(hold_e8) > cap {
@@ -186,13 +186,12 @@ impl Admission {
             }
         }
 
-        if let Some(limit) = account.credit_limit_e8 {
-            let committed = self.committed(account_at, now);
-            if committed.saturating_add(hold_e8) > limit {
-                return no(Refusal::Credit, format!("{} owed or held, {} more, at most {}", format_amount(committed), format_amount(hold_e8), format_amount(limit)));
-            }
+        let own = account.name.as_str();
+        let pays = |name: &str| if name == own { case.sell.as_ref() } else { case.tiers.iter().find(|t| t.account == name)?.terms.as_ref() };
+        match self.judge_credit(policy, trunk.account, pays, now) {
+            Ok(holds) => Ok((number, Place { group, hold_e8, holds })),
+            Err((refusal, detail)) => no(refusal, detail),
         }
-        Ok((number, Place { group, hold_e8 }))
     }
 
     fn judge_blocks(&self, attempt: &Attempt<'_>, case: &Case) -> Result<(), No> {
@@ -221,8 +220,11 @@ impl Admission {
             let group = self.accounts[account_at as usize].group_state(place.group);
             group.hot.get_or_insert_default().add(attempt.now.utc_us, 1);
         }
+        self.take_holds(&place.holds, attempt.now);
+        call.holds = place.holds;
         let slot = self.put(call);
-        Admitted { facts: case.facts, called: Called::Number(number), a_e164: case.a_e164, a_validity: case.validity, sell: case.sell, tiers: case.tiers, hold_e8: place.hold_e8, slot }
+        let holds = self.credit_holds(&slot);
+        Admitted { facts: case.facts, called: Called::Number(number), a_e164: case.a_e164, a_validity: case.validity, sell: case.sell, tiers: case.tiers, hold_e8: place.hold_e8, holds, slot }
     }
 
     fn admit_emergency(&mut self, policy: &Policy, attempt: &Attempt<'_>, case: Case, string: String) -> Admitted {
@@ -237,7 +239,7 @@ impl Admission {
         facts.b_country.clone_from(&trunk.numbers.country_code);
         facts.b_valid = true;
         let slot = self.put(Call::emergency(self.trunk_state(attempt.trunk), self.account_state(trunk.account)));
-        Admitted { facts, called: Called::Emergency(string), a_e164: case.a_e164, a_validity: case.validity, sell: None, tiers: Vec::new(), hold_e8: 0, slot }
+        Admitted { facts, called: Called::Emergency(string), a_e164: case.a_e164, a_validity: case.validity, sell: None, tiers: Vec::new(), hold_e8: 0, holds: Vec::new(), slot }
     }
 }
 

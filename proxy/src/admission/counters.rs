@@ -22,6 +22,7 @@ use super::{
     bucket::Bucket,
     carriers::CarrierState,
     hot_spot::HotWindow,
+    credit::{Credit, Line},
     lease::{Lease, Scope, Shared},
 };
 use crate::live::Usage;
@@ -49,8 +50,9 @@ pub struct Admission {
     trunk_map: Vec<u32>,
     account_map: Vec<u32>,
     carrier_map: Vec<u32>,
-    calls: Calls,
+    pub(super) calls: Calls,
     pub(super) blocks: Blocks,
+    pub(super) credit: Credit,
     /// None: this node has its limits for itself.
     pub(super) shared: Option<Box<Shared>>,
 }
@@ -72,14 +74,15 @@ pub(super) struct TrunkState {
 
 #[derive(Debug)]
 pub(super) struct AccountState {
-    name: String,
+    pub name: String,
     /// Every account above, nearest first.
     ancestors: Vec<String>,
-    /// Charges of ended calls, and what `settle` said.
+    /// Charges of calls that ended here, of this process and, by its log, of those before.
     owed_e8: i64,
     exposure_e8: i64,
     live: Vec<u32>,
-    accrued_ns: u64,
+    /// None: it has no limit.
+    pub credit: Option<Box<Line>>,
     groups: Vec<GroupState>,
     group_names: HashMap<Box<str>, u32>,
     free_groups: Vec<u32>,
@@ -123,6 +126,8 @@ impl Admission {
     /// at the answer, as on the CDR.
     pub fn release(&mut self, slot: Slot, now: Now, answered_duration_ms: Option<u64>) -> i64 {
         let Some(call) = self.take(slot) else { return 0 };
+        let at = call.answered.as_ref().zip(answered_duration_ms).map(|(answered, ms)| (answered.at_us, ms));
+        self.settle_holds(&call.holds, at, now);
         let charge = match (answered_duration_ms, &call.answered) {
             (Some(ms), Some(answered)) => answered.terms.charge(answered.at_us, ms).amount_e8,
             _ => 0,
@@ -139,6 +144,7 @@ impl Admission {
     /// CPS token stays spent.
     pub fn cancel(&mut self, slot: Slot) {
         let Some(call) = self.take(slot) else { return };
+        self.return_holds(&call.holds);
         if let (Some(group), Some(at_us)) = (call.group, call.hot_since_us)
             && let Some(hot) = &mut self.accounts[call.account as usize].groups[group as usize].hot
         {
@@ -166,13 +172,6 @@ impl Admission {
         slot
     }
 
-    /// What calls do not cause: payments (negative), corrections of a re-rate. Calls' own charges are added by `release`.
-    pub fn settle(&mut self, account: &str, delta_e8: i64) {
-        let index = self.account_state_named(account);
-        let owed = &mut self.accounts[index as usize].owed_e8;
-        *owed = owed.saturating_add(delta_e8);
-    }
-
     /// Takes over what the fold of earlier calls counted. Once for each partition, before the first call.
     pub fn restore_usage(&mut self, usage: &Usage) {
         for (trunk, spend) in &usage.spend {
@@ -180,7 +179,9 @@ impl Admission {
             self.trunks[index as usize].spend(spend.day, spend.amount_e8);
         }
         for (account, owed_e8) in &usage.owed {
-            self.settle(account, *owed_e8);
+            let index = self.account_state_named(account);
+            let owed = &mut self.accounts[index as usize].owed_e8;
+            *owed = owed.saturating_add(*owed_e8);
         }
         for ((account, group), window) in &usage.hot_spots {
             let index = self.account_state_named(account);
@@ -283,19 +284,6 @@ impl Admission {
         ended.saturating_add(state.exposure_e8)
     }
 
-    /// What the account owes and may come to owe by the calls that are up.
-    pub(super) fn committed(&mut self, account: u32, now: Now) -> i64 {
-        let state = &self.accounts[account as usize];
-        if now.mono_ns.saturating_sub(state.accrued_ns) >= ACCRUAL_NS {
-            for at in 0..state.live.len() {
-                self.accrue(self.accounts[account as usize].live[at], now);
-            }
-            self.accounts[account as usize].accrued_ns = now.mono_ns;
-        }
-        let state = &self.accounts[account as usize];
-        state.owed_e8.saturating_add(state.exposure_e8)
-    }
-
     /// Brings one running call's charge up to now.
     fn accrue(&mut self, index: u32, now: Now) {
         let Some(call) = self.calls.at_mut(index) else { return };
@@ -345,6 +333,10 @@ impl Admission {
         named(&mut self.trunk_names, &mut self.trunks, name, TrunkState::new)
     }
 
+    pub(super) fn account_index(&self, name: &str) -> Option<u32> {
+        self.account_names.get(name).copied()
+    }
+
     fn account_state_named(&mut self, name: &str) -> u32 {
         named(&mut self.account_names, &mut self.accounts, name, AccountState::new)
     }
@@ -391,6 +383,10 @@ impl TrunkState {
 }
 
 impl AccountState {
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     fn new(name: &str) -> AccountState {
         AccountState {
             name: name.to_owned(),
@@ -398,7 +394,7 @@ impl AccountState {
             owed_e8: 0,
             exposure_e8: 0,
             live: Vec::new(),
-            accrued_ns: 0,
+            credit: None,
             groups: Vec::new(),
             group_names: HashMap::default(),
             free_groups: Vec::new(),

@@ -37,6 +37,8 @@ pub struct Documents {
     pub carriers: BTreeMap<String, control::Carrier>,
     /// For their high-risk prefixes, and to know the names accounts may use.
     pub fraud_policies: BTreeMap<String, control::FraudPolicy>,
+    /// Of decks by name; of one that is not here USD, the default.
+    pub currencies: BTreeMap<String, String>,
 }
 
 /// One mistake in the documents. All are reported at once.
@@ -66,14 +68,30 @@ pub struct AccountView {
     /// Top of the hierarchy: the key of the account's events.
     pub root: String,
     pub sell_deck: String,
-    /// 1e-8 of the deck's currency; none = no limit.
-    pub credit_limit_e8: Option<i64>,
+    /// None: it may owe whatever it comes to.
+    pub credit: Option<CreditView>,
+    /// It, or an account above it, has a limit.
+    pub has_credit: bool,
+    /// What a call holds is the charge of so long.
+    pub slice_s: u32,
     pub fraud_policy: Option<String>,
     /// Carriers the account's calls may go to; empty = all.
     pub carriers: Vec<CarrierIx>,
     pub max_attempts: u8,
     pub margin_guard: bool,
     pub test: bool,
+}
+
+/// What an account may owe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreditView {
+    /// 1e-8 of the deck's currency.
+    pub limit_e8: i64,
+    pub currency: String,
+    /// Its calls end with its money.
+    pub prepaid: bool,
+    /// Percent of the limit at which people are told, rising.
+    pub warn_pct: Vec<u32>,
 }
 
 #[derive(Debug, Clone)]

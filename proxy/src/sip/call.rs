@@ -194,6 +194,9 @@ pub struct Call {
     pub limit_ms: u64,
     /// When a tariff's maximum charge ends it.
     pub charge_ms: u64,
+    /// It holds money of accounts with a limit; and when its next slice is to be taken.
+    pub on_credit: bool,
+    pub slice_ms: u64,
     /// When a finished call is forgotten.
     pub forget_ms: u64,
     /// An intruder into its dialogs was reported; further ones are only counted.

@@ -8,7 +8,7 @@ use tollgate_schemas::{
     v1::{BlockPlaced, BlockScope},
 };
 
-use crate::fixture::{FRANCE, ITALY, LONDON, PREMIUM, SOMALIA, Sheet, at, attempt, call, policy, wide};
+use crate::fixture::{FRANCE, ITALY, LONDON, PREMIUM, SOMALIA, Sheet, at, attempt, call, lend, policy, wide};
 
 /// A state in which an ordinary call is refused.
 struct State {
@@ -38,6 +38,11 @@ impl State {
 
     fn node(self, node: NodeState) -> State {
         State { node, ..self }
+    }
+
+    fn lent(mut self, ceiling_e8: i64) -> State {
+        lend(&mut self.admission, &self.policy, at(0), |_| ceiling_e8);
+        self
     }
 
     fn block(mut self, scope: BlockScope) -> State {
@@ -78,7 +83,9 @@ fn states() -> Vec<State> {
         state(Refusal::GroupLimit, "", &wide(r#""group_channels": 2"#, ""), LONDON).with_calls(2, LONDON),
         state(Refusal::HotSpotLimit, "", &wide(r#""hot_spot_channels": 1"#, ""), SOMALIA).with_calls(1, SOMALIA),
         state(Refusal::HotSpotLimit, "", &wide(r#""hot_spot_calls_12h": 0"#, ""), SOMALIA),
-        state(Refusal::Credit, r#""credit_limit": "0""#, &all(), LONDON),
+        state(Refusal::Credit, r#""credit_limit": "0""#, &all(), LONDON).lent(0),
+        state(Refusal::Credit, r#""billing": "prepaid""#, &all(), LONDON).lent(0),
+        state(Refusal::LogUnavailable, r#""billing": "prepaid""#, &all(), LONDON),
     ]
 }
 
@@ -137,7 +144,7 @@ fn s1_75_every_limiter_path_gives_an_event() {
         tested.insert(name(state.refusal));
     }
     // The order of admission is one file; whatever refusal it can give is in the table above.
-    let source = include_str!("../../src/admission/admit.rs");
+    let source = concat!(include_str!("../../src/admission/admit.rs"), include_str!("../../src/admission/credit.rs"));
     let given: BTreeSet<String> = source
         .split("Refusal::")
         .skip(1)

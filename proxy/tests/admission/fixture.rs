@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tollgate_proxy::admission::{Admission, Admitted, Attempt, Documents, NodeState, Policy, Prices, Refused, Sale, Sell, TrunkIx};
-use tollgate_schemas::{money::parse_scaled, parties::Parties, time::Now, v1::Terms};
+use tollgate_schemas::{money::parse_scaled, parties::Parties, time::Now, v1::{LeaseDemand, LeaseGranted, LeaseShare, Terms}};
 
 pub const LONDON: &str = "02071838750";
 pub const SOMALIA: &str = "+252612345678";
@@ -96,6 +96,16 @@ pub fn wide(dial: &str, more: &str) -> String {
     over(&mut trunk, more);
     let text = trunk.to_string();
     text[1..text.len() - 1].to_owned()
+}
+
+/// As the writer of the accounts' money would: lends each account that asks what `lend` says its calls here may come to.
+pub fn lend(admission: &mut Admission, policy: &Policy, now: Now, lend: impl Fn(&LeaseDemand) -> i64) {
+    for (partition, asked) in admission.credit_demands(policy, now) {
+        let shares = asked.demands.iter().map(|d| LeaseShare { scope: d.scope.clone(), name: d.name.clone(), ceiling_e8: lend(d), ..LeaseShare::default() });
+        let revision = now.mono_ns;
+        let granted = LeaseGranted { node: asked.node, shares: shares.collect(), hold_ms: 60_000, revision, credit: true, asked_ns: asked.asked_ns, ..LeaseGranted::default() };
+        admission.apply_credit(partition, &granted, now);
+    }
 }
 
 pub fn attempt(policy: &Policy, dialled: &'static str, now: Now) -> Attempt<'static> {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use tollgate_proxy::admission::{Admission, CarrierFull, Gauges, Policy, Slot};
 use tollgate_schemas::{refusal::Refusal, time::Now};
 
-use crate::fixture::{LONDON, SOMALIA, Sheet, at, attempt, call, policy, terms, wide};
+use crate::fixture::{LONDON, SOMALIA, Sheet, at, attempt, call, lend, policy, terms, wide};
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 3_600_000;
@@ -112,28 +112,6 @@ fn f_17_the_days_spend_counts_ended_calls_and_those_that_are_up() {
 }
 
 #[test]
-fn fn_06_credit_covers_what_is_owed_held_and_accrued() {
-    // 0.06 a minute; limit 0.20.
-    let policy = policy(r#""credit_limit": "0.20""#, &wide("", ""));
-    let mut admission = Admission::new();
-    let mut slots = burst(&mut admission, &policy, LONDON, 10, at(0));
-    assert_eq!(slots.len(), 3, "three holds of 0.06");
-    let refused = call(&mut admission, &policy, LONDON, at(0)).expect_err("credit");
-    assert_eq!((refused.refusal, refused.sip_code), (Refusal::Credit, 402));
-    for slot in slots.drain(1..) {
-        admission.release(slot, at(1_000), None);
-    }
-    let mut one = slots.remove(0);
-    admission.answered(&mut one, at(0), Some(&terms("UK", "44", "0.06")));
-    assert_eq!(refusal(&mut admission, &policy, LONDON, at(2 * MINUTE)), None, "0.12 accrued");
-    assert_eq!(refusal(&mut admission, &policy, LONDON, at(150_000)), Some(Refusal::Credit), "0.15 accrued");
-    admission.release(one, at(150_000), Some(150_000));
-    assert_eq!(refusal(&mut admission, &policy, LONDON, at(150_000)), Some(Refusal::Credit), "0.15 owed");
-    admission.settle("acme", -10_000_000);
-    assert_eq!(refusal(&mut admission, &policy, LONDON, at(150_000)), None, "0.10 paid");
-}
-
-#[test]
 fn r_43_carriers_are_reserved_and_given_back() {
     let policy = policy("", &wide("", ""));
     let mut admission = Admission::new();
@@ -197,8 +175,9 @@ proptest! {
     /// Against the simplest model there is: whatever happens, no limit is passed, money adds up, and nothing leaks.
     #[test]
     fn nothing_leaks_and_no_limit_is_passed(ops in proptest::collection::vec(op(), 1..200)) {
-        let policy = policy(r#""credit_limit": "3""#, &wide(r#""daily_spend": "2", "group_channels": 4, "hot_spot_channels": 2"#, r#""channels": 6, "cps": 50, "burst": 50"#));
+        let policy = policy(r#""credit_limit": "1000""#, &wide(r#""daily_spend": "2", "group_channels": 4, "hot_spot_channels": 2"#, r#""channels": 6, "cps": 50, "burst": 50"#));
         let mut admission = Admission::new();
+        lend(&mut admission, &policy, at(0), |d| d.credit.as_ref().map_or(0, |c| c.limit_e8));
         let mut up: Vec<(Slot, &str, bool, Option<i64>)> = Vec::new();
         let (mut ms, mut owed) = (0, 0);
         for op in ops {
@@ -211,6 +190,7 @@ proptest! {
                 }
                 Op::Answer(n) if n < up.len() && up[n].3.is_none() => {
                     admission.answered(&mut up[n].0, at(ms), Some(&terms("UK", "44", "0.06")));
+                    admission.credit_answered(&up[n].0, Some(&terms("UK", "44", "0.06")), &[]);
                     up[n].3 = Some(ms);
                 }
                 Op::End(n) if n < up.len() => {
@@ -231,6 +211,9 @@ proptest! {
             prop_assert_eq!(g.trunks.first().map_or(0, |t| t.channels as usize), ordinary);
             prop_assert!(ordinary <= 6);
             prop_assert_eq!(g.accounts.first().map_or(0, |a| a.owed_e8), owed);
+            let credit = admission.credit_gauges(at(ms));
+            prop_assert_eq!(credit[0].settled_e8, owed, "what calls came to is what they took");
+            prop_assert!(credit[0].held_e8 > 0 || ordinary == 0);
             for (group, calls, hot, _) in g.accounts.iter().flat_map(|a| &a.groups) {
                 prop_assert!(*calls <= 4 && *hot <= 2, "{}", group);
             }
@@ -240,6 +223,7 @@ proptest! {
         }
         let left = admission.gauges();
         prop_assert_eq!(left.calls, 0);
+        prop_assert_eq!(admission.credit_gauges(at(ms))[0].held_e8, 0);
         prop_assert!(left.trunks.iter().all(|t| (t.channels, t.exposure_e8) == (0, 0)));
         prop_assert!(left.accounts.iter().all(|a| a.exposure_e8 == 0 && a.groups.iter().all(|(_, calls, hot, _)| (*calls, *hot) == (0, 0))));
     }

@@ -6,7 +6,7 @@ use tollgate_schemas::{
     v1::{BlockPlaced, BlockScope},
 };
 
-use crate::fixture::{FRANCE, LONDON, PREMIUM, SOMALIA, Sheet, at, attempt, call, policy, wide};
+use crate::fixture::{FRANCE, LONDON, PREMIUM, SOMALIA, Sheet, at, attempt, call, policy, wide, lend};
 
 #[test]
 fn s1_54_a_new_trunk_may_not_dial_what_fraud_dials() {
@@ -80,6 +80,7 @@ fn refusals_have_one_order_of_precedence() {
         let open = policy("", &wide("", ""));
         let up = call(&mut admission, &open, SOMALIA, at(0)).expect("nothing stops it");
         let tight = policy(r#""credit_limit": "0""#, &trunk(dial, more));
+        lend(&mut admission, &tight, at(0), |_| 0);
         if refusal <= Refusal::CpsLimit {
             let _ = call(&mut admission, &tight, LONDON, at(0));
         }

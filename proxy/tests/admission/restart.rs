@@ -73,7 +73,7 @@ impl House {
 
 #[test]
 fn a_restarted_proxy_counts_what_the_old_one_counted() {
-    let mut house = House::new(policy(r#""credit_limit": "1""#, &wide(r#""daily_spend": "1""#, "")));
+    let mut house = House::new(policy("", &wide(r#""daily_spend": "1""#, "")));
     let mut ended = house.invite(LONDON, at(0));
     house.answer(&mut ended, at(1_000));
     house.end(ended, at(91_000), Some(90_000));

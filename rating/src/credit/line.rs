@@ -202,7 +202,7 @@ impl Account {
         let most = i128::from(holder.seen_e8) + holder.lent() + free;
         let room = most - i128::from(holder.used_e8);
         let pool = free.max(0) + idle;
-        let fair = if live > 1 { pool / (live + 1) } else { room - room / 8 };
+        let fair = if live > 1 { pool / live } else { room };
         let wanted = i128::from(holder.wanted_e8);
         let unspent = if contested { wanted.min(pool / live) } else { wanted.max(fair) };
         let ceiling = i128::from(holder.used_e8) + unspent.max(0);

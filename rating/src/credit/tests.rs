@@ -45,18 +45,16 @@ fn settle(credit: &mut Credit, mint: &Mint, amount: i64) {
 }
 
 #[test]
-fn fn_07_a_proxy_alone_has_most_of_it_and_all_if_its_calls_want_it() {
+fn fn_07_a_proxy_alone_has_all_of_it() {
     let (mut credit, mint) = (Credit::default(), Mint::new(1, 1));
-    assert_eq!(ceiling(&ask(&mut credit, &mint, demand(0, 0, 0, 5))), 87);
-    assert_eq!(ceiling(&ask(&mut credit, &mint, demand(1, 87, 80, 15))), 97, "92.5 would be seven eighths of what is left");
-    assert_eq!(ceiling(&ask(&mut credit, &mint, demand(2, 95, 90, 50))), 100);
+    assert_eq!(ceiling(&ask(&mut credit, &mint, demand(0, 0, 0, 5))), 100);
     // 60 spent and owed: the ceiling is a sum since the start, so it stays.
     settle(&mut credit, &mint, 60);
     owe(&mut credit, "account", 60);
-    assert_eq!(ceiling(&ask(&mut credit, &mint, demand(3, 100, 95, 50))), 100);
+    assert_eq!(ceiling(&ask(&mut credit, &mint, demand(1, 100, 95, 50))), 100);
     // 50 paid: 100 + 50.
     owe(&mut credit, "account", -50);
-    assert_eq!(ceiling(&ask(&mut credit, &mint, demand(4, 100, 95, 100))), 150);
+    assert_eq!(ceiling(&ask(&mut credit, &mint, demand(2, 100, 95, 100))), 150);
     let standing = credit.standing("acme", "shop", "USD").expect("known");
     assert_eq!((standing.owed_e8, standing.lent_e8), (10 * UNIT, 90 * UNIT), "and not a cent more than the limit");
 }
@@ -64,17 +62,16 @@ fn fn_07_a_proxy_alone_has_most_of_it_and_all_if_its_calls_want_it() {
 #[test]
 fn fn_07_a_second_proxy_takes_what_the_first_has_idle_and_nothing_is_lent_twice() {
     let (mut credit, one, two) = (Credit::default(), Mint::new(1, 1), Mint::new(2, 1));
-    assert_eq!(ceiling(&ask(&mut credit, &one, demand(0, 0, 0, 80))), 87);
+    ask(&mut credit, &one, demand(0, 0, 0, 60));
     let grants = ask(&mut credit, &two, demand(0, 0, 0, 40));
-    assert_eq!(ceiling(&grants), 12, "what is free");
+    assert_eq!(ceiling(&grants), 0, "nothing is free");
     assert_eq!((grants.len(), grants[1].node.as_str(), grants[1].asked_ns), (2, "000000000001", 0));
     let lower = grants[1].shares[0].ceiling_e8;
-    assert!(lower < 87 * UNIT, "of 87 it wants 80");
-    assert_eq!(ceiling(&ask(&mut credit, &two, demand(2, 12, 10, 30))), 12, "the first has not said that it knows");
-    let known = CreditDemand { ceiling_e8: lower, applied_revision: 2, ..demand(2, 0, 0, 10) };
-    ask(&mut credit, &one, known);
-    let standing = credit.standing("acme", "shop", "USD").expect("known");
-    assert!(standing.lent_e8 <= 100 * UNIT, "{standing:?}");
+    assert_eq!(lower, 80 * UNIT, "of 100 it wants 60: half of the rest is taken");
+    assert_eq!(ceiling(&ask(&mut credit, &two, demand(2, 0, 0, 30))), 0, "the first has not said that it knows");
+    ask(&mut credit, &one, CreditDemand { ceiling_e8: lower, ..demand(2, 0, 0, 10) });
+    assert_eq!(ceiling(&ask(&mut credit, &two, demand(3, 0, 0, 30))), 20, "now it has");
+    assert_eq!(credit.standing("acme", "shop", "USD").expect("known").lent_e8, 100 * UNIT);
 }
 
 #[test]
@@ -94,9 +91,9 @@ fn fn_07_a_silent_nodes_lease_is_written_off_and_counts_again_when_it_asks() {
     let (mut credit, one, two) = (Credit::default(), Mint::new(1, 1), Mint::new(2, 1));
     ask(&mut credit, &one, demand(0, 0, 0, 90));
     credit.lose(&[1]);
-    assert_eq!(ceiling(&ask(&mut credit, &two, demand(0, 0, 0, 60))), 87);
+    assert_eq!(ceiling(&ask(&mut credit, &two, demand(0, 0, 0, 60))), 100);
     // It comes back with what it had been given, and must give it up.
-    assert_eq!(ceiling(&ask(&mut credit, &one, demand(1, 90, 20, 10))), 12, "100 less 87.5 lent to the other, though 20 is up");
+    assert_eq!(ceiling(&ask(&mut credit, &one, demand(1, 90, 20, 10))), 0, "all is lent to the other, though 20 is up");
 }
 
 #[test]

@@ -152,6 +152,13 @@ impl Node {
         tollgate().args(args).arg("--data").arg(&self.data).output().expect("the program runs")
     }
 
+    /// A command of the program against the running node.
+    pub fn command(&self, args: &[&str]) -> Output {
+        let mut command = tollgate();
+        command.args(args).env("TOLLGATE_URL", format!("http://{}", self.api.addr)).env("TOLLGATE_ADMIN_KEY", KEY);
+        command.output().expect("the program runs")
+    }
+
     /// The stopped log is sound, and both stages give again what is in it.
     pub fn log_is_sound_and_replays(&self) {
         for args in [&["log", "verify"][..], &["log", "replay", "--stage", "rating"], &["log", "replay", "--stage", "fraud"]] {

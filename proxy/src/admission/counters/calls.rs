@@ -2,6 +2,8 @@
 
 use tollgate_schemas::v1::Terms;
 
+use crate::admission::credit::CallHold;
+
 /// A call's place in the counters: given back exactly once, which is why it is neither `Clone` nor `Copy`.
 #[must_use = "what a call takes up stays taken until its slot is released"]
 #[derive(Debug, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub struct Call {
     hold_e8: i64,
     accrued_e8: i64,
     pub answered: Option<Answered>,
+    /// What it holds of accounts with a limit; mostly none.
+    pub holds: Vec<CallHold>,
     trunk_at: u32,
     account_at: u32,
 }
@@ -53,6 +57,7 @@ impl Call {
             hold_e8,
             accrued_e8: 0,
             answered: None,
+            holds: Vec::new(),
             trunk_at: 0,
             account_at: 0,
         }
@@ -130,6 +135,11 @@ impl Calls {
     pub fn get_mut(&mut self, slot: &Slot) -> Option<&mut Call> {
         let (generation, place) = self.places.get_mut(slot.index as usize)?;
         if *generation == slot.generation { place.as_mut() } else { None }
+    }
+
+    pub fn get(&self, slot: &Slot) -> Option<&Call> {
+        let (generation, place) = self.places.get(slot.index as usize)?;
+        if *generation == slot.generation { place.as_ref() } else { None }
     }
 
     pub fn at_mut(&mut self, index: u32) -> Option<&mut Call> {

@@ -9,7 +9,7 @@ use tollgate_schemas::{
     name,
 };
 
-use super::{AccountIx, AccountView, CarrierIx, CarrierView, Dial, Documents, Party, Policy, Problem, TrunkIx, TrunkView};
+use super::{AccountIx, AccountView, CarrierIx, CarrierView, CreditView, Dial, Documents, Party, Policy, Problem, TrunkIx, TrunkView};
 use crate::admission::{
     classify::Tables,
     prefixes::PrefixMap,
@@ -156,6 +156,19 @@ pub(super) fn compile(documents: &Documents, control_position: u64) -> Result<Po
         accounts.push(account(&mut check, name, spec, documents, &account_names, &carrier_names));
     }
 
+    for at in 0..accounts.len() {
+        let mut above = Some(AccountIx(at as u32));
+        // No hierarchy has more accounts than there are; one that comes back to itself was refused above.
+        for _ in 0..accounts.len() {
+            let Some(view) = above.map(|ix| &accounts[ix.0 as usize]) else { break };
+            if view.credit.is_some() {
+                accounts[at].has_credit = true;
+                break;
+            }
+            above = view.parent;
+        }
+    }
+
     let mut trunks = Vec::with_capacity(documents.trunks.len());
     for (i, (name, spec)) in documents.trunks.iter().enumerate() {
         let mut check = Check { problems: &mut problems, kind: Kind::Trunk, name };
@@ -267,7 +280,22 @@ fn account(
     check.name("", name);
     check.name("sell_deck", &spec.sell_deck);
     check.at_least_one("max_attempts", spec.max_attempts, "a call needs one carrier at least");
-    let credit_limit_e8 = check.decimal("credit_limit", spec.credit_limit.as_ref(), AMOUNT_PLACES);
+    let limit_e8 = check.decimal("credit_limit", spec.credit_limit.as_ref(), AMOUNT_PLACES);
+    let prepaid = spec.billing == control::Billing::Prepaid;
+    if !(1..=3_600).contains(&spec.slice_s) {
+        check.wrong("slice_s", format!("{} is no slice: want 1 to 3600 seconds", spec.slice_s));
+    }
+    for (i, pct) in spec.warn_pct.iter().enumerate() {
+        if !(1..100).contains(pct) || i > 0 && spec.warn_pct[i - 1] >= *pct {
+            check.wrong(format!("warn_pct[{i}]"), format!("{pct} is no mark here: want 1 to 99, rising"));
+        }
+    }
+    let credit = (prepaid || limit_e8.is_some()).then(|| CreditView {
+        limit_e8: limit_e8.unwrap_or(0),
+        currency: documents.currencies.get(&spec.sell_deck).cloned().unwrap_or_else(|| "USD".to_owned()),
+        prepaid,
+        warn_pct: spec.warn_pct.iter().copied().map(u32::from).collect(),
+    });
     if let Some(policy) = spec.fraud_policy.as_deref()
         && policy != "default"
         && !documents.fraud_policies.contains_key(policy)
@@ -292,7 +320,9 @@ fn account(
         parent,
         root: root(check, name, documents),
         sell_deck: spec.sell_deck.clone(),
-        credit_limit_e8,
+        credit,
+        has_credit: false,
+        slice_s: spec.slice_s,
         fraud_policy: spec.fraud_policy.clone(),
         carriers: own,
         max_attempts: spec.max_attempts,

@@ -44,7 +44,7 @@ fn views_hold_what_the_documents_say() {
     assert_eq!(policy.root_of("acme-sub"), "acme");
     assert_eq!(policy.root_of("nobody"), "nobody");
     let sub = policy.account(policy.account_named("acme-sub").expect("it is there"));
-    assert_eq!((sub.credit_limit_e8, sub.max_attempts), (Some(1_250_000_000), 4));
+    assert_eq!((sub.credit.as_ref().map(|c| (c.limit_e8, c.prepaid)), sub.has_credit, sub.max_attempts), (Some((1_250_000_000, false)), true, 4));
     let names: Vec<_> = policy.emergency_carriers().iter().map(|ix| policy.carrier(*ix).name.as_str()).collect();
     assert_eq!(names, ["c", "b"], "suspended ones last");
     let trunk = policy.trunk(policy.trunk_named("loop").expect("it is there"));

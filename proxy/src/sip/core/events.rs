@@ -7,7 +7,7 @@ use tollgate_schemas::{
     time::Now,
     v1::{
         CallAttemptEnded, CallAttempted, CallDialogChanged, CallEnded, CallInterim, CallRefused, CallRinging,
-        CallRouteTried, CallTeardown, Personal, RouteChoice, SipLeg,
+        CallRouteTried, CallTeardown, CreditHold, Personal, RouteChoice, SipLeg,
     },
 };
 
@@ -19,6 +19,8 @@ pub struct Decision {
     pub policy: String,
     pub quality_snapshot: String,
     pub draw_e6: u32,
+    /// And what admission held.
+    pub holds: Vec<CreditHold>,
 }
 
 /// How an attempt ended, as its event tells.
@@ -71,7 +73,7 @@ impl Core {
             tiers: call.tiers.clone(),
             quality_snapshot: decision.quality_snapshot,
             draw_e6: decision.draw_e6,
-            holds: Vec::new(),
+            holds: decision.holds,
         });
         let mut event = Event::born(self.origin(now), &call.key, body);
         // The call's id was given before its routes were asked for: it is this event's.
@@ -127,7 +129,7 @@ impl Core {
             b_dest_group: call.facts.b_dest_group.clone(),
             carrier: a.carrier.clone(),
             tiers: call.tiers.clone(),
-            holds: Vec::new(),
+            holds: self.holds_of(call),
         });
         self.emit_for(call, now, body, Some(Core::dialogs_of(call)));
     }
@@ -137,8 +139,26 @@ impl Core {
         self.emit_for(call, now, body, Some(Core::dialogs_of(call)));
     }
 
+    /// What a call holds of accounts with a limit.
+    fn holds_of(&self, call: &Call) -> Vec<CreditHold> {
+        match &call.slot {
+            Some(slot) if call.on_credit => self.gate().admission.credit_holds(slot),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What it takes for good, before `finish` gives the rest back.
+    fn settled_of(&self, call: &Call, now: Now) -> Vec<CreditHold> {
+        match (&call.slot, call.answered) {
+            (Some(slot), Some(answered)) if call.on_credit && call.answered_attempt > 0 => {
+                self.gate().admission.credit_charges(slot, answered.utc_us, Some(call.answered_for_ms(now)))
+            }
+            _ => Vec::new(),
+        }
+    }
+
     pub(super) fn emit_interim(&mut self, call: &Call, now: Now) {
-        let body = Body::CallInterim(CallInterim { call_id: call.id.to_vec(), duration_ms: call.answered_for_ms(now), holds: Vec::new() });
+        let body = Body::CallInterim(CallInterim { call_id: call.id.to_vec(), duration_ms: call.answered_for_ms(now), holds: self.holds_of(call) });
         self.emit_for(call, now, body, None);
     }
 
@@ -189,7 +209,7 @@ impl Core {
             ack_us: call.ack_us,
             attempts: call.attempts.len() as u32,
             answered_attempt: u32::from(call.answered_attempt),
-            settled: Vec::new(),
+            settled: self.settled_of(call, now),
         });
         self.emit_for(call, now, body, None);
         call.ended_batch = self.batch;

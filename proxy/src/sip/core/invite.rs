@@ -210,6 +210,8 @@ impl Core {
             other_boot: false,
             limit_ms: NEVER,
             charge_ms: NEVER,
+            on_credit: !admitted.holds.is_empty(),
+            slice_ms: NEVER,
             forget_ms: NEVER,
             intruder_told: false,
             alarm: Alarm::default(),
@@ -219,7 +221,7 @@ impl Core {
         }
         self.merges.insert(merge_key, at);
         self.learn(from);
-        let decision = Decision { choices: routes.choices, policy: routes.policy, quality_snapshot: routes.quality_snapshot, draw_e6 };
+        let decision = Decision { choices: routes.choices, policy: routes.policy, quality_snapshot: routes.quality_snapshot, draw_e6, holds: admitted.holds };
         self.emit_attempted(&mut call, personal, admitted.hold_e8, decision, now);
         self.by_id.insert(call.id, at);
         self.up += 1;

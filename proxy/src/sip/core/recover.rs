@@ -101,6 +101,17 @@ impl Core {
             };
             self.gate().admission.resume(&self.plan.policy, resumed, now)
         };
+        // What it held, by the newest word of it.
+        let interim = open.interim().and_then(|e| match &e.body {
+            Some(Body::CallInterim(interim)) if !interim.holds.is_empty() => Some(&interim.holds),
+            _ => None,
+        });
+        let holds = interim.or(answered.map(|(_, a)| &a.holds).filter(|h| !h.is_empty())).unwrap_or(&attempted.holds);
+        let on_credit = !holds.is_empty();
+        if on_credit {
+            let tiers = answered.map_or(&attempted.tiers, |(_, a)| &a.tiers);
+            self.gate().admission.credit_resumed(&slot, &self.plan.policy, holds, sell.as_ref(), tiers, now);
+        }
 
         let at = self.calls.next_ref();
         let mut vias = caller.vias.clone();
@@ -154,6 +165,8 @@ impl Core {
             other_boot: answered.is_some_and(|(event, _)| event.boot_id != self.ctx.boot_id),
             limit_ms: ms(now) + self.ctx.settings.max_call_ms.saturating_sub(answered_age.unwrap_or(0)),
             charge_ms: NEVER,
+            on_credit,
+            slice_ms: if on_credit && answered.is_some() { ms(now) } else { NEVER },
             forget_ms: NEVER,
             intruder_told: false,
             alarm: Alarm::default(),

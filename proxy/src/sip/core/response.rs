@@ -235,6 +235,10 @@ impl Core {
         if let Some(slot) = call.slot.as_mut() {
             let mut gate = self.ctx.gate.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             gate.admission.answered(slot, now, call.sell.as_ref());
+            if call.on_credit {
+                gate.admission.credit_answered(slot, call.sell.as_ref(), &call.tiers);
+                call.slice_ms = ms(now);
+            }
         }
         call.charge_ms = charge_limit_ms(call, n, now);
         call.invite = Vec::new();

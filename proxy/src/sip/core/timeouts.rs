@@ -1,6 +1,6 @@
 //! Timers: transactions repeat and end, calls are watched (P-06, P-13, P-17, P-46, P-63).
 
-use tollgate_schemas::time::Now;
+use tollgate_schemas::{refusal::Refusal, time::Now};
 
 use super::{
     super::{
@@ -15,6 +15,7 @@ use super::{
     ms,
     reply::phrase_of,
 };
+use crate::admission::Slice;
 
 impl Core {
     /// Does everything that is due.
@@ -143,7 +144,7 @@ impl Core {
             Phase::Cancelling => call.active_attempt().map_or(call.started_ms, |n| self.cancel_limit(call, n)),
             Phase::Answered => {
                 let ack = if call.dialogs.iter().any(|d| d.confirmed && !d.acked && !d.ended) { call.answered_ms + s.ack_wait_ms() } else { NEVER };
-                ack.min(call.interim_next).min(call.limit_ms).min(call.charge_ms)
+                ack.min(call.interim_next).min(call.limit_ms).min(call.charge_ms).min(call.slice_ms)
             }
             Phase::TearingDown => call.ok_next.min(call.forget_ms),
             Phase::Over => call.forget_ms,
@@ -247,12 +248,15 @@ impl Core {
                 if now_ms >= call.charge_ms {
                     return self.tear_down(at, call, Verdict::system("max_charge", 102), now);
                 }
+                if now_ms >= call.slice_ms && !self.next_slice(call, now) {
+                    return self.tear_down(at, call, Verdict::system("credit", Refusal::Credit.q850()), now);
+                }
                 let unacked = call.dialogs.iter().any(|d| d.confirmed && !d.acked && !d.ended);
-                if unacked && now_ms >= call.answered_ms + s.ack_wait_ms() {
+                if unacked && now_ms >= call.answered_ms + self.ctx.settings.ack_wait_ms() {
                     return self.tear_down_unacknowledged(at, call, now);
                 }
                 if now_ms >= call.interim_next {
-                    call.interim_next = now_ms + s.interim_ms;
+                    call.interim_next = now_ms + self.ctx.settings.interim_ms;
                     self.emit_interim(call, now);
                 }
             }
@@ -279,6 +283,20 @@ impl Core {
             }
             Phase::Over => {}
         }
+    }
+
+    /// FN-07: takes the call's next slice in good time; false when there is none and the last is used up. Asks nobody but this
+    /// node's lease, so that it holds whatever became of the log and of rating.
+    fn next_slice(&mut self, call: &mut Call, now: Now) -> bool {
+        let (Some(slot), Some(answered)) = (&call.slot, call.answered) else { return true };
+        let elapsed_ms = call.answered_for_ms(now);
+        let slice = self.gate().admission.next_slice(slot, answered.utc_us, elapsed_ms, now);
+        let Slice::Until { ms: again_ms, changed } = slice else { return false };
+        call.slice_ms = ms(now).saturating_add(again_ms.saturating_sub(elapsed_ms));
+        if changed {
+            self.emit_interim(call, now);
+        }
+        true
     }
 
     /// P-17: the answer was never acknowledged. Both sides are told, the CDR says so.

@@ -1,0 +1,170 @@
+//! Credit at a node (FN-06, FN-07): what its proxy asks of the writer of its accounts' money and applies, and the balances that the
+//! API shows. Demands go to the node's own log, behind the calls' events; what is granted comes on topic `leases`.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use tollgate_api::ports::{Fault, Ledger, Money, NewPayment};
+use tollgate_ingest::{WorkerHandle, follow, follow::From};
+use tollgate_rating::ledger::{self, Balances};
+use tollgate_schemas::{
+    event::{Body, Event, Origin},
+    id::{Id, partition_of},
+    log::{Append, Claim, Topic, Urgency},
+    v1::PaymentPosted,
+};
+
+use super::{Shared, ports};
+
+/// Between two looks whether something is to be asked for; demands themselves are rarer (`credit::EVERY_NS`).
+const LOOK: Duration = Duration::from_millis(25);
+/// How long a start waits for the first leases: calls before them are refused with 503.
+const FIRST: Duration = Duration::from_secs(2);
+
+/// This proxy's side: it asks, and applies what is granted.
+pub struct Credits {
+    stop: Arc<AtomicBool>,
+    asks: Option<thread::JoinHandle<()>>,
+    grants: Option<WorkerHandle>,
+}
+
+impl Credits {
+    pub fn start(shared: &Arc<Shared>) -> anyhow::Result<Credits> {
+        let applied = shared.clone();
+        let grants = follow::follow(shared.log.clone(), "credit", &[Topic::Leases], From::End, 0, move |_, partition, record| {
+            if let Some(Body::LeaseGranted(granted)) = &record.event.body
+                && granted.credit
+            {
+                applied.gate().admission.apply_credit(partition, granted, (applied.clock)());
+            }
+        })?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopping, asking) = (stop.clone(), shared.clone());
+        let asks = thread::Builder::new().name("credit-ask".to_owned()).spawn(move || {
+            while !stopping.load(Ordering::Relaxed) {
+                ask(&asking);
+                thread::sleep(LOOK);
+            }
+        })?;
+        Ok(Credits { stop, asks: Some(asks), grants: Some(grants) })
+    }
+
+    /// Waits until every account's first lease is known, or not much longer.
+    pub fn wait(&self, shared: &Shared) {
+        let until = Instant::now() + FIRST;
+        while Instant::now() < until && !shared.gate().admission.credit_known(&shared.owner.plan().policy) {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn ask(shared: &Shared) {
+    let plan = shared.owner.plan();
+    let now = (shared.clock)();
+    let demands = shared.gate().admission.credit_demands(&plan.policy, now);
+    if demands.is_empty() {
+        return;
+    }
+    let origin = Origin { mint: &shared.mint, boot_id: shared.boot_id, now, control_position: plan.control_position };
+    let batch: Vec<Append> = demands
+        .into_iter()
+        .map(|(partition, asked)| Append { topic: Topic::Calls, partition, event: Event::born(origin, "", Body::LeaseAsked(asked)) })
+        .collect();
+    // A demand that is not taken is said again: what it is about stays changed until a grant answers.
+    if let Err(error) = shared.own.append(batch, Urgency::Group, Claim::Reserved) {
+        tracing::debug!(%error, "no credit asked for");
+    }
+}
+
+impl Drop for Credits {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.grants.take();
+        if let Some(asks) = self.asks.take() {
+            let _ = asks.join();
+        }
+    }
+}
+
+/// All balances, as topic `ledger` has them.
+#[derive(Default)]
+pub struct Accounts(Mutex<Balances>);
+
+impl Accounts {
+    /// Folds the ledger from its beginning, and goes on.
+    pub fn follow(self: &Arc<Accounts>, shared: &Shared) -> anyhow::Result<WorkerHandle> {
+        let accounts = self.clone();
+        Ok(follow::follow(shared.log.clone(), "balances", &[Topic::Ledger], From::Beginning, 20, move |_, _, record| {
+            if let Some(Body::LedgerPosted(posted)) = &record.event.body
+                && let Err(error) = accounts.0.lock().unwrap_or_else(PoisonError::into_inner).apply(posted)
+            {
+                tracing::error!(%error, posting = %record.event.id(), "a posting is not in the balances");
+            }
+        })?)
+    }
+
+    fn money(&self, root: &str, account: &str) -> Vec<Money> {
+        let balances = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<Money> = Vec::new();
+        let names = [ledger::customer(root, account), ledger::held(root, account), ledger::deposit(root, account)];
+        for (n, name) in names.iter().enumerate() {
+            for (currency, e8) in balances.owed(name) {
+                let at = all.iter().position(|m| m.currency == currency).unwrap_or_else(|| {
+                    all.push(Money { currency: currency.to_owned(), ..Money::default() });
+                    all.len() - 1
+                });
+                match n {
+                    0 => all[at].owed_e8 = e8,
+                    1 => all[at].held_e8 = e8,
+                    // What we keep for it is credited.
+                    _ => all[at].deposits_e8 = e8.saturating_neg(),
+                }
+            }
+        }
+        all
+    }
+}
+
+pub struct LedgerPort {
+    pub shared: Arc<Shared>,
+    pub accounts: Arc<Accounts>,
+}
+
+impl Ledger for LedgerPort {
+    fn money(&self, root: &str, account: &str) -> Vec<Money> {
+        self.accounts.money(root, account)
+    }
+
+    fn pay(&self, payment: NewPayment) -> ports::Answer<'_, Id> {
+        let shared = self.shared.clone();
+        Box::pin(ports::off(move || {
+            let origin = Origin { mint: &shared.mint, boot_id: shared.boot_id, now: (shared.clock)(), control_position: shared.owner.plan().control_position };
+            let partition = partition_of(&payment.root_account, shared.log.partitions());
+            let key = payment.root_account.clone();
+            let body = Body::PaymentPosted(PaymentPosted {
+                account: payment.account,
+                root_account: payment.root_account,
+                kind: payment.kind,
+                amount_e8: payment.amount_e8,
+                currency: payment.currency,
+                actor: payment.actor,
+                reason: payment.reason,
+                reference: payment.reference,
+            });
+            let event = Event::born(origin, &key, body);
+            let id = event.id();
+            let ticket = shared
+                .log
+                .append(vec![Append { topic: Topic::Calls, partition, event }], Urgency::Group, Claim::Reserved)
+                .map_err(|e| Fault::Unavailable(e.to_string()))?;
+            shared.log.wait(ticket, ports::PATIENCE).map_err(|e| Fault::Unavailable(e.to_string()))?;
+            Ok(id)
+        }))
+    }
+}
