@@ -149,7 +149,10 @@ fn replay(args: &Args, call: Id) -> anyhow::Result<Done> {
 
 fn of_snapshot(found: &Value) -> String {
     match (found["policy"].as_str(), found["quality_snapshot"].as_str()) {
-        (Some(policy), Some(name)) => format!(" (policy '{policy}', quality {name}, draw {})", found["draw"]),
+        (Some(policy), Some(name)) => {
+            let draw = found["draw"].as_u64().map_or(String::new(), |d| format!(", draw {d}"));
+            format!(" (policy '{policy}', quality {name}{draw})")
+        }
         (Some(policy), None) => format!(" (policy '{policy}')"),
         _ => String::new(),
     }
