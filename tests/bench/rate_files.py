@@ -25,7 +25,7 @@ def run(command, **kwargs):
 
 
 def duckdb(sql):
-    return [sys.executable, "-c", "import duckdb, sys; duckdb.sql(\"set timezone='UTC'\"); duckdb.sql(sys.argv[1])", textwrap.dedent(sql)]
+    return [sys.executable, "-c", "import duckdb, sys; duckdb.sql('set enable_progress_bar=false'); duckdb.sql(\"set timezone='UTC'\"); duckdb.sql(sys.argv[1])", textwrap.dedent(sql)]
 
 
 COPY = "copy (select * from '{calls}') to '{out}' (format parquet)"
