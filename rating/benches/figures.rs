@@ -36,6 +36,14 @@ fn resident_mb() -> u64 {
     pages.split(' ').nth(1).and_then(|p| p.parse::<u64>().ok()).unwrap_or(0) * 4096 >> 20
 }
 
+/// CPU time of this thread, or of the process with all its threads: what a busy machine beside us does not change much.
+fn cpu(clock: libc::clockid_t) -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid place for the answer, and both clocks exist on every Linux.
+    unsafe { libc::clock_gettime(clock, &mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 /// Of `sorted` latencies.
 fn at(sorted: &[Duration], share: f64) -> Duration {
     sorted[((sorted.len() - 1) as f64 * share) as usize]
@@ -79,14 +87,14 @@ fn engine(decks: &[Arc<Deck>]) {
         let mut rater = Rater::new(decks);
         let mut best = Duration::MAX;
         for _ in 0..10 {
-            let start = Instant::now();
+            let start = cpu(libc::CLOCK_THREAD_CPUTIME_ID);
             let mut sum = 0i64;
             rater.rate(&calls, |_, out| sum = sum.wrapping_add(out.and_then(|o| o.amount_e8).unwrap_or(0)));
             black_box(sum);
-            best = best.min(start.elapsed());
+            best = best.min(cpu(libc::CLOCK_THREAD_CPUTIME_ID) - start);
         }
         let rate = calls.len() as f64 / best.as_secs_f64() / 1e6;
-        line(&format!("engine, {name} of 200,000 prefixes, one core, best of 10"), format!("{rate:.1} M calls/s"));
+        line(&format!("engine, {name} of 200,000 prefixes, CPU of one core, best of 10"), format!("{rate:.1} M calls/s"));
         line(&format!("  resident, {name}"), format!("{:.1} MB", bytes as f64 / 1e6));
     }
 }
@@ -133,13 +141,13 @@ fn million(decks: &[Arc<Deck>], first: RouteTable) {
     std::fs::write(&path, deck_csv(1_000_000, 77)).unwrap_or_else(|e| panic!("{e}"));
     for threads in [1, 2] {
         let before = resident_mb();
-        let start = Instant::now();
+        let (start, used) = (Instant::now(), cpu(libc::CLOCK_PROCESS_CPUTIME_ID));
         let csv = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{e}"));
         let big = deck("carrier-0", &csv, threads);
         let mut with = decks.to_vec();
         with[0] = big.clone();
         black_box(table(&with));
-        line(&format!("deck of 1,000,000 rows, file to serving, {threads} thread(s)"), format!("{:.0?}", start.elapsed()));
+        line(&format!("deck of 1,000,000 rows, file to serving, {threads} thread(s)"), format!("{:.0?}, CPU {:.0?}", start.elapsed(), cpu(libc::CLOCK_PROCESS_CPUTIME_ID) - used));
         drop(csv);
         line("  bytes a row; resident set grew by (allocator's reserve included)", format!("{:.1}; {} MB", big.resident_bytes() as f64 / 1e6, resident_mb().saturating_sub(before)));
     }
