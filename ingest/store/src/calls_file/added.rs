@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use parquet::{errors::ParquetError, schema::types::ColumnDescPtr};
 
 use super::chunk::{Chunk, ChunkWriter, Codec, NULL};
@@ -30,7 +31,7 @@ struct Values {
 #[derive(Default)]
 struct Texts {
     values: Values,
-    numbers: HashMap<Box<str>, u32>,
+    numbers: HashMap<Box<str>, u32, RandomState>,
 }
 
 impl Texts {
@@ -50,7 +51,7 @@ impl Texts {
 #[derive(Default)]
 struct Rates {
     values: Values,
-    numbers: HashMap<i64, u32>,
+    numbers: HashMap<i64, u32, RandomState>,
 }
 
 impl Rates {
