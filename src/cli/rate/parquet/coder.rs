@@ -55,6 +55,10 @@ impl<'d> Coder<'d> {
             Some(row) => 2 + 2 * row.number() as usize + usize::from(out.reason == Reason::Unanswered),
             None => usize::from(out.reason == Reason::NotEffective),
         };
+        if at >= lines.by_row.len() {
+            // Rows of origin groups stand behind those that are counted.
+            lines.by_row.resize(at + 1, UNSET);
+        }
         if lines.by_row[at] == UNSET {
             lines.by_row[at] = added.line(&line(out, &mut String::new()));
             lines.set.push(at);
