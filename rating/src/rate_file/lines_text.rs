@@ -30,7 +30,7 @@ pub(super) fn explain(terms: &Terms, answer_us: i64, duration_ms: u64, context: 
         }
         text.push_str(" =");
     } else if context.answered {
-        text.push_str(" within the grace");
+        text.push_str(" within the grace:");
     }
     for (at, line) in lines.lines.iter().enumerate() {
         let _ = write!(text, "{} {} {}", if at == 0 { "" } else { " +" }, line.name, money(line.amount_e8));
