@@ -82,8 +82,8 @@ impl Base {
                 intra_e12: price("intrarate")?,
                 indeterminate_e12: price("ijrate")?,
                 blocked: ["true", "yes", "1"].iter().any(|w| w.eq_ignore_ascii_case(cell("blocked"))),
-                route_class: cell("route_class").to_owned(),
-                destination: cell("destination").to_owned(),
+                route_class: shared.get(cell("route_class")),
+                destination: shared.get(cell("destination")),
             };
             let key = (prefix, shared.get(cell("origin_group")));
             let row = BaseRow { at, from, to: to.unwrap_or(i64::MAX), ends: to.is_some(), price };

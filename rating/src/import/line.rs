@@ -1,6 +1,6 @@
 //! One code of a preview: what it cost, what it will cost, and what to look at.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use tollgate_schemas::money::{RATE_PLACES, format_rate, format_scaled};
@@ -48,8 +48,8 @@ pub struct LinePrice {
     pub intra_e12: Option<i64>,
     pub indeterminate_e12: Option<i64>,
     pub blocked: bool,
-    pub route_class: String,
-    pub destination: String,
+    pub route_class: Arc<str>,
+    pub destination: Arc<str>,
 }
 
 /// As JSON shows it: prices as decimal text.
@@ -81,8 +81,8 @@ impl From<LinePrice> for Shown {
             intrarate: p.intra_e12.map(format_rate),
             ijrate: p.indeterminate_e12.map(format_rate),
             blocked: p.blocked,
-            route_class: p.route_class,
-            destination: p.destination,
+            route_class: p.route_class.to_string(),
+            destination: p.destination.to_string(),
         }
     }
 }
@@ -100,8 +100,8 @@ impl From<Shown> for LinePrice {
             intra_e12: s.intrarate.as_deref().map(price),
             indeterminate_e12: s.ijrate.as_deref().map(price),
             blocked: s.blocked,
-            route_class: s.route_class,
-            destination: s.destination,
+            route_class: s.route_class.into(),
+            destination: s.destination.into(),
         }
     }
 }

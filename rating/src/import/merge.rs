@@ -33,6 +33,8 @@ struct Merge<'a> {
     added: Vec<(ImportRow, i64, Option<i64>)>,
     /// Rows of the sheet that are over already, or were replaced before now.
     over: u64,
+    /// Rows that say what is in force, and nothing to look at: only counted.
+    unchanged: u64,
 }
 
 pub(super) fn prepare(name: &str, options: &DeckOptions, in_force: Option<InForce<'_>>, rows: &[ImportRow], order: &Order, others: &[(&str, &Deck)]) -> Result<Prepared, ImportProblems> {
@@ -49,7 +51,7 @@ pub(super) fn prepare(name: &str, options: &DeckOptions, in_force: Option<InForc
             return Err(problems);
         }
     };
-    let mut merge = Merge { base, in_force, order, problems, drafts: Vec::new(), ends: HashMap::new(), dropped: HashMap::new(), added: Vec::new(), over: 0 };
+    let mut merge = Merge { base, in_force, order, problems, drafts: Vec::new(), ends: HashMap::new(), dropped: HashMap::new(), added: Vec::new(), over: 0, unchanged: 0 };
     let mut by_code: BTreeMap<Key, Vec<&ImportRow>> = BTreeMap::new();
     for row in rows {
         by_code.entry((row.prefix, row.origin_group.clone())).or_default().push(row);
@@ -73,7 +75,7 @@ pub(super) fn prepare(name: &str, options: &DeckOptions, in_force: Option<InForc
             return Err(merge.problems);
         }
     };
-    let Merge { mut problems, mut drafts, over, .. } = merge;
+    let Merge { mut problems, mut drafts, over, unchanged, .. } = merge;
     let old = in_force.map(|f| f.deck);
     for draft in &mut drafts {
         judge(draft, old, &deck, order, &mut problems);
@@ -82,7 +84,7 @@ pub(super) fn prepare(name: &str, options: &DeckOptions, in_force: Option<InForc
         return Err(problems);
     }
     let covered = covered::covered_by_parent(&deck, others, order.now_us);
-    let preview = preview::of(name, old, &deck, order, drafts, covered, over);
+    let preview = preview::of(name, old, &deck, order, drafts, covered, (over, unchanged));
     Ok(Prepared { csv, deck, preview })
 }
 
@@ -97,8 +99,8 @@ fn price_of(row: &ImportRow) -> LinePrice {
         intra_e12: row.jurisdiction.intra_e12,
         indeterminate_e12: row.jurisdiction.indeterminate_e12,
         blocked: row.action == Action::Block,
-        route_class: row.route_class.to_string(),
-        destination: row.destination.to_string(),
+        route_class: row.route_class.clone(),
+        destination: row.destination.clone(),
     }
 }
 
@@ -251,7 +253,7 @@ impl Merge<'_> {
             let line = Line {
                 prefix: prefix.digits().to_owned(),
                 origin_group: origin_group.to_string(),
-                destination: old.as_ref().map(|p| p.destination.clone()).unwrap_or_default(),
+                destination: old.as_ref().map(|p| p.destination.to_string()).unwrap_or_default(),
                 change: Change::Closed,
                 old,
                 new: None,
@@ -272,6 +274,10 @@ impl Merge<'_> {
         let plain = change != Change::Changed && !matches!((row.claimed, change), ("", _));
         if plain && row.claimed != change.name() {
             flags.push(Flag::ClaimsOtherwise { said: row.claimed.to_owned() });
+        }
+        if change == Change::Unchanged && flags.is_empty() {
+            self.unchanged += 1;
+            return;
         }
         let line = Line {
             prefix: key.0.digits().to_owned(),
@@ -358,7 +364,7 @@ fn price_of_row(row: &crate::deck::RowRef<'_>) -> LinePrice {
         intra_e12: j.intra_e12,
         indeterminate_e12: j.indeterminate_e12,
         blocked: row.blocked(),
-        route_class: row.route_class().to_owned(),
-        destination: row.destination().to_owned(),
+        route_class: row.route_class().into(),
+        destination: row.destination().into(),
     }
 }

@@ -57,8 +57,9 @@ impl Preview {
     }
 }
 
-pub(super) fn of(name: &str, old: Option<&Deck>, new: &Deck, order: &Order, drafts: Vec<Draft>, covered: (Vec<Covered>, u64), over: u64) -> Preview {
+pub(super) fn of(name: &str, old: Option<&Deck>, new: &Deck, order: &Order, drafts: Vec<Draft>, covered: (Vec<Covered>, u64), (over, unchanged): (u64, u64)) -> Preview {
     let mut counts: BTreeMap<String, u64> = Change::ALL.map(|c| (c.name().to_owned(), 0)).into();
+    counts.insert(Change::Unchanged.name().to_owned(), unchanged);
     let mut flags: BTreeMap<String, u64> = BTreeMap::new();
     for Draft { line, .. } in &drafts {
         *counts.entry(line.change.name().to_owned()).or_default() += 1;
