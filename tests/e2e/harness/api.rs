@@ -20,6 +20,7 @@ impl Api {
     }
 
     /// Asks as somebody else.
+    #[allow(dead_code)]
     pub fn with_key(&self, key: &str) -> Api {
         Api { key: key.to_owned(), ..self.clone() }
     }
