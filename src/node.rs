@@ -7,6 +7,7 @@
 mod cluster;
 mod figures;
 mod live;
+mod lrn;
 mod metrics;
 mod owner;
 mod ports;

@@ -22,6 +22,7 @@ mod lease;
 mod meter;
 mod normalise;
 mod policy;
+mod portability;
 mod prefixes;
 mod source;
 
@@ -30,7 +31,7 @@ use std::net::SocketAddr;
 use tollgate_schemas::{
     id::Id,
     number::E164,
-    parties::{Geography, Parties},
+    parties::{Geography, Parties, Place},
     refusal::Refusal,
     time::Now,
     v1::{CallFacts, CallRefused, Terms, Tier},
@@ -46,6 +47,7 @@ pub use self::{
     lease::{LeaseGauge, LeaseRules, MAX_DEMANDS},
     meter::{CountedRefusal, MAX_BUCKETS, RefusalMeter, SourceBucket, Verdict, WRITTEN_PER_SECOND},
     normalise::{NormError, Normalised, Rules, caller, normalise},
+    portability::Source as PortabilitySource,
     policy::{AccountIx, AccountView, CarrierIx, CarrierView, Dial, Documents, Party, Policy, Problem, TrunkIx, TrunkView},
     source::{Source, Sources},
 };
@@ -135,6 +137,11 @@ pub struct Admitted {
     /// The caller's number, when valid.
     pub a_e164: Option<E164>,
     pub a_validity: CallerValidity,
+    /// Number of the caller's switch, where a trusted trunk sent one.
+    pub a_routing: Option<E164>,
+    /// What the call is rated and routed by instead of the dialled number, and where that is.
+    pub lrn: Option<E164>,
+    pub place: Option<Box<Place>>,
     /// None for emergency calls.
     pub sell: Option<Terms>,
     /// What the accounts above pay, nearest first.

@@ -45,6 +45,7 @@ mod money;
 mod record;
 mod state;
 mod text;
+mod tiers;
 mod write;
 
 pub use memory::{KEEP_LOST_US, KEEP_US, MAX_FORGOTTEN, MAX_LOST, MAX_SETTLED, MAX_UNSETTLED, WAIT_US};

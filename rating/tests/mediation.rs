@@ -11,6 +11,8 @@ mod fees;
 mod lost;
 #[path = "mediation/properties.rs"]
 mod properties;
+#[path = "mediation/tiers.rs"]
+mod tiers;
 
 use calls::*;
 use tollgate_rating::{

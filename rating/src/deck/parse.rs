@@ -365,9 +365,8 @@ impl Sheet {
         }
     }
 
-    fn into_deck(self, name: &str, bytes: &[u8], options: &DeckOptions, mut warnings: Vec<Warning>) -> Deck {
+    fn into_deck(self, name: &str, bytes: &[u8], options: &DeckOptions, warnings: Vec<Warning>) -> Deck {
         let indexed = self.rows.partition_point(|row| row.origin == NO_TEXT);
-        self.warn_unused(indexed, &mut warnings);
         let mut kinds = Ids::default();
         let rows: Box<[Row]> = self
             .rows
@@ -384,6 +383,14 @@ impl Sheet {
         boundaries.sort_unstable();
         boundaries.dedup();
         let jurisdictions = self.rows.iter().map(|row| row.jurisdiction).zip(0u32..);
+        let origins: Box<[(u64, u32)]> = self.rows[indexed..].iter().map(|row| (row.prefix, row.origin)).collect();
+        let mut groups: Vec<(u32, u32, u32)> = Vec::new();
+        for ((_, group), at) in origins.iter().zip(0u32..) {
+            match groups.last_mut() {
+                Some((last, _, end)) if last == group => *end = at + 1,
+                _ => groups.push((*group, at, at + 1)),
+            }
+        }
         let shared = Rows {
             name: name.to_owned(),
             version: deck_version(bytes),
@@ -391,28 +398,18 @@ impl Sheet {
             places: options.places,
             rounding: options.rounding,
             rounder: Rounder::new(options.places, options.rounding),
+            rules: options.jurisdiction,
+            fees: options.lookup_fees,
             index,
             kinds,
             boundaries: boundaries.into(),
             texts: by_id(self.texts),
             jurisdictions: jurisdictions.filter(|(j, _)| *j != JurisdictionRates::default()).map(|(j, row)| (row, j)).collect(),
-            origins: self.rows[indexed..].iter().map(|row| (row.prefix, row.origin)).collect(),
+            groups: groups.into(),
+            origins,
             rows,
             warnings,
         };
         Deck { shared: Arc::new(shared), tariff: options.tariff.clone().map(Linked::alone) }
-    }
-
-    fn warn_unused(&self, indexed: usize, warnings: &mut Vec<Warning>) {
-        let of_origins = &self.rows[indexed..];
-        if let Some(line) = of_origins.iter().map(|row| row.line).min() {
-            let text = format!("{} rows have an origin_group: they are kept, no call is priced by them yet", of_origins.len());
-            warnings.push(Warning { line, text });
-        }
-        let by_state = self.rows.iter().filter(|row| row.jurisdiction != JurisdictionRates::default());
-        if let Some(line) = by_state.clone().map(|row| row.line).min() {
-            let text = format!("{} rows have rates by jurisdiction: calls are priced by 'rate' for now", by_state.count());
-            warnings.push(Warning { line, text });
-        }
     }
 }
