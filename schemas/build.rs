@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let choice = ["score_e8", "asr_e4", "ner_e4", "samples", "acd_ms", "quality"];
     let fields = ["Event.log_node", "ControlApplied.based_on", "ControlApplied.batch_index", "ControlApplied.batch_count",
         "CallAttempted.tiers", "CallAttempted.quality_snapshot", "CallAttempted.draw_e6", "CallAnswered.tiers", "CallAttempted.holds",
-        "CallAnswered.holds", "CallInterim.holds", "CallEnded.settled", "LeaseAsked.credit", "LeaseAsked.asked_ns", "LeaseDemand.credit",
+        "CallAnswered.holds", "CallAnswered.fx", "CallInterim.holds", "CallEnded.settled", "LeaseAsked.credit", "LeaseAsked.asked_ns", "LeaseDemand.credit",
         "LeaseGranted.credit", "LeaseGranted.asked_ns", "LeaseShare.ceiling_e8"];
     let fields = fields.map(str::to_owned).into_iter()
         .chain(terms.map(|f| format!("Terms.{f}")))

@@ -38,6 +38,12 @@
 //! shards = 1
 //! [sip.timers]                      # P-13, P-46 and size limits, see `tollgate_proxy::sip::settings::Settings`
 //! t1_ms = 500
+//! [lrn]                             # portability; nothing here: numbers are rated as dialled
+//! file = "ported.csv"               # number,lrn[,ocn,lata,rate_center,state]: answered from memory
+//! url = "http://127.0.0.1:9090/lrn/{number}"   # or a service that answers JSON {lrn, ocn, lata, rate_center, state}
+//! timeout_ms = 500
+//! cache_s = 86400                   # how long an answer is kept, at most a day
+//! cache_numbers = 1000000
 //! [rating]
 //! poll_ms = 200
 //! quality_hold_down_s = 600         # least time between a carrier's demotion and its promotion; alike in every process
@@ -87,6 +93,7 @@ pub struct Config {
     pub log: LogConfig,
     pub store: StoreConfig,
     pub sip: SipConfig,
+    pub lrn: LrnConfig,
     pub rating: RatingConfig,
     pub fraud: FraudConfig,
     pub api: ApiConfig,
@@ -128,6 +135,23 @@ pub struct KafkaConfig {
     pub sasl_mechanism: String,
     pub sasl_user: String,
     pub sasl_password: Secret,
+}
+
+/// Where portability is looked up; neither a file nor a service: nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LrnConfig {
+    pub file: Option<PathBuf>,
+    /// Of a service; `{number}` is the number's digits.
+    pub url: Option<String>,
+    pub timeout_ms: u64,
+    pub cache_s: u64,
+    pub cache_numbers: u64,
+}
+
+impl Default for LrnConfig {
+    fn default() -> LrnConfig {
+        LrnConfig { file: None, url: None, timeout_ms: 500, cache_s: 86_400, cache_numbers: 1_000_000 }
+    }
 }
 
 /// A text that is not shown.
@@ -282,6 +306,7 @@ impl Config {
             log: LogConfig { kafka: None, partitions: 16, window_ms: 15, ride_ms: 200, reserve_mb: 256 },
             store: StoreConfig { clickhouse: None, flush_s: 60, flush_rows: 200_000 },
             sip: SipConfig { listen: any_port, shards: 1, timers: Settings::default() },
+            lrn: LrnConfig::default(),
             rating: RatingConfig { poll_ms: 200, quality_hold_down_s: 600 },
             fraud: FraudConfig { poll_ms: 20, tick_ms: 1000 },
             api: ApiConfig { listen: any_port, keys: Vec::new() },

@@ -9,6 +9,7 @@ mod cluster;
 mod credit;
 mod figures;
 mod live;
+mod lrn;
 mod metrics;
 mod owner;
 mod ports;

@@ -1,6 +1,11 @@
 //! Provisioning documents in force, and what they compile to: the plan that the proxy decides by. Here rating's decks
 //! and routes meet the proxy's policy.
 
+mod geography;
+
+#[cfg(test)]
+mod tests;
+
 use std::{collections::{BTreeMap, HashMap}, sync::Arc};
 
 use serde::de::DeserializeOwned;
@@ -10,9 +15,9 @@ use tollgate_proxy::{
     routing::{Plan, Route, RouteQuery, Routes, Routing},
 };
 use tollgate_rating::{
-    deck::{BadOption, Deck, DeckOptions, Lookup},
-    geography::{NumberTable, TableProblem},
+    deck::{BadOption, Deck, DeckOptions},
     fx::Fx,
+    geography::{Leg, NumberTable, TableProblem},
     quality::Quality,
     routing::{CarrierRoutes, RoutePolicy, RouteTable},
 };
@@ -20,8 +25,10 @@ use tollgate_schemas::{
     control::{self, Kind},
     money::{AMOUNT_PLACES, parse_scaled},
     parties::Parties,
-    v1::{Terms, Tier},
+    v1::{self, Terms, Tier},
 };
+
+use geography::{Known, Places};
 
 /// One mistake in a document: which, where in its spec, and what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,6 +156,7 @@ impl Registry {
             problems.extend(bad.into_iter().map(|(name, b)| PlanProblem { kind: Kind::Deck, name, path: b.path, message: b.problem }));
             self.decks.clone()
         });
+        let places = Places::compile(self, &decks, &mut problems);
         let mut need = |kind: Kind, name: &str, path: &str, deck: &str| {
             let found = decks.get(deck).cloned();
             if found.is_none() {
@@ -190,7 +198,7 @@ impl Registry {
         };
         let table = RouteTable::new(carriers)
             .map_err(|e| vec![PlanProblem { kind: Kind::Carrier, name: String::new(), path: String::new(), message: e.to_string() }])?;
-        let mut boundaries: Vec<i64> = self.decks.values().flat_map(|d| d.boundaries().collect::<Vec<_>>()).collect();
+        let mut boundaries: Vec<i64> = self.decks.values().flat_map(|d| d.boundaries().collect::<Vec<_>>()).chain(places.boundaries()).collect();
         boundaries.sort_unstable();
         boundaries.dedup();
         let by_position = table.carriers().iter().filter_map(|c| policy.carrier_named(&c.name)).collect();
@@ -206,7 +214,7 @@ impl Registry {
         };
         let accounts = documents.accounts.into_iter().map(|(name, a)| (name, account(a))).collect();
         let quality = self.quality.clone();
-        let routing = DeckRouting { table, by_position, sellers, accounts, boundaries, quality, fx, trunk_parties };
+        let routing = DeckRouting { table, by_position, sellers, accounts, boundaries, quality, fx, trunk_parties, places };
         Ok(Plan { policy, routing: Box::new(routing), control_position })
     }
 }
@@ -248,15 +256,16 @@ struct DeckRouting {
     fx: Fx,
     /// Whom each trunk belongs to, by its index.
     trunk_parties: Vec<Option<String>>,
+    places: Places,
 }
 
 impl DeckRouting {
     /// What one account pays, by its own deck.
-    fn sell_of(&self, account: &str, parties: &Parties<'_>, at_us: i64) -> Sell {
-        match self.sellers.get(account).map(|deck| deck.lookup(parties.rated(), at_us)) {
-            Some(Lookup::Row(row)) => Sell::Terms(row.terms()),
-            Some(Lookup::Blocked(row)) => Sell::Blocked(row.terms()),
-            _ => Sell::None,
+    fn sell_of(&self, account: &str, known: &Known<'_>, parties: &Parties<'_>, at_us: i64) -> Sell {
+        match self.sellers.get(account).map(|deck| self.places.sell(deck, known, parties, at_us)) {
+            Some(Ok(terms)) => Sell::Terms(terms),
+            Some(Err(Some(row))) => Sell::Blocked(row.terms()),
+            Some(Err(None)) | None => Sell::None,
         }
     }
 }
@@ -265,16 +274,20 @@ impl Prices for DeckRouting {
     /// each account of the hierarchy pays the next by its own deck. One without a price, or whose row is blocked,
     /// takes the sale with it: nobody sells what they cannot buy.
     fn sell<'p>(&'p self, account: &str, parties: &Parties<'p>, at_us: i64) -> Sale<'p> {
-        let mut sale = Sale::from(self.sell_of(account, parties, at_us));
+        let known = self.places.known(parties, at_us);
+        let mut sale = Sale::from(self.sell_of(account, &known, parties, at_us));
         let mut below = account;
         while let Some(above) = self.accounts.get(below).and_then(|a| a.parent.as_deref())
             && matches!(sale.sell, Sell::Terms(_))
         {
-            match self.sell_of(above, parties, at_us) {
+            match self.sell_of(above, &known, parties, at_us) {
                 Sell::Terms(terms) => sale.tiers.push(Tier { account: above.to_owned(), terms: Some(terms) }),
                 other => sale = other.into(),
             }
             below = above;
+        }
+        if let Some(deck) = self.sellers.get(account) {
+            sale.geography = known.geography(deck);
         }
         sale
     }
@@ -283,6 +296,7 @@ impl Prices for DeckRouting {
 impl Routing for DeckRouting {
     fn routes(&self, query: &RouteQuery<'_>) -> Routes {
         let account = self.accounts.get(query.account);
+        let known = self.places.known(query.parties, query.at_us);
         let policy = account.and_then(|a| a.policy.as_deref()).filter(|_| !query.emergency);
         let quality = policy.and_then(|_| self.quality.of(query.dest_group));
         let ask = tollgate_rating::routing::RouteQuery {
@@ -298,13 +312,21 @@ impl Routing for DeckRouting {
             max_attempts: account.map_or(4, |a| a.max_attempts),
             margin_guard: account.is_some_and(|a| a.margin_guard),
             emergency: query.emergency,
+            from: known.origination(),
+            surcharged: self.places.surcharged(&known, query.parties, query.at_us),
             ..tollgate_rating::routing::RouteQuery::new(query.parties.rated(), query.at_us)
         };
         let decision = self.table.candidates(&ask);
         let routes = decision
             .order
             .iter()
-            .filter_map(|c| Some(Route { carrier: *self.by_position.get(usize::from(c.carrier))?, cost: Some(decision.terms(c)), rank: c.rank }))
+            .filter_map(|c| {
+                let mut cost = decision.terms(c);
+                if !query.emergency {
+                    self.places.add_surcharges(Leg::Cost, &mut cost, &known, query.parties, query.at_us);
+                }
+                Some(Route { carrier: *self.by_position.get(usize::from(c.carrier))?, cost: Some(cost), rank: c.rank })
+            })
             .collect();
         let by = match policy {
             _ if query.emergency => "emergency",
@@ -322,11 +344,12 @@ impl Routing for DeckRouting {
 
     fn cost(&self, carrier: CarrierIx, parties: &Parties<'_>, at_us: i64) -> Option<Terms> {
         let position = self.by_position.iter().position(|ix| *ix == carrier)?;
-        let mut terms = self.table.cost_terms(position as u16, parties.rated(), at_us)?;
-        if terms.route_class.is_empty() {
-            terms.route_class.clone_from(&self.table.carriers()[position].route_class);
-        }
-        Some(terms)
+        self.places.cost(&self.table.carriers()[position], &self.places.known(parties, at_us), parties, at_us)
+    }
+
+    fn fx(&self, from: &str, to: &str, at_us: i64) -> Option<v1::Fx> {
+        let used = self.fx.rate(from, to, at_us)?;
+        Some(v1::Fx { from: from.to_owned(), to: to.to_owned(), rate_e12: used.rate_e12, source: used.source, date: used.date })
     }
 
     fn sell_at(&self, account: &str, parties: &Parties<'_>, at_us: i64) -> Option<(Terms, Vec<Tier>)> {

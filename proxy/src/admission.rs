@@ -23,6 +23,7 @@ mod lease;
 mod meter;
 mod normalise;
 mod policy;
+mod portability;
 mod prefixes;
 mod source;
 
@@ -31,7 +32,7 @@ use std::net::SocketAddr;
 use tollgate_schemas::{
     id::Id,
     number::E164,
-    parties::{Geography, Parties},
+    parties::{Geography, Parties, Place},
     refusal::Refusal,
     time::Now,
     v1::{CallFacts, CallRefused, CreditHold, Terms, Tier},
@@ -49,6 +50,7 @@ pub use self::{
     meter::{CountedRefusal, MAX_BUCKETS, RefusalMeter, SourceBucket, Verdict, WRITTEN_PER_SECOND},
     normalise::{NormError, Normalised, Rules, caller, normalise},
     policy::{AccountIx, AccountView, CarrierIx, CarrierView, CreditView, Dial, Documents, Party, Policy, Problem, TrunkIx, TrunkView},
+    portability::Source as PortabilitySource,
     source::{Source, Sources},
 };
 
@@ -137,6 +139,11 @@ pub struct Admitted {
     /// The caller's number, when valid.
     pub a_e164: Option<E164>,
     pub a_validity: CallerValidity,
+    /// Number of the caller's switch, where a trusted trunk sent one.
+    pub a_routing: Option<E164>,
+    /// What the call is rated and routed by instead of the dialled number, and where that is.
+    pub lrn: Option<E164>,
+    pub place: Option<Box<Place>>,
     /// None for emergency calls.
     pub sell: Option<Terms>,
     /// What the accounts above pay, nearest first.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tollgate_schemas::{
     parties::Parties,
-    v1::{RouteChoice, Terms, Tier},
+    v1::{Fx, RouteChoice, Terms, Tier},
 };
 
 use crate::admission::{CarrierIx, Policy, Prices, TrunkIx};
@@ -50,6 +50,12 @@ pub trait Routing: Prices + Send + Sync {
 
     /// A carrier's row in force at an instant.
     fn cost(&self, carrier: CarrierIx, parties: &Parties<'_>, at_us: i64) -> Option<Terms>;
+
+    /// The rate of an instant's day; none = the two do not meet.
+    fn fx(&self, from: &str, to: &str, at_us: i64) -> Option<Fx> {
+        let _ = (from, to, at_us);
+        None
+    }
 
     /// The account's row in force at an instant, and the rows of the accounts above.
     fn sell_at(&self, account: &str, parties: &Parties<'_>, at_us: i64) -> Option<(Terms, Vec<Tier>)>;

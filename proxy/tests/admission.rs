@@ -13,6 +13,8 @@ mod emergency;
 mod limits;
 #[path = "admission/order.rs"]
 mod order;
+#[path = "admission/portability.rs"]
+mod portability;
 #[path = "admission/restart.rs"]
 mod restart;
 #[path = "admission/shared.rs"]

@@ -17,7 +17,7 @@
 //! | `effective_from` | RFC 3339, or `YYYY-MM-DD`: the first instant of that day in the deck's zone | since ever |
 //! | `effective_to` (optional) | as above; the first instant the row is *not* in force | until further notice |
 //! | `currency` (optional) | one ISO 4217 code, the same in every row; goes before [`DeckOptions::currency`] | the deck's |
-//! | `interrate`, `intrarate`, `ijrate` (optional) | prices of a minute by US jurisdiction, kept for R-25 | none |
+//! | `interrate`, `intrarate`, `ijrate` (optional) | prices of a minute by US jurisdiction (R-25) | `rate` |
 //! | `route_class` (optional) | up to 64 characters | none |
 //! | `origin_group` (optional) | up to 64 characters: the row holds for callers of that group only (R-27) | every caller |
 //! | `blocked` (optional) | `true`/`false`, `yes`/`no`, `1`/`0` | not blocked |
@@ -28,13 +28,14 @@
 //! `effective_to` is closed by the next `effective_from` of its prefix. If that next row ends and nothing follows it,
 //! the earlier one does not come back, and [`Deck::warnings`] says so.
 //!
-//! Rows with an `origin_group` are checked and kept ([`Deck::origin_rows`]) but no look-up uses them yet; a warning
-//! says how many there are.
+//! Rows with an `origin_group` hold for callers of that group only, and go before the plain rows for them
+//! ([`Deck::lookup_for`]); [`Deck::lookup`], which knows no caller, does not see them.
 
 mod charge;
 pub(crate) mod dates;
 mod index;
 mod link;
+mod origins;
 mod parse;
 mod problem;
 mod row;
@@ -52,13 +53,16 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tollgate_schemas::{
     control,
+    money::BadDecimal,
     v1::{Rounding, Terms},
 };
 
+use crate::geography::{Judged, Rules, jurisdiction::BadRule};
 use charge::Rounder;
 pub use index::Dialled;
 use index::{NONE, PrefixIndex};
 pub use link::link;
+pub use origins::{LookupFees, Origination};
 pub use problem::{DeckProblems, MAX_PROBLEMS, Problem, Warning};
 pub use row::RowRef;
 pub use set::{Ask, DeckSet, lookup_all};
@@ -77,12 +81,23 @@ pub struct DeckOptions {
     pub rounding: Rounding,
     /// What is charged beyond the rows.
     pub tariff: Option<Arc<Tariff>>,
+    /// How the sheet's prices by US jurisdiction are read.
+    pub jurisdiction: Rules,
+    pub lookup_fees: LookupFees,
 }
 
 impl Default for DeckOptions {
     /// USD, UTC, six places, half up, no tariff.
     fn default() -> DeckOptions {
-        DeckOptions { currency: "USD".to_owned(), timezone: Tz::UTC, places: 6, rounding: Rounding::HalfUp, tariff: None }
+        DeckOptions {
+            currency: "USD".to_owned(),
+            timezone: Tz::UTC,
+            places: 6,
+            rounding: Rounding::HalfUp,
+            tariff: None,
+            jurisdiction: Rules::default(),
+            lookup_fees: LookupFees::default(),
+        }
     }
 }
 
@@ -99,6 +114,10 @@ pub enum BadOption {
     Rounding(String),
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Tariff(Vec<BadTariff>),
+    #[error(transparent)]
+    Jurisdiction(BadRule),
+    #[error("{field}: {problem}")]
+    LookupFee { field: &'static str, problem: BadDecimal },
 }
 
 impl DeckOptions {
@@ -110,7 +129,9 @@ impl DeckOptions {
             Some(tariff) => Tariff::compile(tariff, timezone).map_err(BadOption::Tariff)?.map(Arc::new),
             None => None,
         };
-        let options = DeckOptions { currency: spec.currency.clone(), timezone, places: spec.places.into(), rounding, tariff };
+        let jurisdiction = Rules::from_spec(&spec.jurisdiction).map_err(BadOption::Jurisdiction)?;
+        let lookup_fees = LookupFees::from_spec(&spec.lookup_fees).map_err(|(field, problem)| BadOption::LookupFee { field, problem })?;
+        let options = DeckOptions { currency: spec.currency.clone(), timezone, places: spec.places.into(), rounding, tariff, jurisdiction, lookup_fees };
         options.check()?;
         Ok(options)
     }
@@ -198,6 +219,8 @@ pub struct Rows {
     places: u32,
     rounding: Rounding,
     rounder: Rounder,
+    rules: Rules,
+    fees: LookupFees,
     /// By prefix, as digits sort, and start; those of `index` are found by look-ups, the rest are rows of origin groups.
     rows: Box<[Row]>,
     kinds: Box<[Kind]>,
@@ -208,8 +231,10 @@ pub struct Rows {
     index: PrefixIndex,
     /// By row.
     jurisdictions: Box<[(u32, JurisdictionRates)]>,
-    /// Prefix and origin group of each row behind those of `index`.
+    /// Prefix and origin group of each row behind those of `index`, by group, prefix and start.
     origins: Box<[(u64, u32)]>,
+    /// Each origin group with its part of `origins`: from, to.
+    groups: Box<[(u32, u32, u32)]>,
     warnings: Vec<Warning>,
 }
 
@@ -297,6 +322,7 @@ impl Deck {
             + self.index.resident_bytes()
             + size_of_val(&*self.jurisdictions)
             + size_of_val(&*self.origins)
+            + size_of_val(&*self.groups)
     }
 
     /// Instants at which some row comes into force or goes out of it: between two of them every look-up gives the same.
@@ -309,7 +335,7 @@ impl Deck {
         (0..self.len() as u32).map(|row| self.of_itself(row))
     }
 
-    /// Rows for callers of one origin group, with the group. No look-up uses them yet.
+    /// Rows for callers of one origin group, with the group: [`Deck::lookup_for`] finds them.
     pub fn origin_rows(&self) -> impl Iterator<Item = (RowRef<'_>, &str)> {
         let first = self.len() as u32;
         self.origins.iter().zip(first..).map(|((_, group), row)| (self.of_itself(row), self.text(*group)))
@@ -336,7 +362,7 @@ impl Deck {
         loop {
             let kind = &self.kinds[self.rows[at as usize].kind as usize];
             if kind.from <= at_us && at_us < kind.to {
-                let row = RowRef { deck: self, row: at, number: number.key(), at_us };
+                let row = RowRef { deck: self, row: at, number: number.key(), at_us, judged: Judged::default() };
                 return if kind.blocked { Lookup::Blocked(row) } else { Lookup::Row(row) };
             }
             at = match self.index.before(at) {
@@ -356,12 +382,12 @@ impl Deck {
 
     /// The same, for a call to this number at this instant, which prices by the clock and of other decks depend on.
     pub fn row_for(&self, row: u32, number: &Dialled, at_us: i64) -> Option<RowRef<'_>> {
-        ((row as usize) < self.rows.len()).then_some(RowRef { deck: self, row, number: number.key(), at_us })
+        ((row as usize) < self.rows.len()).then_some(RowRef { deck: self, row, number: number.key(), at_us, judged: Judged::default() })
     }
 
     fn of_itself(&self, row: u32) -> RowRef<'_> {
         let from = self.kinds[self.rows[row as usize].kind as usize].from;
-        RowRef { deck: self, row, number: Dialled::of_prefix(self.key(row)).key(), at_us: from }
+        RowRef { deck: self, row, number: Dialled::of_prefix(self.key(row)).key(), at_us: from, judged: Judged::default() }
     }
 
     /// Changes of some row after `from_us`, up to `to_us`.

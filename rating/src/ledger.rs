@@ -6,6 +6,7 @@
 //! | account | of | a call adds |
 //! |---|---|---|
 //! | `account:<root>/<account>` | a customer: what it owes us | + sell |
+//! | `resale:<root>/<account>` | an account with others below it: what those pay it (R-20) | − sell of the one below |
 //! | `revenue/<partition>` | us | − sell |
 //! | `cost/<partition>` | us | + cost |
 //! | `carrier:<name>/<partition>` | a carrier: what we owe it, negative | − cost |
@@ -41,6 +42,11 @@ pub enum BadPosting {
 /// What a customer owes.
 pub fn customer(root: &str, account: &str) -> String {
     format!("account:{root}/{account}")
+}
+
+/// What an account is owed by those it resells to, negative: its income, apart from what it owes itself.
+pub fn resale(root: &str, account: &str) -> String {
+    format!("resale:{root}/{account}")
 }
 
 pub fn revenue(partition: u16) -> String {

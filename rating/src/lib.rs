@@ -11,6 +11,7 @@ pub mod routing;
 
 pub mod contract;
 pub mod fx;
+pub mod portability;
 pub mod geography;
 pub mod tax;
 pub mod quality;

@@ -46,6 +46,7 @@ mod record;
 mod rerate;
 mod state;
 mod text;
+mod tiers;
 mod write;
 
 pub use rerate::{FRESH_US, MAX_RECENT, RECENT_US, cost_charge, differs, repriced, sell_charge};

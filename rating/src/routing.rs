@@ -36,8 +36,9 @@ use thiserror::Error;
 use tollgate_schemas::v1::Terms;
 
 use crate::{
-    deck::{Deck, DeckSet, Dialled, Lookup, RowRef},
+    deck::{Deck, DeckSet, Dialled, Lookup, Origination, RowRef},
     fx::Fx,
+    geography::surcharge::Surcharged,
     quality::{CarrierKnown, GroupKnown, State},
 };
 
@@ -148,6 +149,10 @@ pub struct RouteQuery<'a> {
     pub quality: Option<&'a GroupKnown>,
     /// From 0 to 999,999: decides who explores and how a split falls.
     pub draw_e6: u32,
+    /// What rows of origin groups and prices by jurisdiction go by.
+    pub from: Origination<'a>,
+    /// Surcharges by origin, counted in where there are any.
+    pub surcharged: Option<Surcharged<'a>>,
 }
 
 impl<'a> RouteQuery<'a> {
@@ -169,6 +174,8 @@ impl<'a> RouteQuery<'a> {
             fx: None,
             quality: None,
             draw_e6: 999_999,
+            from: Origination::default(),
+            surcharged: None,
         }
     }
 }
@@ -249,6 +256,8 @@ pub struct RouteDecision {
     /// The number, and the instant of the choice.
     number: Dialled,
     at_us: i64,
+    /// Its jurisdiction.
+    from: Origination<'static>,
 }
 
 impl RouteTable {
@@ -354,7 +363,8 @@ impl RouteDecision {
     }
 
     fn row_of(&self, carrier: u16, row: Option<u32>) -> Option<RowRef<'_>> {
-        self.carrier(carrier).deck.row_for(row?, &self.number, self.at_us)
+        let deck = &self.carrier(carrier).deck;
+        deck.row_for(row?, &self.number, self.at_us).map(|row| row.judged(self.from.judged(deck)))
     }
 
     /// What the carrier charges, by value; the class is the row's, else the carrier's.

@@ -13,6 +13,8 @@ mod lost;
 mod properties;
 #[path = "mediation/rerate.rs"]
 mod rerate;
+#[path = "mediation/tiers.rs"]
+mod tiers;
 
 use calls::*;
 use tollgate_rating::{

@@ -174,6 +174,10 @@ pub struct Trunk {
     /// Relay a carrier's lone 503 as it is, for PBXs that only fail over on it (P-10).
     #[serde(default)]
     pub relay_503: bool,
+    /// Believe what its numbers say of portability (`npdi`, `rn`, R-04) and of the caller's switch (`rn`, `jip`): no look-up
+    /// is made then.
+    #[serde(default)]
+    pub trust_npdi: bool,
 }
 
 fn default_channels() -> u32 {

@@ -9,6 +9,7 @@ pub mod number;
 pub mod time;
 
 pub mod parties;
+pub mod portability;
 pub mod refusal;
 pub mod terms;
 

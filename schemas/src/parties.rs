@@ -63,12 +63,14 @@ pub struct Parties<'a> {
     pub lrn: Option<&'a E164>,
     /// What the look-up said of the called number's place, where it did.
     pub place: Option<&'a Place>,
+    /// A portability look-up was made for this call; one answered from memory is none.
+    pub dipped: bool,
 }
 
 impl<'a> Parties<'a> {
     /// A call to these digits, of a caller without a number.
     pub fn to(called: &'a str) -> Parties<'a> {
-        Parties { a: None, a_validity: CallerValidity::Missing, a_routing: None, called, lrn: None, place: None }
+        Parties { a: None, a_validity: CallerValidity::Missing, a_routing: None, called, lrn: None, place: None, dipped: false }
     }
 
     /// The same from this number.

@@ -40,6 +40,12 @@ pub use seconds::{billed_seconds, rated_seconds};
 
 use crate::v1::{SecondsRule, Terms};
 
+/// Lines of look-ups made for a call.
+pub const LRN_DIP: &str = "lrn_dip";
+pub const CNAM_DIP: &str = "cnam_dip";
+pub const TOLL_FREE_QUERY: &str = "toll_free_query";
+pub const LOOKUP_FEES: [&str; 3] = [LRN_DIP, CNAM_DIP, TOLL_FREE_QUERY];
+
 /// What a duration costs under some terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Charge {

@@ -176,6 +176,7 @@ fn bodies() -> Vec<Body> {
             account: "acme-london".into(), b_dest_group: "United Kingdom".into(), carrier: "cheap".into(),
             tiers: vec![Tier { account: "acme".into(), terms: Some(terms("wholesale")) }],
             holds: holds(),
+            fx: Some(Fx { from: "EUR".into(), to: "USD".into(), rate_e12: 1_165_000_000_000, source: "ecb".into(), date: "2026-11-20".into() }),
         }),
         Body::CallDialogChanged(CallDialogChanged { call_id: call_id.clone(), what: "refresh".into(), ack_us: US }),
         Body::CallInterim(CallInterim { call_id: call_id.clone(), duration_ms: 300_000, holds: holds() }),

@@ -69,7 +69,7 @@ fn parse_currency(text: &str) -> Result<String, String> {
 impl SheetArgs {
     pub fn options(&self) -> anyhow::Result<DeckOptions> {
         let rounding = parse_rounding(&self.rounding)?;
-        Ok(DeckOptions { currency: self.currency.clone(), timezone: self.timezone, places: self.places, rounding, tariff: None })
+        Ok(DeckOptions { currency: self.currency.clone(), timezone: self.timezone, places: self.places, rounding, tariff: None, ..DeckOptions::default() })
     }
 }
 

@@ -7,7 +7,7 @@ use tollgate_api::{KeyConfig, Keys, Scope};
 use tollgate_proxy::sip::settings::Settings;
 
 use super::{
-    ApiConfig, ClickhouseConfig, Config, ConfigProblem, FraudConfig, KafkaConfig, LogConfig, RatingConfig, Secret, SipConfig, StoreConfig, fields,
+    ApiConfig, ClickhouseConfig, Config, ConfigProblem, FraudConfig, KafkaConfig, LogConfig, LrnConfig, RatingConfig, Secret, SipConfig, StoreConfig, fields,
     reader::{Reader, Section},
     secrets,
 };
@@ -53,6 +53,7 @@ fn read(path: &Path, top: Section<'_>) -> Config {
         log: log(top.section("log"), &defaults.log, folder),
         store: store(top.section("store"), &defaults.store, folder),
         sip: sip(top.section("sip")),
+        lrn: lrn(top.section("lrn"), folder),
         rating: rating(top.section("rating"), &defaults.rating),
         fraud: fraud(top.section("fraud"), &defaults.fraud),
         api: api(top.section("api")),
@@ -76,6 +77,27 @@ fn log(section: Section<'_>, defaults: &LogConfig, folder: &Path) -> LogConfig {
     }
     section.finish();
     log
+}
+
+fn lrn(section: Section<'_>, folder: &Path) -> LrnConfig {
+    let defaults = LrnConfig::default();
+    let lrn = LrnConfig {
+        file: file(&section, "file", folder),
+        url: section.text("url", "an address in quotes, with {number} in it").map(|text| {
+            if !text.value.starts_with("http") || !text.value.contains("{number}") {
+                section.wrong(text.at, "lrn.url is no address with {number} in it: want as \"http://127.0.0.1:9090/lrn/{number}\"");
+            }
+            text.value.to_owned()
+        }),
+        timeout_ms: section.whole("timeout_ms", 10..=10_000, "ms", defaults.timeout_ms),
+        cache_s: section.whole("cache_s", 0..=86_400, "seconds", defaults.cache_s),
+        cache_numbers: section.whole("cache_numbers", 1..=50_000_000, "numbers", defaults.cache_numbers),
+    };
+    if lrn.file.is_some() && lrn.url.is_some() {
+        section.wrong(section.at(), "lrn has a file and a url: give one of them");
+    }
+    section.finish();
+    lrn
 }
 
 /// A file whose first line is a password.

@@ -30,6 +30,7 @@ pub fn start(shared: &Arc<Shared>, embedded: &EmbeddedLog, config: &Config, keys
     let worker = Runner::spawn(shared.own.clone(), "live", move |p| live_stage.stage(p), options)?;
     caught_up(&worker, "the calls that were up")?;
     shared.gate().admission.credit_mode(&shared.mint.node_name(), CreditRules { partitions: shared.own.partitions(), expires: shared.log.shared() });
+    shared.gate().admission.portability = super::lrn::source(&config.lrn, shared.clock)?;
     live.each_usage(|usage| shared.gate().admission.restore_usage(usage));
     let ctx = Context {
         local: config.sip.listen,

@@ -351,7 +351,7 @@ fn most() -> Value {
         "DocumentPage": page("Document"),
         "ControlAccepted": accepted,
         "Account": spec("Who pays: sell_deck, parent, billing, credit_limit, slice_s, warn_pct, fraud_policy, carriers, max_attempts, margin_guard, min_margin, route_policy, route_classes, test"),
-        "Trunk": spec("Where an account's calls come in: account, sources, channels, cps, burst, numbers, dial, emergency, require_cli, relay_503"),
+        "Trunk": spec("Where an account's calls come in: account, sources, channels, cps, burst, numbers, dial, emergency, require_cli, relay_503, trust_npdi"),
         "NumberTable": spec("Which state, LATA, company and rate centre an exchange is of: csv"),
         "OriginGroup": spec("Callers that prices tell apart: members, except"),
         "Surcharge": spec("A table of surcharges by origin: currency, decks, rows"),

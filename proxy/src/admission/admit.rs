@@ -17,6 +17,7 @@ use super::{
     counters::{MAX_CALLS, calls::Call},
     credit::CallHold,
     normalise::{Dialled, NormError, caller, resolve},
+    portability::{self, Known, Told},
 };
 
 /// How long into a call a trunk's limit on prices looks, where the price changes by the clock or by the time into the call.
@@ -30,6 +31,8 @@ struct Case {
     called: Option<E164>,
     sell: Option<Terms>,
     tiers: Vec<Tier>,
+    a_routing: Option<E164>,
+    known: Known,
 }
 
 /// A verdict against a call.
@@ -60,7 +63,7 @@ impl Admission {
         let account = policy.account(trunk.account);
         let dialled = Dialled::read(attempt.dialled);
         let (validity, a_e164) = caller(policy.tables(), &trunk.numbers, attempt.a_user);
-        let mut case = Case { facts: facts(trunk, account, validity), validity, a_e164, called: None, sell: None, tiers: Vec::new() };
+        let mut case = Case { facts: facts(trunk, account, validity), validity, a_e164, called: None, sell: None, tiers: Vec::new(), a_routing: None, known: Known::default() };
 
         if let Some(string) = emergency(trunk, dialled.as_ref().ok(), attempt) {
             return Ok(self.admit_emergency(policy, attempt, case, string));
@@ -122,7 +125,17 @@ impl Admission {
         }
 
         // Looked up before it is judged: blocks speak of destination groups, and a refusal's event says the price.
-        let parties = Parties { a: case.a_e164, a_validity: case.validity, ..Parties::to(number.digits()) };
+        case.known = portability::find(&self.portability, trunk, attempt.dialled, &number, now.utc_us, &mut case.facts);
+        case.a_routing = attempt.a_user.filter(|_| trunk.trust_npdi).and_then(|user| Told::of(user).rn);
+        let parties = Parties {
+            a: case.a_e164,
+            a_validity: case.validity,
+            a_routing: case.a_routing,
+            called: number.digits(),
+            lrn: case.known.lrn.as_ref(),
+            place: case.known.place.as_deref(),
+            dipped: case.facts.lrn_source == "dip",
+        };
         let sale = prices.sell(&account.name, &parties, now.utc_us);
         sale.geography.describe(&mut case.facts);
         let row_blocked = matches!(sale.sell, Sell::Blocked(_));
@@ -224,7 +237,7 @@ impl Admission {
         call.holds = place.holds;
         let slot = self.put(call);
         let holds = self.credit_holds(&slot);
-        Admitted { facts: case.facts, called: Called::Number(number), a_e164: case.a_e164, a_validity: case.validity, sell: case.sell, tiers: case.tiers, hold_e8: place.hold_e8, holds, slot }
+        Admitted { facts: case.facts, called: Called::Number(number), a_e164: case.a_e164, a_validity: case.validity, a_routing: case.a_routing, lrn: case.known.lrn, place: case.known.place, sell: case.sell, tiers: case.tiers, hold_e8: place.hold_e8, holds, slot }
     }
 
     fn admit_emergency(&mut self, policy: &Policy, attempt: &Attempt<'_>, case: Case, string: String) -> Admitted {
@@ -239,7 +252,7 @@ impl Admission {
         facts.b_country.clone_from(&trunk.numbers.country_code);
         facts.b_valid = true;
         let slot = self.put(Call::emergency(self.trunk_state(attempt.trunk), self.account_state(trunk.account)));
-        Admitted { facts, called: Called::Emergency(string), a_e164: case.a_e164, a_validity: case.validity, sell: None, tiers: Vec::new(), hold_e8: 0, holds: Vec::new(), slot }
+        Admitted { facts, called: Called::Emergency(string), a_e164: case.a_e164, a_validity: case.validity, a_routing: None, lrn: None, place: None, sell: None, tiers: Vec::new(), hold_e8: 0, holds: Vec::new(), slot }
     }
 }
 

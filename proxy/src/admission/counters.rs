@@ -55,6 +55,8 @@ pub struct Admission {
     pub(super) credit: Credit,
     /// None: this node has its limits for itself.
     pub(super) shared: Option<Box<Shared>>,
+    /// Where portability is looked up.
+    pub portability: super::portability::Source,
 }
 
 #[derive(Debug)]

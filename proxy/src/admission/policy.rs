@@ -106,6 +106,7 @@ pub struct TrunkView {
     /// Who it belongs to, where that party is a carrier, too.
     pub party: Option<String>,
     pub relay_503: bool,
+    pub trust_npdi: bool,
     /// Whole dialled strings, without separators.
     pub emergency: Vec<String>,
     pub dial: Dial,

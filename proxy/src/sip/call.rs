@@ -213,6 +213,7 @@ impl Call {
             called: &self.dialled,
             lrn: self.caller.lrn.as_ref(),
             place: self.caller.place.as_deref(),
+            dipped: self.facts.lrn_source == "dip",
         }
     }
 

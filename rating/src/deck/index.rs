@@ -86,6 +86,17 @@ impl Dialled {
         self.key
     }
 
+    /// How many digits there are.
+    pub(super) fn len(&self) -> usize {
+        (self.key >> 4 & 15) as usize
+    }
+
+    /// The key of its prefix of so many digits.
+    pub(super) fn prefix_key(&self, len: usize) -> u64 {
+        let unit = POWERS[MAX_DIGITS - len];
+        (self.value() / unit * unit) << 8 | (len as u64) << 4
+    }
+
     pub(super) fn of_key(key: u64) -> Dialled {
         Dialled { key, head: ((key >> 8) / POWERS[7]) as u32 }
     }

@@ -221,9 +221,8 @@ impl Sheet {
         before == self.problems.total()
     }
 
-    fn into_deck(self, name: &str, version: String, options: &DeckOptions, mut warnings: Vec<Warning>) -> Deck {
+    fn into_deck(self, name: &str, version: String, options: &DeckOptions, warnings: Vec<Warning>) -> Deck {
         let indexed = self.rows.partition_point(|row| row.origin == NO_TEXT);
-        self.warn_unused(indexed, &mut warnings);
         let counted = by_id(self.kinds);
         let mut kinds = Ids::default();
         // Rows of one date and increments stand together: most need no hashing.
@@ -250,6 +249,14 @@ impl Sheet {
         let by_line: HashMap<u64, JurisdictionRates> = self.jurisdictions.into_iter().collect();
         let jurisdiction = |(row, at): (&RawRow, u32)| Some((at, *by_line.get(&row.line)?));
         let jurisdictions = if by_line.is_empty() { Box::default() } else { self.rows.iter().zip(0..).filter_map(jurisdiction).collect() };
+        let origins: Box<[(u64, u32)]> = self.rows[indexed..].iter().map(|row| (row.prefix, row.origin)).collect();
+        let mut groups: Vec<(u32, u32, u32)> = Vec::new();
+        for ((_, group), at) in origins.iter().zip(0u32..) {
+            match groups.last_mut() {
+                Some((last, _, end)) if last == group => *end = at + 1,
+                _ => groups.push((*group, at, at + 1)),
+            }
+        }
         let shared = Rows {
             name: name.to_owned(),
             version,
@@ -257,28 +264,18 @@ impl Sheet {
             places: options.places,
             rounding: options.rounding,
             rounder: Rounder::new(options.places, options.rounding),
+            rules: options.jurisdiction,
+            fees: options.lookup_fees,
             index,
             kinds,
             boundaries: boundaries.into(),
             texts: by_id(self.texts),
             jurisdictions,
-            origins: self.rows[indexed..].iter().map(|row| (row.prefix, row.origin)).collect(),
+            groups: groups.into(),
+            origins,
             rows,
             warnings,
         };
         Deck { shared: Arc::new(shared), tariff: options.tariff.clone().map(Linked::alone) }
-    }
-
-    fn warn_unused(&self, indexed: usize, warnings: &mut Vec<Warning>) {
-        let of_origins = &self.rows[indexed..];
-        if let Some(line) = of_origins.iter().map(|row| row.line).min() {
-            let text = format!("{} rows have an origin_group: they are kept, no call is priced by them yet", of_origins.len());
-            warnings.push(Warning { line, text });
-        }
-        if let Some((line, _)) = self.jurisdictions.first() {
-            let text = format!("{} rows have rates by jurisdiction: calls are priced by 'rate' for now", self.jurisdictions.len());
-            let line = *line;
-            warnings.push(Warning { line, text });
-        }
     }
 }

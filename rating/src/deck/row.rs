@@ -4,11 +4,13 @@ use std::fmt;
 
 use tollgate_schemas::{
     money::{RATE_PLACES, format_scaled},
+    parties::Jurisdiction,
     terms::Charge,
     v1::Terms,
 };
 
 use super::{Deck, Dialled, JurisdictionRates, Kind, Row, index};
+use crate::geography::Judged;
 
 /// A row of a deck, for a call to some number at some instant. Cheap to copy; text is read from the deck.
 #[derive(Clone, Copy)]
@@ -18,6 +20,8 @@ pub struct RowRef<'d> {
     /// Key of the number, and the pricing instant: what a tariff's prices by the clock and of other decks are looked up by.
     pub(super) number: u64,
     pub(super) at_us: i64,
+    /// The call's jurisdiction, as far as it was asked for.
+    pub(super) judged: Judged,
 }
 
 impl<'d> RowRef<'d> {
@@ -65,14 +69,36 @@ impl<'d> RowRef<'d> {
         self.deck.text(self.row().destination)
     }
 
-    /// Per minute.
+    /// Per minute, of the call's jurisdiction where the row has prices by it.
+    #[inline]
     pub fn rate_e12(&self) -> i64 {
-        self.row().rate_e12
+        match self.judged.jurisdiction {
+            Jurisdiction::Na | Jurisdiction::Intl => self.row().rate_e12,
+            _ => self.judged_rate().0,
+        }
+    }
+
+    /// The price of a minute and which one it is: `inter`, `intra`, `indeterminate`, or empty for the row's one.
+    fn judged_rate(&self) -> (i64, &'static str) {
+        self.deck.rules.choose(self.row().rate_e12, &self.jurisdiction_rates().unwrap_or_default(), self.judged)
+    }
+
+    /// The same row for a call of this jurisdiction.
+    pub fn judged(self, judged: Judged) -> RowRef<'d> {
+        RowRef { judged, ..self }
+    }
+
+    /// The origin group whose callers the row is for; empty = every caller's.
+    pub fn origin_group(&self) -> &'d str {
+        match (self.row as usize).checked_sub(self.deck.len()) {
+            Some(at) => self.deck.text(self.deck.origins[at].1),
+            None => "",
+        }
     }
 
     /// The rate with as many decimal places as the sheet wrote.
     pub fn rate_text(&self) -> String {
-        format_scaled(self.row().rate_e12, RATE_PLACES, self.kind().rate_places.into())
+        format_scaled(self.rate_e12(), RATE_PLACES, self.kind().rate_places.into())
     }
 
     pub fn connect_fee_e12(&self) -> i64 {
@@ -122,6 +148,8 @@ impl<'d> RowRef<'d> {
             currency: self.deck.currency.clone(),
             effective_from_us: self.effective_from_us().unwrap_or(0),
             route_class: self.route_class().to_owned(),
+            jurisdiction: self.judged_rate().1.to_owned(),
+            origin_group: self.origin_group().to_owned(),
             ..self.price()
         }
     }
@@ -131,7 +159,7 @@ impl<'d> RowRef<'d> {
     #[inline]
     pub fn charge(&self, answer_us: i64, duration_ms: u64) -> Charge {
         if self.deck.tariff.is_none()
-            && let Some(plain) = self.deck.rounder.charge(self.row().rate_e12, self.kind(), duration_ms)
+            && let Some(plain) = self.deck.rounder.charge(self.rate_e12(), self.kind(), duration_ms)
         {
             return plain;
         }

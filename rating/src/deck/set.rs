@@ -5,7 +5,7 @@
 
 use std::{hint::black_box, sync::Arc};
 
-use super::{Deck, Dialled, Lookup, index::NONE};
+use super::{Deck, Dialled, Lookup, Origination, index::NONE};
 
 /// Look-ups that go on together. More would not fit into the first cache, fewer wait more often.
 const BLOCK: usize = 64;
@@ -57,6 +57,18 @@ impl DeckSet {
         let asks: Vec<Ask<'_>> = self.decks.iter().map(|deck| Ask { deck, number, at_us }).collect();
         let mut found = Vec::new();
         lookup_all(&asks, &mut found);
+        found
+    }
+
+    /// What [`Deck::lookup_for`] says, for each deck in order.
+    pub fn lookup_for(&self, number: &str, at_us: i64, from: &Origination<'_>) -> Vec<Lookup<'_>> {
+        let mut found = self.lookup(number, at_us);
+        if *from != Origination::default() {
+            let number = Dialled::of(number);
+            for (deck, lookup) in self.decks.iter().zip(&mut found) {
+                *lookup = deck.told_apart(&number, at_us, from, *lookup);
+            }
+        }
         found
     }
 }

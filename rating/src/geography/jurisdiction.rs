@@ -10,6 +10,7 @@ use thiserror::Error;
 use tollgate_schemas::{
     control,
     parties::{CallerValidity, Geography, Jurisdiction, Parties},
+    portability::is_toll_free,
 };
 
 use super::number_table::{Entry, NumberTable};
@@ -20,13 +21,6 @@ const STATES: [&str; 51] = [
     "VT", "WA", "WI", "WV", "WY",
 ];
 const TERRITORIES: [&str; 6] = ["AS", "GU", "MP", "PR", "UM", "VI"];
-const TOLL_FREE: [&str; 7] = ["800", "833", "844", "855", "866", "877", "888"];
-
-/// Whether E.164 digits are a North American toll-free number.
-pub fn is_toll_free(digits: &str) -> bool {
-    digits.strip_prefix('1').and_then(|d| d.get(..3)).is_some_and(|area| TOLL_FREE.contains(&area))
-}
-
 /// What a contract says of jurisdiction; part of a deck's options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Rules {

@@ -161,6 +161,11 @@ impl OriginGroups {
         problems
     }
 
+    /// When a membership begins or ends.
+    pub fn boundaries(&self) -> impl Iterator<Item = i64> + '_ {
+        self.members.values().flatten().flat_map(|m| [m.from_us, m.until_us])
+    }
+
     /// The group's position, for [`Origin::has`].
     pub fn position(&self, name: &str) -> Option<u16> {
         self.names.iter().position(|n| n == name).map(|at| at as u16)

@@ -12,6 +12,7 @@ use tollgate_schemas::{
 };
 
 use super::origin::{Origin, OriginGroups, date};
+use crate::deck::RowRef;
 
 /// Which of a call's legs a row is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +161,34 @@ pub struct Call<'a> {
     /// Origin groups the called number would be of.
     pub to: &'a Origin,
     pub at_us: i64,
+}
+
+/// What comparing carriers needs to count surcharges in.
+#[derive(Debug, Clone, Copy)]
+pub struct Surcharged<'a> {
+    pub surcharges: &'a Surcharges,
+    pub origin: &'a Origin,
+    pub to: &'a Origin,
+    /// E.164 digits of the called number.
+    pub number: &'a str,
+    pub at_us: i64,
+}
+
+impl Surcharged<'_> {
+    /// What a minute of the row costs more, 1e-12.
+    pub fn per_minute_e12(&self, row: &RowRef<'_>) -> i64 {
+        let deck = row.deck();
+        let call = Call {
+            deck: deck.name(),
+            currency: deck.currency(),
+            destination: row.destination(),
+            number: self.number,
+            origin: self.origin,
+            to: self.to,
+            at_us: self.at_us,
+        };
+        self.surcharges.per_minute_e12(Leg::Cost, &call)
+    }
 }
 
 impl Row {

@@ -2,7 +2,7 @@
 
 use tollgate_schemas::{
     money::{AMOUNT_PLACES, format_scaled},
-    terms::{Charge, LegContext, Line},
+    terms::{Charge, LOOKUP_FEES, LegContext, Line},
     v1::Terms,
 };
 
@@ -37,13 +37,14 @@ impl LegCharge {
         self.charge == Charge::default()
     }
 
-    /// Fees of look-ups (C-094: lines named `dip` or `…_dip`), and the other fees.
+    /// The fees alone: of look-ups, and the others.
     pub fn fees_e8(&self) -> (i64, i64) {
-        let fees = self.lines.iter().filter(|l| l.fee.is_some());
-        fees.fold((0i64, 0i64), |(dips, others), line| match line.name == "dip" || line.name.ends_with("_dip") {
-            true => (dips.saturating_add(line.amount_e8), others),
-            false => (dips, others.saturating_add(line.amount_e8)),
-        })
+        let fees = || self.lines.iter().filter(|l| l.fee.is_some());
+        let sum = |lookups: bool| {
+            let of = |l: &&Line| LOOKUP_FEES.contains(&l.name.as_str()) == lookups;
+            fees().filter(of).fold(0i64, |sum, line| sum.saturating_add(line.amount_e8))
+        };
+        (sum(true), sum(false))
     }
 
     /// Another leg in the same currency: lines of one name become one.
@@ -112,15 +113,21 @@ pub(super) fn sell_context(call: &Call) -> LegContext {
 /// The customer's charge: the terms of the answer for the time to the end; of a call that was not answered, the
 /// fees that are owed all the same.
 pub(super) fn sell_charge(call: &Call) -> LegCharge {
+    let answered = call.answered_attempt().and_then(|a| a.answered.as_ref());
+    sell_charge_by(call, answered.and_then(|a| a.sell.as_ref()), call.sell.as_ref())
+}
+
+/// The same for whoever pays for the call: by its terms at the answer, or as offered where there was none.
+pub(super) fn sell_charge_by(call: &Call, at_answer: Option<&Terms>, offered: Option<&Terms>) -> LegCharge {
     let Some(end) = call.end() else { return LegCharge::default() };
     match call.answered_attempt().and_then(|a| a.answered.as_ref()) {
-        Some(answered) => match &answered.sell {
+        Some(answered) => match at_answer {
             Some(terms) => LegCharge::of(terms, answered.stamp.occurred_us, end.duration_ms, &sell_context(call)),
             None => LegCharge::default(),
         },
         // Answered, but nobody told how: not known is not unanswered.
         None if end.answered_attempt != 0 => LegCharge::default(),
-        None => match &call.sell {
+        None => match offered {
             Some(terms) if !terms.is_plain() => LegCharge::of(terms, 0, 0, &sell_context(call)),
             _ => LegCharge::default(),
         },

@@ -55,6 +55,7 @@ impl Call {
                 text::set(&mut head.quality_snapshot, &b.quality_snapshot);
                 self.head = Some(head);
                 self.sell = b.sell.clone();
+                self.tiers.clone_from(&b.tiers);
                 self.explain = text::explain(&b.choices);
                 self.hold(&b.holds);
                 Ok(Touched::Call)
@@ -95,7 +96,7 @@ impl Call {
                     return Ok(Touched::Nothing);
                 }
                 let to_tag = personal.and_then(|p| p.dialogs.first()).map(|d| String::from_utf8_lossy(&d.to_tag).into_owned());
-                attempt.answered = Some(Answered { stamp, sell: b.sell.clone(), cost: b.cost.clone(), to_tag: to_tag.unwrap_or_default() });
+                attempt.answered = Some(Answered { stamp, sell: b.sell.clone(), cost: b.cost.clone(), to_tag: to_tag.unwrap_or_default(), tiers: b.tiers.clone(), fx: b.fx.clone() });
                 Ok(Touched::Attempt(b.attempt_no))
             }
             Some(Body::CallDialogChanged(b)) => {
@@ -212,6 +213,18 @@ pub(super) fn fill_head(row: &mut Cdr, born: &Stamp, facts: Option<&CallFacts>, 
         row.b_dest_group.clone_from(&f.b_dest_group);
         row.b_number_type.clone_from(&f.b_number_type);
         row.b_risk_flag.clone_from(&f.b_risk_flag);
+        row.lrn.clone_from(&f.lrn);
+        row.lrn_source.clone_from(&f.lrn_source);
+        row.lrn_dip_ms = matches!(f.lrn_source.as_str(), "dip" | "fallback").then_some(f.lrn_dip_ms);
+        row.b_ocn.clone_from(&f.b_ocn);
+        row.b_lata.clone_from(&f.b_lata);
+        row.b_rate_center.clone_from(&f.b_rate_center);
+        row.b_state.clone_from(&f.b_state);
+        row.a_state.clone_from(&f.a_state);
+        row.a_lata.clone_from(&f.a_lata);
+        row.jurisdiction.clone_from(&f.jurisdiction);
+        row.jurisdiction_rule.clone_from(&f.jurisdiction_rule);
+        row.origin_group.clone_from(&f.origin_group);
     }
     if let Some(p) = personal {
         row.a_number_raw.clone_from(&p.a_raw);

@@ -12,7 +12,8 @@ use super::{
     charge::{LegCharge, cost_charge, ring_ms, sell_charge},
     fold::fill_head,
     state::{Answered, Attempt, AttemptEnd, Call, Rerated, Stamp},
-    text::{margin_percent, push_json, push_number, set, set_peer},
+    text::{push_json, push_number, set, set_peer},
+    tiers,
 };
 
 /// `release_cause_local` of a row written without every fact.
@@ -118,6 +119,11 @@ pub(super) fn attempt_row(call: &Call, attempt: &Attempt, row: &mut Cdr) {
     let caller_got_it = call.end().is_some_and(|e| e.answered_attempt == attempt.no);
     let sell = if caller_got_it { sell_charge(call) } else { LegCharge::default() };
     set_money(row, &sell, &cost);
+    let paid = if caller_got_it { tiers::paid(call) } else { Vec::new() };
+    tiers::write_tiers(&mut row.tier_amounts, &paid);
+    let answer = attempt.answered.as_ref();
+    let rate = answer.filter(|_| caller_got_it).and_then(|a| a.fx.as_ref());
+    tiers::set_margin(row, &paid, rate, answer.map(|a| a.stamp.occurred_us));
     let priced = [attempt.answered.as_ref().is_none_or(|a| a.cost.is_some() && (!caller_got_it || a.sell.is_some())),
         attempt.lates.is_empty() || cost_terms(attempt).is_some()];
     set_status(row, priced == [true, true], call.attempt_complete(attempt));
@@ -176,6 +182,9 @@ pub(super) fn final_row(call: &Call, row: &mut Cdr) {
     set_cost(row, shown.and_then(cost_terms));
     let (cost, one_currency) = cost_of_call(call, &mut row.cost_currency);
     set_money(row, &sell_charge(call), &cost);
+    let paid = tiers::paid(call);
+    tiers::write_tiers(&mut row.tier_amounts, &paid);
+    tiers::set_margin(row, &paid, answer.and_then(|a| a.fx.as_ref()), answer.map(|a| a.stamp.occurred_us));
     let priced = answer.is_none_or(|a| a.sell.is_some() && a.cost.is_some())
         && call.attempts.iter().all(|a| a.lates.is_empty() || cost_terms(a).is_some());
     set_status(row, priced, call.money_complete());
@@ -259,7 +268,10 @@ pub(super) fn blank(row: &mut Cdr) {
     for column in [&mut row.sell_lines, &mut row.cost_lines, &mut row.sell_surcharges, &mut row.cost_surcharges] {
         column.clear();
     }
-    (row.dip_fees, row.per_call_fees) = (0, 0);
+    for column in [&mut row.tier_amounts, &mut row.fx_source, &mut row.fx_date] {
+        column.clear();
+    }
+    (row.fx_rate, row.dip_fees, row.per_call_fees) = (None, 0, 0);
 }
 
 fn set_carrier(row: &mut Cdr, attempt: &Attempt) {
@@ -433,7 +445,6 @@ fn cost_of_call(call: &Call, currency: &mut String) -> (LegCharge, bool) {
 fn set_money(row: &mut Cdr, sell: &LegCharge, cost: &LegCharge) {
     set_sell_charge(row, sell);
     set_cost_charge(row, cost);
-    set_margin(row);
 }
 
 pub(super) fn set_sell_charge(row: &mut Cdr, sell: &LegCharge) {
@@ -447,17 +458,6 @@ pub(super) fn set_cost_charge(row: &mut Cdr, cost: &LegCharge) {
     row.billed_sec_cost = cost.charge.billed_s;
     row.cost_amount = cost.charge.amount_e8;
     cost.write_lines(&mut row.cost_lines);
-}
-
-/// Of the amounts as they are; none where they are in two currencies.
-pub(super) fn set_margin(row: &mut Cdr) {
-    row.margin_base = None;
-    row.margin_pct.clear();
-    if !row.sell_currency.is_empty() && row.sell_currency == row.cost_currency {
-        let margin = row.sell_amount.saturating_sub(row.cost_amount);
-        row.margin_base = Some(margin);
-        row.margin_pct = margin_percent(margin, row.sell_amount);
-    }
 }
 
 /// `priced`: every leg that bills has its row. `complete`: every fact about money was there.

@@ -34,6 +34,7 @@ use super::{
     record,
     state::{Call, Rerated, Stamp},
     text::set,
+    tiers,
     write::Desk,
 };
 use crate::ledger::{self, posting};
@@ -78,7 +79,7 @@ pub fn repriced(rows: &[Cdr], sell: Option<&Terms>, costs: &[AttemptTerms]) -> R
         }
     }
     for row in &mut rows {
-        record::set_margin(row);
+        tiers::set_margin_again(row);
         if row.rating_status != "error" {
             let unpriced = row.answer_ts.is_some() && (row.sell_rate.is_none() && row.is_final() || row.cost_rate.is_none());
             record::set_status(row, !unpriced, true);

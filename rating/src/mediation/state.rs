@@ -7,7 +7,7 @@ use prost::Message;
 use tollgate_schemas::{
     cdr::Cdr,
     id::Id,
-    v1::{CallAttemptEnded, CallEnded, CreditHold, Event, LedgerEntry, Terms},
+    v1::{CallAttemptEnded, CallEnded, CreditHold, Event, Fx, LedgerEntry, Terms, Tier},
 };
 
 use super::rerate::RecentSaved;
@@ -127,6 +127,10 @@ pub(super) struct Answered {
     pub cost: Option<Terms>,
     #[prost(string, tag = "4")]
     pub to_tag: String,
+    #[prost(message, repeated, tag = "50")]
+    pub tiers: Vec<Tier>,
+    #[prost(message, optional, tag = "51")]
+    pub fx: Option<Fx>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -261,6 +265,9 @@ pub(super) struct Call {
     /// Terms of the call are a re-rating's.
     #[prost(message, optional, tag = "60")]
     pub rerated: Option<Rerated>,
+    /// What the accounts above were offered, nearest first.
+    #[prost(message, repeated, tag = "50")]
+    pub tiers: Vec<Tier>,
 }
 
 impl Call {

@@ -15,6 +15,7 @@ use super::{
     fold::Touched,
     record,
     state::{Call, Stamp, Written},
+    tiers,
 };
 use crate::ledger::{self, posting};
 
@@ -224,10 +225,7 @@ impl Desk {
     /// What the ledger should hold of a call whose final is `row`.
     fn entries(&self, call: &Call, row: &Cdr) -> Vec<LedgerEntry> {
         let mut entries = Vec::with_capacity(4);
-        if row.sell_amount != 0 {
-            let owes = ledger::customer(&row.root_account, &row.account);
-            posting::transfer(&mut entries, self.revenue.clone(), owes, row.sell_amount, &row.sell_currency);
-        }
+        tiers::entries(&mut entries, row, &tiers::paid(call), &self.revenue);
         for attempt in &call.attempts {
             let amount = cost_charge(call, attempt).charge.amount_e8;
             if amount != 0 {

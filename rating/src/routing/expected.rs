@@ -2,7 +2,7 @@
 
 use tollgate_schemas::{
     terms::{billed_seconds, rated_seconds},
-    v1::Terms,
+    v1::{Surcharge, Terms},
 };
 
 use super::DEFAULT_EXPECTED_MS;
@@ -28,11 +28,16 @@ impl<'q> Expected<'q> {
         Expected { durations, weight: weight.max(1), at_us }
     }
 
-    pub fn cost(&self, row: &RowRef<'_>) -> i128 {
+    /// `surcharge_e12`: what a minute costs more by its origin.
+    pub fn cost(&self, row: &RowRef<'_>, surcharge_e12: i64) -> i128 {
         if !row.is_plain() {
-            return self.of_terms(&row.price());
+            let mut price = row.price();
+            if surcharge_e12 != 0 {
+                price.surcharges.push(Surcharge { name: String::new(), per_minute_e12: surcharge_e12 });
+            }
+            return self.of_terms(&price);
         }
-        self.sum(row.rate_e12(), row.connect_fee_e12(), row.initial_s(), row.increment_s())
+        self.sum(row.rate_e12().saturating_add(surcharge_e12), row.connect_fee_e12(), row.initial_s(), row.increment_s())
     }
 
     pub fn revenue(&self, sell: &Terms) -> i128 {

@@ -8,7 +8,7 @@ use super::{
     order::{Place, Priced},
 };
 use crate::{
-    deck::{Dialled, Lookup, RowRef},
+    deck::{Dialled, Lookup, Origination, RowRef},
     quality::{CarrierKnown, Positions},
 };
 
@@ -22,7 +22,7 @@ pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecisi
     };
     let expected = Expected::of(durations, query.at_us);
     let carriers = &table.carriers;
-    let lookups = table.decks.lookup(query.number, query.at_us);
+    let lookups = table.decks.lookup_for(query.number, query.at_us, &query.from);
     let guard = Guard::of(query, &expected);
     let known: Option<Positions<'_>> = quality.map(|group| group.of_table(table.id, carriers.iter().map(|c| c.name.as_str())));
     // The place of the sale's currency: text is compared once, not once a carrier.
@@ -49,7 +49,8 @@ pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecisi
             }
         };
         longest = longest.max(found.map_or(0, |r| r.prefix_len()));
-        let cost = found.map_or(0, |row| expected.cost(&row));
+        let surcharge_e12 = |row: &RowRef<'_>| query.surcharged.map_or(0, |s| s.per_minute_e12(row));
+        let cost = found.map_or(0, |row| expected.cost(&row, surcharge_e12(&row)));
         let currency = table.currency_of[usize::from(carrier)];
         let own_cost = cost;
         let exchanged = if home == Some(usize::from(currency)) { None } else { rates[usize::from(currency)] };
@@ -93,7 +94,7 @@ pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecisi
         one.covered_by_parent_prefix = row.is_some_and(|r| r.prefix_len() < longest);
     }
     left_out.sort_unstable_by_key(|l| l.carrier);
-    RouteDecision { order, left_out, routes: table.clone(), number: Dialled::of(query.number), at_us: query.at_us }
+    RouteDecision { order, left_out, routes: table.clone(), number: Dialled::of(query.number), at_us: query.at_us, from: Origination { groups: &[], ..query.from } }
 }
 
 /// The rate from a carrier's currency to the sale's, where one is to be found.

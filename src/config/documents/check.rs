@@ -77,6 +77,8 @@ fn deck(document: &mut Document, problems: &mut Vec<ConfigProblem>) {
                 BadOption::Timezone(_) => "timezone",
                 BadOption::Places(_) => "places",
                 BadOption::Rounding(_) => "rounding",
+                BadOption::Jurisdiction(_) => "jurisdiction",
+                BadOption::LookupFee { .. } => "lookup_fees",
             };
             return problems.push(document.problem(field, e.to_string()));
         }

@@ -106,6 +106,7 @@ fn trunk() -> Value {
         "require_cli": flag("Refuse callers without a valid number (R-03)"),
         "party": name("Who it belongs to, where that party is a carrier, too: its calls do not go back to it (R-42)"),
         "relay_503": flag("Relay a carrier's lone 503 as it is (P-10)"),
+        "trust_npdi": flag("Believe what its numbers say of portability (npdi, rn) and of the caller's switch (jip); no look-up is made then (R-04)"),
     });
     object("Where an account's calls come in", &["account", "sources"], properties, defaults)
 }

@@ -378,6 +378,7 @@ fn trunk(check: &mut Check<'_>, name: &str, spec: &control::Trunk, accounts: &Ha
         require_cli: spec.require_cli,
         party: spec.party.clone(),
         relay_503: spec.relay_503,
+        trust_npdi: spec.trust_npdi,
         emergency,
         dial: Dial {
             international: dial.international,

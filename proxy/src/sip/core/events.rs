@@ -4,6 +4,7 @@ use tollgate_schemas::{
     event::{Body, Event, Origin},
     id::Id,
     log::{Append, Topic},
+    parties::revenue,
     time::Now,
     v1::{
         CallAttemptEnded, CallAttempted, CallDialogChanged, CallEnded, CallInterim, CallRefused, CallRinging,
@@ -119,6 +120,11 @@ impl Core {
 
     pub(super) fn emit_answered(&mut self, call: &Call, n: usize, code: u16, now: Now) {
         let a = &call.attempts[n];
+        let paid = revenue(call.sell.as_ref(), &call.tiers);
+        let fx = match (paid, &a.route.cost) {
+            (Some(paid), Some(cost)) if paid.currency != cost.currency => self.plan.routing.fx(&cost.currency, &paid.currency, now.utc_us),
+            _ => None,
+        };
         let body = Body::CallAnswered(tollgate_schemas::v1::CallAnswered {
             call_id: call.id.to_vec(),
             attempt_no: u32::from(a.no),
@@ -130,6 +136,7 @@ impl Core {
             carrier: a.carrier.clone(),
             tiers: call.tiers.clone(),
             holds: self.holds_of(call),
+            fx,
         });
         self.emit_for(call, now, body, Some(Core::dialogs_of(call)));
     }

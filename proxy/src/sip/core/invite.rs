@@ -131,8 +131,22 @@ impl Core {
             }
         }
         let called = admitted.called.number().copied();
-        let caller = Caller { a: admitted.a_e164, validity: admitted.a_validity, ..Caller::default() };
-        let parties = Parties { a: caller.a, a_validity: caller.validity, ..Parties::to(&number) };
+        let caller = Caller {
+            a: admitted.a_e164,
+            validity: admitted.a_validity,
+            routing: admitted.a_routing,
+            lrn: admitted.lrn,
+            place: admitted.place,
+        };
+        let parties = Parties {
+            a: caller.a,
+            a_validity: caller.validity,
+            a_routing: caller.routing,
+            called: &number,
+            lrn: caller.lrn.as_ref(),
+            place: caller.place.as_deref(),
+            dipped: admitted.facts.lrn_source == "dip",
+        };
         // Nobody outside can choose it, and whoever has the call's id can draw it again.
         let id = self.ctx.mint.mint();
         let draw_e6 = id.draw_e6();

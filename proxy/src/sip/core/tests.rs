@@ -79,6 +79,7 @@ fn plan(routing: Flat) -> Arc<Plan> {
             require_cli: false,
             party: None,
             relay_503: false,
+            trust_npdi: false,
         },
     );
     for (i, addr) in CARRIERS.iter().enumerate() {
