@@ -88,7 +88,11 @@ fn the_document_has_every_route_and_the_router_every_path_of_the_document() {
 
 /// The parameters a route does not answer without.
 fn needed(path: &str) -> &'static [&'static str] {
-    if path == "/v1/route" { &["account=acme", "from=12025550100", "to=442079460000"] } else { &[] }
+    match path {
+        "/v1/route" => &["account=acme", "from=12025550100", "to=442079460000"],
+        "/v1/decks/{name}/price" => &["number=442079460000"],
+        _ => &[],
+    }
 }
 
 #[test]
