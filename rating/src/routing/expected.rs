@@ -15,7 +15,13 @@ pub(super) struct Expected<'q> {
     weight: i128,
     /// When the call is taken to be answered: prices may go by the clock.
     at_us: i64,
+    /// Weighted billed seconds by increments: most carriers have one of a few.
+    plans: [(u32, u32, i128); PLANS],
+    known: usize,
 }
+
+/// Increments remembered in one decision; others are counted each time.
+const PLANS: usize = 8;
 
 /// 1e-12 / 60 of the unit in 1e-8 of it.
 const E8: i128 = 600_000;
@@ -25,11 +31,11 @@ impl<'q> Expected<'q> {
         let weight: i128 = durations.iter().map(|(_, weight)| i128::from(*weight)).sum();
         // Weights of nothing say nothing.
         let durations = if weight == 0 { &[(DEFAULT_EXPECTED_MS, 1)] } else { durations };
-        Expected { durations, weight: weight.max(1), at_us }
+        Expected { durations, weight: weight.max(1), at_us, plans: [(0, 0, 0); PLANS], known: 0 }
     }
 
     /// `surcharge_e12`: what a minute costs more by its origin.
-    pub fn cost(&self, row: &RowRef<'_>, surcharge_e12: i64) -> i128 {
+    pub fn cost(&mut self, row: &RowRef<'_>, surcharge_e12: i64) -> i128 {
         if !row.is_plain() {
             let mut price = row.price();
             if surcharge_e12 != 0 {
@@ -37,7 +43,17 @@ impl<'q> Expected<'q> {
             }
             return self.of_terms(&price);
         }
-        self.sum(row.rate_e12().saturating_add(surcharge_e12), row.connect_fee_e12(), row.initial_s(), row.increment_s())
+        let (initial_s, increment_s) = (row.initial_s(), row.increment_s());
+        let known = self.plans[..self.known].iter().find(|p| (p.0, p.1) == (initial_s, increment_s)).map(|p| p.2);
+        let billed = known.unwrap_or_else(|| {
+            let billed = self.billed(initial_s, increment_s);
+            if let Some(place) = self.plans.get_mut(self.known) {
+                *place = (initial_s, increment_s, billed);
+                self.known += 1;
+            }
+            billed
+        });
+        self.priced(row.rate_e12().saturating_add(surcharge_e12), row.connect_fee_e12(), billed)
     }
 
     pub fn revenue(&self, sell: &Terms) -> i128 {
@@ -46,21 +62,25 @@ impl<'q> Expected<'q> {
 
     fn of_terms(&self, terms: &Terms) -> i128 {
         if terms.is_plain() {
-            return self.sum(terms.rate_e12, terms.connect_fee_e12, terms.initial_s, terms.increment_s);
+            return self.priced(terms.rate_e12, terms.connect_fee_e12, self.billed(terms.initial_s, terms.increment_s));
         }
         // What a tariff adds is asked of the one charge function, each length rounded as the leg would be.
         let one = |(ms, weight): &(u64, u32)| i128::from(*weight) * i128::from(terms.charge(self.at_us, *ms).amount_e8) * E8;
         self.durations.iter().map(one).fold(0, i128::saturating_add)
     }
 
-    /// R-36, exact: a weighted sum in 1e-12 / 60 of the unit. Durations are cut at about 30 years, so that no
-    /// one term overflows.
-    fn sum(&self, rate_e12: i64, connect_fee_e12: i64, initial_s: u32, increment_s: u32) -> i128 {
+    /// Seconds after increments, summed over the weights. Durations are cut at about 30 years, so that no term overflows.
+    fn billed(&self, initial_s: u32, increment_s: u32) -> i128 {
         let one = |(ms, weight): &(u64, u32)| {
-            let billed = billed_seconds(rated_seconds((*ms).min(1_000_000_000_000)), initial_s, increment_s);
-            i128::from(*weight) * (i128::from(connect_fee_e12) * 60 + i128::from(rate_e12) * i128::from(billed))
+            i128::from(*weight) * i128::from(billed_seconds(rated_seconds((*ms).min(1_000_000_000_000)), initial_s, increment_s))
         };
-        self.durations.iter().map(one).fold(0, i128::saturating_add)
+        self.durations.iter().map(one).sum()
+    }
+
+    /// R-36, exact: a weighted sum in 1e-12 / 60 of the unit.
+    fn priced(&self, rate_e12: i64, connect_fee_e12: i64, billed: i128) -> i128 {
+        let connect = i128::from(connect_fee_e12) * 60 * self.weight;
+        i128::from(rate_e12).saturating_mul(billed).saturating_add(connect)
     }
 
     /// An amount of one call, 1e-8 of the unit, as a sum.

@@ -20,7 +20,7 @@ pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecisi
         Some(group) if query.durations.is_empty() => &group.durations,
         _ => query.durations,
     };
-    let expected = Expected::of(durations, query.at_us);
+    let mut expected = Expected::of(durations, query.at_us);
     let carriers = &table.carriers;
     let lookups = table.decks.lookup_for(query.number, query.at_us, &query.from);
     let guard = Guard::of(query, &expected);
