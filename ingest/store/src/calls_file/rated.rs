@@ -20,7 +20,10 @@ use parquet::{
     },
     column::writer::ColumnCloseResult,
     errors::ParquetError,
-    file::{properties::WriterProperties, writer::SerializedFileWriter},
+    file::{
+        properties::{EnabledStatistics, WriterProperties},
+        writer::SerializedFileWriter,
+    },
     schema::types::{ColumnDescPtr, Type, TypePtr},
 };
 
@@ -92,7 +95,12 @@ impl<'f> RatedFile<'f> {
         tmp.push(".tmp");
         let tmp = PathBuf::from(tmp);
         let codec = Codec::like(calls.compression());
-        let properties = WriterProperties::builder().set_compression(codec.compression()).build();
+        // Columns copied as they are bring no index of their pages, and a file has one for every column or for none.
+        let properties = WriterProperties::builder()
+            .set_compression(codec.compression())
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_offset_index_disabled(true)
+            .build();
         let file = File::create(&tmp).map_err(|e| wrong(e.into()))?;
         let writer = SerializedFileWriter::new(BufWriter::with_capacity(1 << 20, file), schema, properties.into()).map_err(wrong)?;
         Ok(RatedFile { calls, path: path.to_owned(), tmp, writer })
