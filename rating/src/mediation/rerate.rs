@@ -298,7 +298,11 @@ impl Desk {
         for row in rows {
             if row.is_final() && row.sell_amount != 0 {
                 let owes = ledger::customer(&row.root_account, &row.account);
-                posting::transfer(&mut entries, ledger::revenue(self.partition()), owes, row.sell_amount, &row.sell_currency);
+                let to = match tiers::nearest(row) {
+                    Some(above) => ledger::resale(&row.root_account, &above),
+                    None => ledger::revenue(self.partition()),
+                };
+                posting::transfer(&mut entries, to, owes, row.sell_amount, &row.sell_currency);
             }
             if !row.is_final() && row.cost_amount != 0 {
                 let carrier = ledger::carrier(&row.carrier, self.partition());

@@ -114,6 +114,12 @@ pub(super) fn set_margin(row: &mut Cdr, paid: &[Paid<'_>], rate: Option<&Fx>, an
     row.margin_pct = margin_percent(margin, revenue);
 }
 
+/// The account above the caller's, which the caller's account pays; none where that is the house.
+pub(super) fn nearest(row: &Cdr) -> Option<String> {
+    let tiers: Vec<serde_json::Value> = serde_json::from_str(&row.tier_amounts).ok()?;
+    Some(tiers.first()?["account"].as_str()?.to_owned())
+}
+
 /// The margin of a row whose sell or cost was rated again. What the accounts above paid stays as it was written, and so does the
 /// exchange rate; without one there still is none.
 pub(super) fn set_margin_again(row: &mut Cdr) {

@@ -18,6 +18,7 @@ use tollgate_schemas::{
 use super::{
     calls::*,
     properties::{balances, bytes, current},
+    tiers,
 };
 
 const LATER_US: i64 = 3 * KEEP_US;
@@ -95,6 +96,24 @@ fn r_45_a_call_rated_again_has_a_new_version_and_the_difference_is_posted_whethe
         assert_eq!((posted[1].kind.as_str(), posted[1].reason.as_str(), posted[1].cdr_version), ("correction", "rerate", 2));
         let amounts: Vec<(&str, i64)> = posted[1].entries.iter().map(|e| (e.account.as_str(), e.amount_e8)).collect();
         assert_eq!(amounts, [("account:acme/shop", 2_700_000), ("revenue/5", -2_700_000), ("cost/5", -66_700), ("carrier:north/5", 66_700)]);
+        told.push((rows, posted));
+    }
+    assert_eq!(told[0], told[1], "both ways write the same");
+}
+
+#[test]
+fn r_45_what_a_resold_call_costs_anew_is_owed_to_the_account_above_whether_it_is_remembered_or_not() {
+    let mut told = Vec::new();
+    for after_us in [1_000_000, LATER_US] {
+        let (retail, cost) = (tiers::priced("retail", 15_000_000_000, "USD"), tiers::priced("north-buy", 4_000_000_000, "USD"));
+        let story = tiers::story(1, 60_000, retail, cost, vec![tiers::tier("acme", "wholesale", 6_000_000_000)], None);
+        let (_, out, ..) = rated_again(&story, after_us, Some(tiers::priced("retail-2", 30_000_000_000, "USD")), vec![]);
+        let rows = rows_of(&out, story.call);
+        let last = rows.last().expect("a version 2");
+        assert_eq!((last.cdr_version, last.sell_amount, last.margin_base), (2, 3_000_000, Some(200_000)), "the house earns what it did");
+        let posted = postings(&out);
+        let amounts: Vec<(&str, i64)> = posted[1].entries.iter().map(|e| (e.account.as_str(), e.amount_e8)).collect();
+        assert_eq!(amounts, [("account:acme/shop", 1_500_000), ("resale:acme/acme", -1_500_000)]);
         told.push((rows, posted));
     }
     assert_eq!(told[0], told[1], "both ways write the same");

@@ -12,16 +12,16 @@ fn run(story: &Story) -> (Vec<tollgate_schemas::cdr::Cdr>, Vec<LedgerPosted>) {
     (rows(&out), postings(&out))
 }
 
-fn priced(deck: &str, rate_e12: i64, currency: &str) -> Terms {
+pub fn priced(deck: &str, rate_e12: i64, currency: &str) -> Terms {
     Terms { currency: currency.to_owned(), ..terms(deck, rate_e12, 1, 1) }
 }
 
-fn tier(account: &str, deck: &str, rate_e12: i64) -> Tier {
+pub fn tier(account: &str, deck: &str, rate_e12: i64) -> Tier {
     Tier { account: account.to_owned(), terms: Some(priced(deck, rate_e12, "USD")) }
 }
 
 /// A minute of a call sold through these tiers.
-fn story(seq: u32, ms: i64, sell: Terms, cost: Terms, tiers: Vec<Tier>, fx: Option<Fx>) -> Story {
+pub fn story(seq: u32, ms: i64, sell: Terms, cost: Terms, tiers: Vec<Tier>, fx: Option<Fx>) -> Story {
     let mut story = Story::new(seq, i64::from(seq) * 10, u64::from(seq) * 100);
     story.attempted_as(facts(), Some(sell.clone()));
     story.tried_at(1, "north", Some(cost.clone()));
