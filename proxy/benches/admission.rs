@@ -96,10 +96,11 @@ fn admission(c: &mut Criterion) {
     )
     .expect("right");
     let mut bank = Admission::new();
-    for (partition, asked) in bank.credit_demands(&on_credit, now) {
+    let lent = tick();
+    for (partition, asked) in bank.credit_demands(&on_credit, lent) {
         let shares = asked.demands.iter().map(|d| LeaseShare { scope: d.scope.clone(), name: d.name.clone(), ceiling_e8: i64::MAX / 2, ..LeaseShare::default() });
         let granted = LeaseGranted { node: asked.node, shares: shares.collect(), hold_ms: 1 << 40, revision: 1, credit: true, asked_ns: asked.asked_ns, ..LeaseGranted::default() };
-        bank.apply_credit(partition, &granted, now);
+        bank.apply_credit(partition, &granted, lent);
     }
     group.bench_function("admit + release, on credit", |b| {
         b.iter(|| {
