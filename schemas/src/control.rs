@@ -2,11 +2,15 @@
 //! need. Durations say their unit in the name; money is a decimal string; every default is the safe one (§5.4).
 
 mod decisions;
+mod fraud_policy;
 mod geography;
+mod route_policy;
 mod tariff;
 
 pub use decisions::Decisions;
+pub use fraud_policy::{FraudPolicy, FraudRule};
 pub use geography::{FxDay, FxRate, NumberTable, OriginGroup, OriginMember, Surcharge, SurchargeRow, Tax, TaxRow};
+pub use route_policy::{RouteFloors, RoutePolicy, RouteSplit};
 pub use tariff::{Tariff, TariffStep, TimeProfile};
 
 use serde::{Deserialize, Serialize};
@@ -319,75 +323,6 @@ fn default_route_class() -> String {
     "standard".to_owned()
 }
 
-/// How the carriers of a call are chosen and ordered, for accounts that name this policy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RoutePolicy {
-    /// `cost`: expected cost of the call, cheapest first. `score`: what the hunt as a whole is expected to earn, quality and
-    /// waiting counted in. `quality`: by `metrics`. `weight`: priority, then weight. `penalties`: best first by
-    /// multiplicative penalties.
-    pub order: String,
-    /// What `quality` compares, in this order: `asr`, `ner`, `ccr`, `acd`, `tcd`, `tcc`, `pdd`.
-    pub metrics: Vec<String>,
-    /// Carriers whose expected cost is within so much of the cheapest one's (money per call, or percent of its cost) are of
-    /// like cost: priority, weight and then quality decide between them. None = none are.
-    pub delta: Option<String>,
-    pub delta_pct: Option<String>,
-    /// Percent of calls that go to these carriers first, where they are candidates; together at most 100.
-    pub splits: Vec<RouteSplit>,
-    pub floors: RouteFloors,
-    /// Percent of calls that go first to a carrier of which too little is known or that was demoted, 0 to 5.
-    pub exploration_pct: String,
-    /// Never any of it: premium traffic is not for trying out.
-    pub premium: bool,
-    /// Only carriers that guarantee the calling number.
-    pub cli_guaranteed: bool,
-    /// What a second of the caller's waiting costs, in the currency of the sale; counts in `score`.
-    pub delay_price: String,
-    /// Carriers tried for one call, within what the account allows; none = that.
-    pub max_attempts: Option<u8>,
-    /// Classes allowed, within those the account buys; empty = those.
-    pub classes: Vec<String>,
-}
-
-impl Default for RoutePolicy {
-    fn default() -> RoutePolicy {
-        RoutePolicy {
-            order: "cost".to_owned(),
-            metrics: ["ner", "asr", "pdd"].map(str::to_owned).to_vec(),
-            delta: None,
-            delta_pct: None,
-            splits: Vec::new(),
-            floors: RouteFloors::default(),
-            exploration_pct: "2".to_owned(),
-            premium: false,
-            cli_guaranteed: false,
-            delay_price: "0.0001".to_owned(),
-            max_attempts: None,
-            classes: Vec::new(),
-        }
-    }
-}
-
-/// A carrier's share of an account's calls.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RouteSplit {
-    pub carrier: String,
-    pub percent: u32,
-}
-
-/// Under which a carrier gets no call, whatever its price (S1-08). Percent; of a carrier that too little is known of none holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RouteFloors {
-    pub asr: Option<String>,
-    pub ner: Option<String>,
-    /// Lowest class, as `classes_from_best` orders them.
-    pub class: Option<String>,
-    pub classes_from_best: Vec<String>,
-}
-
 /// P-46, per carrier; none = the node's setting.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -426,15 +361,11 @@ pub struct Deck {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice_days: Option<u32>,
     /// Which of the sheet's prices by US jurisdiction a call has.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::json::unset")]
     pub jurisdiction: JurisdictionRules,
     /// What look-ups cost whoever buys from this deck, a line of its own each.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::json::unset")]
     pub lookup_fees: LookupFees,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 /// A contract's reading of US jurisdiction.
@@ -483,77 +414,4 @@ fn default_places() -> u8 {
 }
 fn default_rounding() -> String {
     "half_up".to_owned()
-}
-
-/// What the fraud stage judges, for accounts that name this policy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct FraudPolicy {
-    /// Judged per account and destination group.
-    pub rules: Vec<FraudRule>,
-    /// How long a block made by a critical verdict stands.
-    pub block_s: u64,
-    /// What a critical verdict blocks: `dest_group`, `high_risk` or `international`, of the account.
-    pub block_scope: String,
-    pub sip_code: u16,
-    pub teardown: bool,
-    /// Do not raise the same verdict for the same key again within this time.
-    pub cool_down_s: u64,
-    /// Number prefixes that are high risk, over the built-in list.
-    pub high_risk_prefixes: Vec<String>,
-    /// Destination groups that are never judged.
-    pub allow_groups: Vec<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FraudRule {
-    /// `concurrent_calls`, `calls_per_minute`, `spend` or `call_duration`.
-    pub feature: String,
-    /// `all`, `international` or `high_risk`: which destinations the rule watches.
-    #[serde(default = "default_watch")]
-    pub watch: String,
-    /// Window of `calls_per_minute` (always 60) and `spend`, seconds.
-    #[serde(default = "default_window")]
-    pub window_s: u64,
-    /// Thresholds: calls, money (decimal) or seconds; reached means hit; none = off.
-    #[serde(default)]
-    pub warning: Option<String>,
-    #[serde(default)]
-    pub critical: Option<String>,
-}
-
-fn default_watch() -> String {
-    "all".to_owned()
-}
-fn default_window() -> u64 {
-    600
-}
-
-impl Default for FraudPolicy {
-    /// F-01's defaults on high-risk destinations.
-    fn default() -> FraudPolicy {
-        let rule = |feature: &str, window_s, warning: &str, critical: &str| FraudRule {
-            feature: feature.to_owned(),
-            watch: "high_risk".to_owned(),
-            window_s,
-            warning: Some(warning.to_owned()),
-            critical: Some(critical.to_owned()),
-        };
-        FraudPolicy {
-            rules: vec![
-                rule("concurrent_calls", 600, "3", "6"),
-                rule("calls_per_minute", 60, "5", "20"),
-                rule("spend", 900, "5", "25"),
-                rule("call_duration", 600, "1800", "3600"),
-            ],
-            block_s: 3600,
-            block_scope: "dest_group".to_owned(),
-            sip_code: 403,
-            teardown: true,
-            cool_down_s: 60,
-            high_risk_prefixes: Vec::new(),
-            allow_groups: Vec::new(),
-        }
-    }
 }

@@ -114,10 +114,19 @@ pub(super) fn set_margin(row: &mut Cdr, paid: &[Paid<'_>], rate: Option<&Fx>, an
     row.margin_pct = margin_percent(margin, revenue);
 }
 
+/// [`write_tiers`] read back: account, amount and currency, nearest first.
+fn told(row: &Cdr) -> Vec<(String, i64, String)> {
+    let tiers: Vec<serde_json::Value> = serde_json::from_str(&row.tier_amounts).unwrap_or_default();
+    let one = |t: &serde_json::Value| {
+        let text = |name: &str| Some(t[name].as_str()?.to_owned());
+        Some((text("account")?, parse_scaled(t["amount"].as_str()?, AMOUNT_PLACES).ok()?, text("currency")?))
+    };
+    tiers.iter().filter_map(one).collect()
+}
+
 /// The account above the caller's, which the caller's account pays; none where that is the house.
 pub(super) fn nearest(row: &Cdr) -> Option<String> {
-    let tiers: Vec<serde_json::Value> = serde_json::from_str(&row.tier_amounts).ok()?;
-    Some(tiers.first()?["account"].as_str()?.to_owned())
+    told(row).into_iter().next().map(|(account, ..)| account)
 }
 
 /// The margin of a row whose sell or cost was rated again. What the accounts above paid stays as it was written, and so does the
@@ -125,9 +134,10 @@ pub(super) fn nearest(row: &Cdr) -> Option<String> {
 pub(super) fn set_margin_again(row: &mut Cdr) {
     row.margin_base = None;
     row.margin_pct.clear();
-    let tiers: Vec<serde_json::Value> = serde_json::from_str(&row.tier_amounts).unwrap_or_default();
-    let top = tiers.last().and_then(|t| Some((parse_scaled(t["amount"].as_str()?, AMOUNT_PLACES).ok()?, t["currency"].as_str()?.to_owned())));
-    let (revenue, currency) = top.unwrap_or_else(|| (row.sell_amount, row.sell_currency.clone()));
+    let (revenue, currency) = match told(row).pop() {
+        Some((_, amount, currency)) => (amount, currency),
+        None => (row.sell_amount, row.sell_currency.clone()),
+    };
     if currency.is_empty() || row.cost_currency.is_empty() {
         return;
     }
