@@ -105,12 +105,17 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        let mut fell = String::new();
         if let Some(mut child) = self.child.take() {
+            // Ended by itself: by a signal or an exit code, which tells more than its words.
+            if let Ok(Some(status)) = child.try_wait() {
+                fell = format!(" and ended with {status}");
+            }
             let _ = child.kill();
             let _ = child.wait();
         }
         if std::thread::panicking() {
-            eprintln!("--- {} said last ---\n{}", self.name, self.last_words());
+            eprintln!("--- {} said last{fell} ---\n{}", self.name, self.last_words());
         }
     }
 }
