@@ -191,6 +191,16 @@ impl Cluster {
         usize::from(n)
     }
 
+    /// None of the processes has ended by itself.
+    #[track_caller]
+    pub fn all_run(&mut self, after: &str) {
+        for p in &mut self.processes {
+            if let Some(Ok(Some(status))) = p.child.as_mut().map(Child::try_wait) {
+                panic!("{after}, and {} ended with {status}", p.name);
+            }
+        }
+    }
+
     pub fn named(&mut self, name: &str) -> &mut Process {
         self.processes.iter_mut().find(|p| p.name == name).unwrap_or_else(|| panic!("no process {name}"))
     }

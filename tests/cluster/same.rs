@@ -4,7 +4,6 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    process::Output,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -32,7 +31,7 @@ use tollgate_schemas::{
 use tollgate_store::EmbeddedStore;
 
 use super::{
-    Cluster, alone,
+    Cluster, alone, passed,
     parts::{Broker, Clickhouse},
 };
 use crate::{
@@ -223,13 +222,6 @@ fn answers(store: &dyn CdrStore) -> (Vec<Cdr>, Vec<String>) {
         }
     }
     (cdrs, reports)
-}
-
-#[track_caller]
-fn passed(done: &Output) -> String {
-    let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
-    assert!(done.status.success(), "{}\n{}{}", done.status, text(&done.stdout), text(&done.stderr));
-    text(&done.stdout)
 }
 
 fn embedded(dir: &Path) -> Arc<EmbeddedLog> {

@@ -11,6 +11,10 @@ mod ua;
 mod backup;
 #[path = "../cluster/faults.rs"]
 mod faults;
+#[path = "../cluster/flaps.rs"]
+mod flaps;
+#[path = "../cluster/money.rs"]
+mod money;
 #[path = "../cluster/parts.rs"]
 mod parts;
 #[path = "../cluster/same.rs"]
@@ -18,7 +22,10 @@ mod same;
 #[path = "../cluster/shares.rs"]
 mod shares;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    process::Output,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 pub use parts::Cluster;
 
@@ -26,4 +33,12 @@ pub use parts::Cluster;
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a command said, which must succeed.
+#[track_caller]
+fn passed(done: &Output) -> String {
+    let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+    assert!(done.status.success(), "{}\n{}{}", done.status, text(&done.stdout), text(&done.stderr));
+    text(&done.stdout)
 }

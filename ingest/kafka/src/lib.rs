@@ -19,6 +19,7 @@
 mod client;
 mod dropped;
 mod group;
+mod hints;
 mod history;
 mod log;
 mod metrics;

@@ -87,6 +87,15 @@ impl Sipp {
         assert!(status == Some(0), "sipp {} exits with {status:?}: {few}", self.name);
     }
 
+    /// How it stands: running or ended, and the end of its error log.
+    #[allow(dead_code)]
+    pub fn stands(&mut self) -> String {
+        let status = self.child.as_mut().map(|c| c.try_wait());
+        let errors = std::fs::read_to_string(self.errors()).unwrap_or_default();
+        let lines: Vec<&str> = errors.lines().collect();
+        format!("sipp {}: {status:?}, {} lines of errors, the last:\n{}", self.name, lines.len(), lines[lines.len().saturating_sub(12)..].join("\n"))
+    }
+
     /// Waits for its end; 1 means that some calls went otherwise than the scenario.
     pub fn exit(&mut self) -> Option<i32> {
         let child = self.child.as_mut().expect("not waited for yet");
