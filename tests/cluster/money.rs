@@ -54,8 +54,10 @@ fn issue_5_money_and_routing_are_one_over_many_processes() {
     setup.more = "[rating]\nquality_hold_down_s = 10\n".to_owned();
     let net = setup.net;
     let hosts = [0, 1].map(|n| Cluster::caller_host(net, n));
+    // Nothing explores: whoever is second is known by that alone.
+    setup.doc("route_policy", "by-quality", json!({ "order": "cost", "exploration_pct": "0" }));
     let account = setup.spec("account", "acme");
-    (account["billing"], account["slice_s"]) = ("prepaid".into(), 4.into());
+    (account["billing"], account["slice_s"], account["route_policy"]) = ("prepaid".into(), 4.into(), "by-quality".into());
     // A second costs 0.01, a slice 0.04: what is paid holds 150 slices of the 240 that are asked for.
     setup.spec("deck", "sell")["csv"] = format!("{HEAD}1,usa,0.60,0,1,1,2020-01-01\n").into();
     let trunk = setup.trunk();

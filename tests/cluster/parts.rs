@@ -86,7 +86,7 @@ impl Process {
                 return;
             }
             if Instant::now() > until {
-                let _ = child.kill();
+                abort(&mut child);
                 panic!("{} does not stop:\n{}", self.name, self.last_words());
             }
             std::thread::sleep(ms(20));
@@ -103,6 +103,12 @@ impl Process {
     }
 }
 
+/// Ends it so that it leaves a core where the system keeps one (`ulimit -c unlimited`): what its threads waited for.
+fn abort(child: &mut Child) {
+    // SAFETY: a child of ours, not reaped yet.
+    unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGABRT) };
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let mut fell = String::new();
@@ -111,7 +117,7 @@ impl Drop for Process {
             if let Ok(Some(status)) = child.try_wait() {
                 fell = format!(" and ended with {status}");
             }
-            let _ = child.kill();
+            if std::thread::panicking() { abort(&mut child) } else { drop(child.kill()) }
             let _ = child.wait();
         }
         if std::thread::panicking() {

@@ -169,6 +169,23 @@ fn r_37_a_second_choice_is_not_punished_for_hard_numbers() {
     assert!(now.later_e6 < 400_000, "later attempts are hard: {}", now.later_e6);
 }
 
+/// The usual case: the cheapest carrier has every first attempt, and the others only what it fails.
+#[test]
+fn r_37_a_carrier_that_has_every_first_attempt_is_seen_to_fail_by_who_comes_second() {
+    for (second, want) in [(Goes::Talks(60), "demoted"), (Goes::Fails(503, false), "good")] {
+        let (mut calls, mut stages) = (Calls::new(), Stages::new());
+        for _ in 0..300 {
+            calls.call("UK", &[("a", Goes::Fails(503, false)), ("b", second)]);
+            calls.wait(2);
+        }
+        calls.wait(120);
+        calls.tick();
+        let now = stages.feed(&calls.take()).pop().expect("a verdict");
+        assert_eq!(carrier(&now, "a").state, want, "b: {second:?}");
+        assert_ne!(carrier(&now, "b").state, "demoted", "nothing is known of its first attempts");
+    }
+}
+
 /// Calls of one carrier that behaves and of one that answers whatever comes.
 fn with_false_answers(seconds: u64) -> QualityVerdict {
     let (mut calls, mut stages) = (Calls::new(), Stages::new());

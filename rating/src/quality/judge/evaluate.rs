@@ -2,7 +2,8 @@
 //!
 //! - *Enough*: the shortest of 5 min, 15 min, 1 h and 24 h with the least number of first attempts; without one: neutral.
 //! - *Bad*: the answer-seizure or the network-effectiveness bound is below half of the median of the peers that are known well
-//!   enough and not suspected, or the post-dial delay is both a multiple of theirs and seconds longer. Without peers none is bad.
+//!   enough and not suspected, or the post-dial delay is both a multiple of theirs and seconds longer. A peer that only ever comes
+//!   second is known by what it answers then: those numbers are harder, so it is no worse than that. Without peers none is bad.
 //! - *False answer* (F-05): the standard deviations by which its answer ratio, its answers too soon to have rung, and hang-ups by
 //!   callers within 10 s lie above its peers' together (or above 5 % and 10 % where there are none), each counted up to 4. So no one
 //!   of them is enough, however many calls there were: a better route is not a fraud.
@@ -30,6 +31,8 @@ struct Seen {
     judged: Option<usize>,
     asr_e6: u32,
     ner_e6: u32,
+    /// The answer-seizure bound of attempts that were not a call's first, where there are enough of them.
+    later_e6: Option<u32>,
     pdd_ms: Option<u64>,
     acd_ms: Option<u64>,
     suspected: bool,
@@ -68,6 +71,7 @@ impl Seen {
         Seen {
             asr_e6: judged.map_or(0, |w| asr_e6(of(w))),
             ner_e6: judged.map_or(0, |w| ner_e6(of(w))),
+            later_e6: windows.iter().find(|w| w.get(Figure::Later) >= rules.asr_samples).map(|w| wilson_lower_e6(w.get(Figure::LaterAnswered), w.get(Figure::Later))),
             pdd_ms: enough(Figure::PddMs, Figure::PddCount, rules.pdd_samples),
             acd_ms: enough(Figure::TalkMs, Figure::Ended, rules.acd_samples),
             suspected: carrier.fas_until_us > now_us,
@@ -100,7 +104,7 @@ struct Peers {
 impl Peers {
     fn of(seen: &[Seen], at: usize) -> Peers {
         let others = || seen.iter().enumerate().filter(move |(i, s)| *i != at && !s.suspected).map(|(_, s)| s);
-        let mut asr: Vec<u32> = others().filter(|s| s.judged.is_some()).map(|s| s.asr_e6).collect();
+        let mut asr: Vec<u32> = others().filter_map(|s| s.judged.map(|_| s.asr_e6).or(s.later_e6)).collect();
         let mut ner: Vec<u32> = others().filter(|s| s.judged.is_some()).map(|s| s.ner_e6).collect();
         let mut pdd: Vec<u64> = others().filter_map(|s| s.pdd_ms).collect();
         let mut acd: Vec<u64> = others().filter_map(|s| s.acd_ms).collect();
