@@ -17,7 +17,7 @@ use tollgate_proxy::{
 use tollgate_rating::{
     deck::{BadOption, Deck, DeckOptions},
     fx::Fx,
-    geography::{Leg, NumberTable, TableProblem},
+    geography::{Known, Leg, NumberTable, Places, TableProblem},
     quality::Quality,
     routing::{CarrierRoutes, RoutePolicy, RouteTable},
 };
@@ -27,8 +27,6 @@ use tollgate_schemas::{
     parties::Parties,
     v1::{self, Terms, Tier},
 };
-
-use geography::{Known, Places};
 
 /// One mistake in a document: which, where in its spec, and what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,6 +140,13 @@ impl Registry {
         policies
     }
 
+    /// What is known of numbers, for calls priced by these decks alone, or every mistake of it.
+    pub fn places(&self, decks: &[Arc<Deck>]) -> Result<Places, Vec<PlanProblem>> {
+        let mut problems = Vec::new();
+        let places = geography::compile(self, decks, &mut problems);
+        if problems.is_empty() { Ok(places) } else { Err(problems) }
+    }
+
     /// Everything together, or every mistake at once. `control_position`: how many control events lie behind it.
     pub fn compile(&self, control_position: u64) -> Result<Plan, Vec<PlanProblem>> {
         let mut problems = Vec::new();
@@ -156,7 +161,8 @@ impl Registry {
             problems.extend(bad.into_iter().map(|(name, b)| PlanProblem { kind: Kind::Deck, name, path: b.path, message: b.problem }));
             self.decks.clone()
         });
-        let places = Places::compile(self, &decks, &mut problems);
+        let all: Vec<Arc<Deck>> = decks.values().cloned().collect();
+        let places = geography::compile(self, &all, &mut problems);
         let mut need = |kind: Kind, name: &str, path: &str, deck: &str| {
             let found = decks.get(deck).cloned();
             if found.is_none() {
@@ -344,7 +350,7 @@ impl Routing for DeckRouting {
 
     fn cost(&self, carrier: CarrierIx, parties: &Parties<'_>, at_us: i64) -> Option<Terms> {
         let position = self.by_position.iter().position(|ix| *ix == carrier)?;
-        self.places.cost(&self.table.carriers()[position], &self.places.known(parties, at_us), parties, at_us)
+        geography::cost(&self.places, &self.table.carriers()[position], &self.places.known(parties, at_us), parties, at_us)
     }
 
     fn fx(&self, from: &str, to: &str, at_us: i64) -> Option<v1::Fx> {

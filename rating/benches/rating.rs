@@ -90,12 +90,12 @@ fn rated_calls(c: &mut Criterion) {
             let mut rater = Rater::new(decks);
             b.iter(|| {
                 let mut sum = 0i64;
-                rater.rate(&calls, |_, out| sum = sum.wrapping_add(out.and_then(|o| o.amount_e8).unwrap_or(0)));
+                rater.rate(&calls, &[], |_, out| sum = sum.wrapping_add(out.and_then(|o| o.amount_e8).unwrap_or(0)));
                 sum
             })
         });
         group.bench_function(format!("one at a time, {name}"), |b| {
-            b.iter(|| calls.iter().filter_map(|call| rate_call(decks, call)?.amount_e8).fold(0, i64::wrapping_add))
+            b.iter(|| calls.iter().filter_map(|call| rate_call(decks, call, None)?.amount_e8).fold(0, i64::wrapping_add))
         });
     }
     drop(fifty);

@@ -31,6 +31,7 @@
 //! Rows with an `origin_group` hold for callers of that group only, and go before the plain rows for them
 //! ([`Deck::lookup_for`]); [`Deck::lookup`], which knows no caller, does not see them.
 
+mod ahead;
 mod charge;
 pub(crate) mod dates;
 mod index;
@@ -169,7 +170,26 @@ struct Row {
     rate_e12: i64,
     /// Into `texts`.
     destination: u32,
-    kind: u32,
+    /// The place in `kinds` times 16, and the length of the prefix: whoever compares prefixes need not read the index again,
+    /// which by then is not in any cache.
+    kind_and_len: u32,
+}
+
+impl Row {
+    fn new(rate_e12: i64, destination: u32, kind: u32, prefix_len: usize) -> Row {
+        assert!(kind < 1 << 28 && prefix_len <= index::MAX_DIGITS, "a sheet of 2^28 kinds of rows is beyond any file");
+        Row { rate_e12, destination, kind_and_len: kind << 4 | prefix_len as u32 }
+    }
+
+    #[inline]
+    fn kind(&self) -> usize {
+        (self.kind_and_len >> 4) as usize
+    }
+
+    #[inline]
+    fn prefix_len(&self) -> usize {
+        (self.kind_and_len & 15) as usize
+    }
 }
 
 /// How rows count and when they are in force, shared by many.
@@ -360,7 +380,7 @@ impl Deck {
             return Lookup::NoPrefix;
         }
         loop {
-            let kind = &self.kinds[self.rows[at as usize].kind as usize];
+            let kind = &self.kinds[self.rows[at as usize].kind()];
             if kind.from <= at_us && at_us < kind.to {
                 let row = RowRef { deck: self, row: at, number: number.key(), at_us, judged: Judged::default() };
                 return if kind.blocked { Lookup::Blocked(row) } else { Lookup::Row(row) };
@@ -385,8 +405,13 @@ impl Deck {
         ((row as usize) < self.rows.len()).then_some(RowRef { deck: self, row, number: number.key(), at_us, judged: Judged::default() })
     }
 
+    /// Digits of the prefix of a row.
+    pub(crate) fn prefix_len(&self, row: u32) -> usize {
+        self.rows.get(row as usize).map_or(0, Row::prefix_len)
+    }
+
     fn of_itself(&self, row: u32) -> RowRef<'_> {
-        let from = self.kinds[self.rows[row as usize].kind as usize].from;
+        let from = self.kinds[self.rows[row as usize].kind()].from;
         RowRef { deck: self, row, number: Dialled::of_prefix(self.key(row)).key(), at_us: from, judged: Judged::default() }
     }
 

@@ -111,6 +111,10 @@ impl PortedFile {
         if problems.is_empty() { Ok(out) } else { Err(problems) }
     }
 
+    pub fn get(&self, number: &E164) -> Option<&Ported> {
+        self.numbers.get(number)
+    }
+
     pub fn len(&self) -> usize {
         self.numbers.len()
     }

@@ -2,12 +2,16 @@
 //! file.
 //!
 //! # Calls CSV
-//! `call_id,account,from,to,setup,answer,end[,carrier,trunk,lrn,duration_ms]`, found by header name in any order and
+//! `call_id,account,from,to,setup,answer,end[,carrier,trunk,lrn,duration_ms,jip,lrn_source]`, found by header name in any order and
 //! case; an unknown column is refused, since a misspelt `duration_ms` would change what calls cost. Times are RFC 3339
 //! with an offset, to the nanosecond; an empty `answer` is a call that was not answered. The call lasts `duration_ms`
 //! where given, else `end - answer` cut to milliseconds; with `duration_ms` the two clocks are not compared, and `end`
-//! may be empty. `to` and `lrn` are E.164 with or without `+`; `lrn`, where given, is what is looked up. `from`,
-//! `carrier` and `trunk` are carried through as they are: no price hangs on them.
+//! may be empty. `to` and `lrn` are E.164 with or without `+`; `lrn`, where given, is what is looked up. `carrier` and
+//! `trunk` are carried through as they are: no price hangs on them.
+//!
+//! Where the decks ask who calls ([`Decks::with_callers`]) `from` is the caller: E.164 with or without `+`, and whatever
+//! is no valid number is a caller without one. `jip` is the number of its switch, `lrn_source` the CDR's word for how the
+//! called number's portability was known: `dip` is a look-up that is paid for. Elsewhere these three are carried through.
 //!
 //! # Rated CSV
 //! The input's columns as they came, then `prefix,destination,billed_seconds,rate,amount,currency,deck_version,reason`
@@ -16,11 +20,14 @@
 //! by line and column and left out.
 
 mod call;
+mod callers;
 mod columns;
 mod csv_file;
 mod cut;
 mod decks;
 mod lines_text;
+mod rater;
+mod recent;
 mod rows;
 mod text;
 mod times;
@@ -32,14 +39,17 @@ use tollgate_schemas::{
     money::{AMOUNT_PLACES, format_rate, format_scaled},
     number::E164,
     terms::{LegContext, rated_seconds},
+    v1::Terms,
 };
 
 pub use call::{CallFields, CallIn, Wrong};
+pub use callers::{CallerIn, Callers, ReadCaller};
 pub use csv_file::{Counts, RateFileError, RateOptions, RowProblem, rate_csv, rate_csv_on};
 pub use decks::{BadDecks, Decks};
+pub use rater::Rater;
 pub use times::parse_rfc3339_ns;
 
-use crate::deck::{Ask, Deck, Lookup, RowRef, lookup_all};
+use crate::deck::{Deck, Lookup, RowRef};
 
 /// The columns added to a call, in order.
 pub const RATED_COLUMNS: [&str; 8] =
@@ -136,11 +146,15 @@ impl RatedOut<'_> {
     }
 }
 
-/// Prices one call. `None` when the amount is beyond what money can hold.
-pub fn rate_call<'d>(decks: &'d Decks, call: &CallIn<'_>) -> Option<RatedOut<'d>> {
-    match decks.of(call.account) {
-        Some(deck) => priced(deck, deck.lookup_dialled(&call.dialled(), call.priced_at_us()), call),
-        None => Some(RatedOut::without_deck()),
+/// Prices one call. `None` when the amount is beyond what money can hold. `caller`: where the decks ask for it.
+pub fn rate_call<'d>(decks: &'d Decks, call: &CallIn<'_>, caller: Option<&CallerIn<'_>>) -> Option<RatedOut<'d>> {
+    let Some(deck) = decks.of(call.account) else { return Some(RatedOut::without_deck()) };
+    match decks.callers().zip(caller) {
+        Some((callers, caller)) => {
+            let who = callers.who(caller, call.priced_at_us());
+            callers.priced(deck, deck.lookup_dialled(&who.dialled(), call.priced_at_us()), &who, call)
+        }
+        None => priced(deck, deck.lookup_dialled(&call.dialled(), call.priced_at_us()), call),
     }
 }
 
@@ -156,9 +170,10 @@ fn priced<'d>(deck: &'d Deck, found: Lookup<'d>, call: &CallIn<'_>) -> Option<Ra
     };
     if call.answer_us.is_none() {
         // Nothing but what a tariff takes of every call.
-        let owed = if row.is_plain() { 0 } else { row.price().charge_leg(call.priced_at_us(), 0, &context(call)).amount_e8 };
-        let unanswered = unpriced(Reason::Unanswered, Some(row));
-        return Some(RatedOut { billed_s: Some(0), amount_e8: Some(owed), ..unanswered });
+        if !row.is_plain() {
+            return priced_by(row, &row.price(), call);
+        }
+        return Some(RatedOut { billed_s: Some(0), amount_e8: Some(0), ..unpriced(Reason::Unanswered, Some(row)) });
     }
     let charge = row.charge(call.priced_at_us(), call.duration_ms);
     // The charge saturates; an amount at the stop is no amount.
@@ -169,56 +184,19 @@ fn priced<'d>(deck: &'d Deck, found: Lookup<'d>, call: &CallIn<'_>) -> Option<Ra
     Some(RatedOut { billed_s: Some(charge.billed_s), amount_e8: Some(charge.amount_e8), ..rated })
 }
 
+/// What the call costs under terms that add to the row's own.
+fn priced_by<'d>(row: RowRef<'d>, price: &Terms, call: &CallIn<'_>) -> Option<RatedOut<'d>> {
+    let charge = price.charge_leg(call.priced_at_us(), call.duration_ms, &context(call));
+    if charge.amount_e8 == i64::MAX {
+        return None;
+    }
+    let reason = if call.answer_us.is_some() { Reason::Rated } else { Reason::Unanswered };
+    Some(RatedOut { reason, deck: Some(row.deck()), row: Some(row), billed_s: Some(charge.billed_s), amount_e8: Some(charge.amount_e8) })
+}
+
 /// A call of a file is one attempt; how long it rang is not in the file.
 fn context(call: &CallIn<'_>) -> LegContext {
     LegContext { answered: call.answer_us.is_some(), ..LegContext::default() }
-}
-
-/// Prices calls many at a time, as [`rate_call`] does each: their look-ups wait for memory together.
-pub struct Rater<'d> {
-    decks: &'d Decks,
-    asks: Vec<Ask<'d>>,
-    found: Vec<Lookup<'d>>,
-    /// Which calls of a block have a deck.
-    with_deck: Vec<bool>,
-}
-
-/// Calls whose look-ups are kept at a time.
-const TOGETHER: usize = 256;
-
-impl<'d> Rater<'d> {
-    pub fn new(decks: &'d Decks) -> Rater<'d> {
-        Rater { decks, asks: Vec::new(), found: Vec::new(), with_deck: Vec::new() }
-    }
-
-    /// Hands each call's price to `each`, in order; `None` when the amount is beyond what money can hold.
-    pub fn rate<'c>(&mut self, calls: &'c [CallIn<'_>], mut each: impl FnMut(&'c CallIn<'_>, Option<RatedOut<'d>>)) {
-        // Calls of one account come in runs.
-        let mut last: Option<(&str, Option<&'d Deck>)> = None;
-        for block in calls.chunks(TOGETHER) {
-            self.asks.clear();
-            self.found.clear();
-            self.with_deck.clear();
-            for call in block {
-                let deck = match last {
-                    Some((account, deck)) if account == call.account => deck,
-                    _ => self.decks.of(call.account),
-                };
-                last = Some((call.account, deck));
-                self.with_deck.push(deck.is_some());
-                self.asks.extend(deck.map(|deck| Ask { deck, number: call.dialled(), at_us: call.priced_at_us() }));
-            }
-            lookup_all(&self.asks, &mut self.found);
-            let mut found = self.asks.iter().zip(&self.found);
-            for (call, with_deck) in block.iter().zip(&self.with_deck) {
-                let out = match with_deck.then(|| found.next()).flatten() {
-                    Some((ask, found)) => priced(ask.deck, *found, call),
-                    None => Some(RatedOut::without_deck()),
-                };
-                each(call, out);
-            }
-        }
-    }
 }
 
 /// Reads a number of a calls file.

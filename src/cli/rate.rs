@@ -1,5 +1,6 @@
 //! `tollgate rate`: prices a file of calls with nothing running.
 
+mod callers;
 mod documents;
 mod parquet;
 
@@ -27,13 +28,24 @@ use super::{
 /// Prices a file of calls with no services running
 ///
 /// Calls and rated calls are CSV, or Parquet where both file names end in .parquet. Rows that are no calls go to standard
-/// error with row and column and make the exit code 1; the others are written all the same.
+/// error with row and column and make the exit code 1; the others are written all the same. Prices go by the caller (column
+/// from) as a node's do, where decks, surcharges or a number table ask for it.
 #[derive(clap::Args)]
 pub struct Args {
     /// Rate sheet, for one account or for all that have none of their own; may be repeated. A .yaml or .json file is a deck document:
     /// it says currency, zone and tariff itself, and names its sheet and other decks relative to it
-    #[arg(long = "deck", value_name = "[ACCOUNT=]FILE", required = true)]
+    #[arg(long = "deck", value_name = "[ACCOUNT=]FILE", required_unless_present = "files")]
     decks: Vec<String>,
+    /// Provisioning documents, may be repeated: accounts with their decks (of one deck and no account: all accounts), origin
+    /// groups, surcharges and number tables; other kinds are not looked at. An account pays by its own deck, whatever is above it
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Exchanges and their states (npanxx,state,…): calls have a US jurisdiction; may be repeated
+    #[arg(long = "number-table", value_name = "FILE")]
+    number_tables: Vec<PathBuf>,
+    /// Ported numbers (number,lrn,…): rows without lrn and lrn_source are looked up here, which counts as a dip
+    #[arg(long, value_name = "FILE")]
+    lrn: Option<PathBuf>,
     /// Calls; "-" is standard input
     #[arg(long, value_name = "FILE")]
     calls: PathBuf,
@@ -48,7 +60,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Done> {
-    let decks = decks(args)?;
+    let decks = callers::add(args, decks(args)?)?;
     let parquet = [&args.calls, &args.out].map(|f| f.extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet")));
     let started = Instant::now();
     let counts = match parquet {
@@ -67,7 +79,7 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-/// Every deck, or every problem of every one.
+/// Every deck that is named by itself, or every problem of every one.
 fn decks(args: &Args) -> anyhow::Result<Decks> {
     let options = args.options.options()?;
     let (mut decks, mut wrong) = (Decks::default(), Vec::new());

@@ -26,7 +26,7 @@ use tollgate_schemas::{control::Kind, name};
 use super::{ConfigProblem, nearest};
 use locate::{Step, Target};
 
-pub use together::{Compiled, check_together};
+pub use together::{Compiled, check_together, placed, registry};
 
 /// One document, right by itself: its spec reads as its kind. Whether what it names exists is another question
 /// ([`check_together`]).

@@ -1,5 +1,5 @@
 //! Call files in Parquet: calls to rate in, rated calls out. The columns are those of the CSV forms, in their order:
-//! `call_id, account, from, to, setup, answer, end [, carrier, trunk, lrn, duration_ms]`, and for rated calls then
+//! `call_id, account, from, to, setup, answer, end [, carrier, trunk, lrn, duration_ms, jip, lrn_source]`, and for rated calls then
 //! `prefix, destination, billed_seconds, rate, amount, currency, deck_version, reason`. Other columns are not looked at.
 //!
 //! In: texts are strings; times are timestamps with a zone (any unit; finer than microseconds is cut) or RFC 3339 text;
@@ -56,11 +56,13 @@ pub struct BadRow {
 }
 
 /// The columns of calls in their order; the first [`REQUIRED`] must be there.
-const COLUMNS: [&str; 11] =
-    ["call_id", "account", "from", "to", "setup", "answer", "end", "carrier", "trunk", "lrn", "duration_ms"];
+const COLUMNS: [&str; 13] =
+    ["call_id", "account", "from", "to", "setup", "answer", "end", "carrier", "trunk", "lrn", "duration_ms", "jip", "lrn_source"];
 const REQUIRED: usize = 7;
 /// Those that a price hangs on, or that make a row no call.
 const PRICED: [&str; 8] = ["call_id", "account", "to", "setup", "answer", "end", "lrn", "duration_ms"];
+/// Those that a price hangs on too where it goes by the caller.
+const OF_CALLERS: [&str; 3] = ["from", "jip", "lrn_source"];
 
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 8_192;
@@ -101,6 +103,7 @@ pub struct CallsFile {
     plain: ArrowReaderMetadata,
     priced: ArrowReaderMetadata,
     columns: Vec<Column>,
+    callers: bool,
 }
 
 impl CallsFile {
@@ -127,7 +130,12 @@ impl CallsFile {
         let hinted: Vec<Field> = plain.schema().fields().iter().map(|f| hint(f)).collect();
         let priced = ArrowReaderMetadata::try_new(plain.metadata().clone(), options().with_schema(Schema::new(hinted).into()))
             .map_err(|e| wrong(e.to_string()))?;
-        Ok(CallsFile { path: path.to_owned(), file, plain, priced, columns })
+        Ok(CallsFile { path: path.to_owned(), file, plain, priced, columns, callers: false })
+    }
+
+    /// Rows come with the cells that say who calls.
+    pub fn with_callers(self) -> CallsFile {
+        CallsFile { callers: true, ..self }
     }
 
     /// Rows in the file, for progress.
@@ -147,7 +155,8 @@ impl CallsFile {
         let first_row = 1 + groups.iter().take(group).map(rows).sum::<u64>();
         let whole = groups.get(group).is_some_and(|g| rows(g) <= PART_ROWS as u64);
         let known = groups.get(group).is_some_and(|g| self.never_empty(g, "call_id"));
-        let wanted = |c: &&Column| PRICED.contains(&c.name) && !(known && c.name == "call_id");
+        let asked = |name: &str| PRICED.contains(&name) || (self.callers && OF_CALLERS.contains(&name));
+        let wanted = |c: &&Column| asked(c.name) && !(known && c.name == "call_id");
         let leaves: Vec<usize> = self.columns.iter().filter(wanted).map(|c| c.leaf).collect();
         let batches = self.reader(&self.priced, group, &leaves)?;
         Ok(Unit { file: self, group, whole, next_row: first_row, batches, copier: None })
@@ -199,7 +208,7 @@ fn as_is(name: &str, found: &DataType) -> Result<bool, &'static str> {
 fn hint(field: &Field) -> Field {
     match (field.name().as_str(), field.data_type()) {
         ("account", DataType::Utf8) => field.clone().with_data_type(DataType::Dictionary(DataType::Int32.into(), DataType::Utf8.into())),
-        ("call_id" | "to" | "lrn", DataType::Utf8) => field.clone().with_data_type(DataType::Utf8View),
+        ("call_id" | "from" | "to" | "lrn" | "jip" | "lrn_source", DataType::Utf8) => field.clone().with_data_type(DataType::Utf8View),
         _ => field.clone(),
     }
 }

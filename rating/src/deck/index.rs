@@ -5,6 +5,8 @@
 //! A key is a prefix as one `u64`: its digits, filled with zeros to [`MAX_DIGITS`], times 256, plus 16 times their count,
 //! plus the count of digits of the next shorter prefix. Keys sort as digits do, the shorter prefix first.
 
+use super::ahead::fetch;
+
 /// Longest prefix and longest number, digits.
 pub(super) const MAX_DIGITS: usize = 15;
 
@@ -203,12 +205,21 @@ impl PrefixIndex {
         (self.starts[head], self.starts[head + 1])
     }
 
-    /// What the second step will read, read ahead: so that many look-ups wait for memory together.
+    /// Asks memory for what the first step will read.
     #[inline]
-    pub(super) fn touch(&self, (start, end): (u32, u32)) -> u64 {
-        let key = |at: usize| self.entries.get(at).map_or(0, |e| e.key());
+    pub(super) fn fetch_bucket(&self, number: &Dialled) {
+        fetch(&self.starts, (number.head / self.divisor) as usize);
+    }
+
+    /// Asks memory for what the second step will read first.
+    #[inline]
+    pub(super) fn fetch(&self, (start, end): (u32, u32)) {
         let (start, end) = (start as usize, end as usize);
-        key(start.saturating_sub(1)) ^ key(start.midpoint(end)) ^ key(end)
+        fetch(&self.entries, start.saturating_sub(1));
+        fetch(&self.entries, start.midpoint(end));
+        if end > start + 2 {
+            fetch(&self.entries, end - 1);
+        }
     }
 
     /// The last row of the longest prefix of the number: the second step.

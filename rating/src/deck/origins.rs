@@ -68,7 +68,7 @@ impl Deck {
     }
 
     /// From what the plain rows say to what holds for this caller.
-    pub(super) fn told_apart<'d>(&'d self, number: &Dialled, at_us: i64, from: &Origination<'_>, plain: Lookup<'d>) -> Lookup<'d> {
+    pub(crate) fn told_apart<'d>(&'d self, number: &Dialled, at_us: i64, from: &Origination<'_>, plain: Lookup<'d>) -> Lookup<'d> {
         let own = || from.groups.iter().find_map(|group| self.of_group(number, at_us, group));
         let found = if self.origins.is_empty() { None } else { own() };
         let judged = from.judged(self);
@@ -89,7 +89,7 @@ impl Deck {
             let same = rows[at..].iter().take_while(|(prefix, _)| *prefix == key).count();
             (at..at + same).find_map(|at| {
                 let row = (self.len() + first + at) as u32;
-                let kind = &self.kinds[self.rows[row as usize].kind as usize];
+                let kind = &self.kinds[self.rows[row as usize].kind()];
                 (kind.from <= at_us && at_us < kind.to).then(|| {
                     let blocked = kind.blocked;
                     let row = RowRef { deck: self, row, number: number.key(), at_us, judged: Judged::default() };

@@ -239,7 +239,7 @@ impl Sheet {
                 }
             }
         };
-        let row = |row: &RawRow| Row { rate_e12: row.rate_e12, destination: row.destination, kind: kind_of(row) };
+        let row = |row: &RawRow| Row::new(row.rate_e12, row.destination, kind_of(row), index::key_len(row.prefix));
         let rows: Box<[Row]> = self.rows.iter().map(row).collect();
         let index = PrefixIndex::build(self.rows[..indexed].iter().map(|row| row.prefix));
         let kinds = by_id(kinds);

@@ -30,7 +30,7 @@ impl<'d> RowRef<'d> {
     }
 
     fn kind(&self) -> &'d Kind {
-        &self.deck.kinds[self.row().kind as usize]
+        &self.deck.kinds[self.row().kind()]
     }
 
     fn key(&self) -> u64 {
@@ -52,7 +52,7 @@ impl<'d> RowRef<'d> {
     }
 
     pub fn prefix_len(&self) -> usize {
-        index::key_len(self.key())
+        self.row().prefix_len()
     }
 
     /// The prefix as a number: none begins with 0.
@@ -80,7 +80,15 @@ impl<'d> RowRef<'d> {
 
     /// The price of a minute and which one it is: `inter`, `intra`, `indeterminate`, or empty for the row's one.
     fn judged_rate(&self) -> (i64, &'static str) {
-        self.deck.rules.choose(self.row().rate_e12, &self.jurisdiction_rates().unwrap_or_default(), self.judged)
+        match self.judged.jurisdiction {
+            Jurisdiction::Na | Jurisdiction::Intl => (self.row().rate_e12, ""),
+            _ => self.deck.rules.choose(self.row().rate_e12, &self.jurisdiction_rates().unwrap_or_default(), self.judged),
+        }
+    }
+
+    /// Which of the row's prices holds for the call's jurisdiction: `inter`, `intra`, `indeterminate`, or empty for the row's one.
+    pub fn judged_by(&self) -> &'static str {
+        self.judged_rate().1
     }
 
     /// The same row for a call of this jurisdiction.
@@ -148,7 +156,7 @@ impl<'d> RowRef<'d> {
             currency: self.deck.currency.clone(),
             effective_from_us: self.effective_from_us().unwrap_or(0),
             route_class: self.route_class().to_owned(),
-            jurisdiction: self.judged_rate().1.to_owned(),
+            jurisdiction: self.judged_by().to_owned(),
             origin_group: self.origin_group().to_owned(),
             ..self.price()
         }

@@ -3,9 +3,9 @@
 //! not one look-up after the other. There is no index over several decks: a deck that changes costs its own compilation
 //! and nothing more.
 
-use std::{hint::black_box, sync::Arc};
+use std::sync::Arc;
 
-use super::{Deck, Dialled, Lookup, Origination, index::NONE};
+use super::{Deck, Dialled, Lookup, Origination, ahead::fetch, index::NONE};
 
 /// Look-ups that go on together. More would not fit into the first cache, fewer wait more often.
 const BLOCK: usize = 64;
@@ -24,15 +24,17 @@ pub fn lookup_all<'d>(asks: &[Ask<'d>], found: &mut Vec<Lookup<'d>>) {
     let mut buckets = [(0, 0); BLOCK];
     let mut rows = [NONE; BLOCK];
     for block in asks.chunks(BLOCK) {
+        for ask in block {
+            ask.deck.index.fetch_bucket(&ask.number);
+        }
         for (ask, bucket) in block.iter().zip(&mut buckets) {
             *bucket = ask.deck.index.bucket(&ask.number);
+            ask.deck.index.fetch(*bucket);
         }
-        // Reads that nobody waits for.
-        black_box(block.iter().zip(&buckets).fold(0, |sum, (ask, bucket)| sum ^ ask.deck.index.touch(*bucket)));
         for ((ask, bucket), row) in block.iter().zip(&buckets).zip(&mut rows) {
             *row = ask.deck.index.longest(&ask.number, *bucket);
+            fetch(&ask.deck.rows, *row as usize);
         }
-        black_box(block.iter().zip(&rows).fold(0, |sum, (ask, row)| sum ^ ask.deck.rows.get(*row as usize).map_or(0, |r| r.kind)));
         found.extend(block.iter().zip(&rows).map(|(ask, row)| ask.deck.resolve(&ask.number, *row, ask.at_us)));
     }
 }

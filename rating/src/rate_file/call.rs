@@ -20,13 +20,17 @@ impl Wrong {
 }
 
 /// The cells of a row that matter to its price, whatever file they came from. Times are UTC nanoseconds.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct CallFields<'a> {
     pub call_id: &'a str,
     pub account: &'a str,
     pub to: &'a str,
     /// `""` = none.
     pub lrn: &'a str,
+    /// These three only where the decks ask who calls ([`CallFields::caller`]); `""` = none.
+    pub from: &'a str,
+    pub jip: &'a str,
+    pub lrn_source: &'a str,
     pub setup_ns: i64,
     pub answer_ns: Option<i64>,
     pub end_ns: Option<i64>,

@@ -2,21 +2,24 @@
 
 use csv::ByteRecord;
 
-use super::{CallFields, CallIn, RateFileError, Wrong, parse_rfc3339_ns};
+use super::{CallFields, CallIn, CallerIn, RateFileError, Wrong, parse_rfc3339_ns};
 use crate::cells::Cells;
 
 /// The columns of the form; the first [`REQUIRED`] must be there.
-pub(super) const COLUMNS: [&str; 11] =
-    ["call_id", "account", "from", "to", "setup", "answer", "end", "carrier", "trunk", "lrn", "duration_ms"];
+pub(super) const COLUMNS: [&str; 13] =
+    ["call_id", "account", "from", "to", "setup", "answer", "end", "carrier", "trunk", "lrn", "duration_ms", "jip", "lrn_source"];
 const REQUIRED: usize = 7;
 const CALL_ID: usize = 0;
 const ACCOUNT: usize = 1;
+const FROM: usize = 2;
 const TO: usize = 3;
 const SETUP: usize = 4;
 const ANSWER: usize = 5;
 const END: usize = 6;
 const LRN: usize = 9;
 const DURATION_MS: usize = 10;
+const JIP: usize = 11;
+const LRN_SOURCE: usize = 12;
 
 /// Where the form's columns are.
 pub(super) struct Columns {
@@ -68,12 +71,28 @@ impl Columns {
             account: self.cell(record, ACCOUNT)?,
             to: self.cell(record, TO)?,
             lrn: self.cell(record, LRN)?,
+            from: "",
+            jip: "",
+            lrn_source: "",
             setup_ns: self.time(record, SETUP)?.ok_or_else(|| Wrong::new("setup", "empty"))?,
             answer_ns: self.time(record, ANSWER)?,
             end_ns: self.time(record, END)?,
             duration_ms: self.duration(record)?,
         };
         fields.check()
+    }
+
+    /// Who calls, of a record that is a call.
+    pub(super) fn caller<'r>(&self, record: impl Cells<'r>) -> Result<CallerIn<'r>, Wrong> {
+        let fields = CallFields {
+            from: self.cell(record, FROM)?,
+            to: self.cell(record, TO)?,
+            lrn: self.cell(record, LRN)?,
+            jip: self.cell(record, JIP)?,
+            lrn_source: self.cell(record, LRN_SOURCE)?,
+            ..CallFields::default()
+        };
+        fields.caller()
     }
 
     fn duration<'r>(&self, record: impl Cells<'r>) -> Result<Option<u64>, Wrong> {

@@ -176,7 +176,7 @@ pub fn rate_csv_on(
         progress(done);
         Ok(())
     };
-    let rows = Rows { columns: &columns, options };
+    let rows = Rows { decks, columns: &columns, options };
     let rest = first[header_bytes..].to_vec();
     let blocks = std::iter::once(Ok(rest)).chain(cutter);
     if threads < 2 {

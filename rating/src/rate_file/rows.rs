@@ -4,9 +4,9 @@ use csv::{ByteRecord, ReaderBuilder, Writer};
 use memchr::memchr_iter;
 use tollgate_schemas::money::{AMOUNT_PLACES, RATE_PLACES};
 
-use super::{CallIn, Counts, RateOptions, RatedOut, Rater, RowProblem, Wrong, columns::Columns, text::{push_cell, push_number, push_scaled}};
+use super::{CallIn, CallerIn, Counts, Decks, RateOptions, RatedOut, Rater, RowProblem, Wrong, columns::Columns, text::{push_cell, push_number, push_scaled}};
 use crate::{
-    cells::{Line, is_plain, plain_lines},
+    cells::{Cells, Line, is_plain, plain_lines},
     lines::Lines,
 };
 
@@ -15,6 +15,7 @@ const TOGETHER: usize = 256;
 
 /// What every block of a file has alike.
 pub(super) struct Rows<'c> {
+    pub decks: &'c Decks,
     pub columns: &'c Columns,
     pub options: RateOptions,
 }
@@ -45,38 +46,48 @@ impl Rows<'_> {
         Ok(block)
     }
 
+    /// A row as a call, and who calls where the decks ask for it.
+    fn call<'r>(&self, record: impl Cells<'r>) -> Result<(CallIn<'r>, Option<CallerIn<'r>>), Wrong> {
+        let call = self.columns.call(record)?;
+        let caller = self.decks.callers().map(|_| self.columns.caller(record)).transpose()?;
+        Ok((call, caller))
+    }
+
     /// Rows go out as the bytes they came in.
     fn plain(&self, rater: &mut Rater<'_>, text: &[u8], block: &mut Block) {
         let mut rows: Vec<(u64, &[u8])> = Vec::with_capacity(TOGETHER);
         let mut calls: Vec<CallIn<'_>> = Vec::with_capacity(TOGETHER);
+        let mut callers: Vec<CallerIn<'_>> = Vec::new();
         let mut lines = plain_lines(text);
         loop {
             let next = lines.next();
             if let Some((number, line)) = next {
                 block.counts.read += 1;
-                match self.columns.call(&Line::split(line)) {
-                    Ok(call) => {
+                match self.call(&Line::split(line)) {
+                    Ok((call, caller)) => {
                         calls.push(call);
+                        callers.extend(caller);
                         rows.push((number, line));
                     }
                     Err(wrong) => block.problems.push(problem(number, wrong)),
                 }
             }
             if calls.len() == TOGETHER || next.is_none() {
-                let mut of = rows.iter();
-                rater.rate(&calls, |call, out| {
-                    let Some((number, line)) = of.next() else { return };
+                let mut of = rows.iter().zip(0..);
+                rater.rate(&calls, &callers, |call, out| {
+                    let Some(((number, line), at)) = of.next() else { return };
                     match out {
                         Some(out) => {
                             block.counts.count(&out, call.account);
                             block.out.extend_from_slice(line);
-                            self.push_added(&mut block.out, call, &out);
+                            self.push_added(&mut block.out, call, callers.get(at), &out);
                             block.out.push(b'\n');
                         }
                         None => block.problems.push(problem(*number, beyond())),
                     }
                 });
                 calls.clear();
+                callers.clear();
                 rows.clear();
             }
             if next.is_none() {
@@ -96,7 +107,7 @@ impl Rows<'_> {
             }
             let line = reader.get_mut().of_record(start);
             block.counts.read += 1;
-            let call = match self.columns.call(&record) {
+            let (call, caller) = match self.call(&record) {
                 Ok(call) => call,
                 Err(wrong) => {
                     block.problems.push(problem(line, wrong));
@@ -104,11 +115,11 @@ impl Rows<'_> {
                 }
             };
             let mut rated = None;
-            rater.rate(std::slice::from_ref(&call), |_, out| rated = out);
+            rater.rate(std::slice::from_ref(&call), caller.as_slice(), |_, out| rated = out);
             match rated {
                 Some(out) => {
                     block.counts.count(&out, call.account);
-                    self.write(&mut writer, &record, &call, &out)?;
+                    self.write(&mut writer, &record, &call, caller.as_ref(), &out)?;
                 }
                 None => block.problems.push(problem(line, beyond())),
             }
@@ -117,7 +128,14 @@ impl Rows<'_> {
         Ok(())
     }
 
-    fn write(&self, writer: &mut Writer<Vec<u8>>, record: &ByteRecord, call: &CallIn<'_>, out: &RatedOut<'_>) -> csv::Result<()> {
+    fn write(
+        &self,
+        writer: &mut Writer<Vec<u8>>,
+        record: &ByteRecord,
+        call: &CallIn<'_>,
+        caller: Option<&CallerIn<'_>>,
+        out: &RatedOut<'_>,
+    ) -> csv::Result<()> {
         for cell in record {
             writer.write_field(cell)?;
         }
@@ -130,13 +148,13 @@ impl Rows<'_> {
         writer.write_field(out.deck.map_or("", |deck| deck.version()))?;
         writer.write_field(out.reason.name())?;
         if self.options.explain {
-            writer.write_field(out.explain(call))?;
+            writer.write_field(self.decks.explain(call, caller, out))?;
         }
         writer.write_record(None::<&[u8]>)
     }
 
     /// The added cells, each with the comma before it.
-    fn push_added(&self, to: &mut Vec<u8>, call: &CallIn<'_>, out: &RatedOut<'_>) {
+    fn push_added(&self, to: &mut Vec<u8>, call: &CallIn<'_>, caller: Option<&CallerIn<'_>>, out: &RatedOut<'_>) {
         to.push(b',');
         if let Some(row) = out.row {
             // Prefixes do not begin with 0.
@@ -159,7 +177,7 @@ impl Rows<'_> {
         push_cell(to, out.deck.map_or("", |deck| deck.version()));
         push_cell(to, out.reason.name());
         if self.options.explain {
-            push_cell(to, &out.explain(call));
+            push_cell(to, &self.decks.explain(call, caller, out));
         }
     }
 }

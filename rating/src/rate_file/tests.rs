@@ -280,10 +280,11 @@ fn rows_of_another_form_are_priced_alike() {
         answer_ns: Some(5_000_000_000),
         end_ns: Some(15_000_000_000),
         duration_ms: None,
+        ..CallFields::default()
     };
     let call = fields.check().expect("well formed");
     assert_eq!((call.duration_ms, call.priced_at_us()), (10_000, 5_000_000));
-    let out = rate_call(&decks, &call).expect("priced");
+    let out = rate_call(&decks, &call, None).expect("priced");
     assert_eq!((out.reason, out.billed_s, out.amount_e8), (Reason::Rated, Some(12), Some(200_000)));
 }
 
@@ -310,12 +311,34 @@ fn calls_priced_many_at_a_time_cost_what_each_costs_alone() {
     };
     let calls: Vec<CallIn<'_>> = (0..1000).map(call).collect();
     let mut together = Vec::new();
-    Rater::new(&decks).rate(&calls, |call, out| together.push((*call, out)));
+    Rater::new(&decks).rate(&calls, &[], |call, out| together.push((*call, out)));
     assert_eq!(together.len(), calls.len());
     for (alone, (call, out)) in calls.iter().zip(&together) {
         assert_eq!(alone, call);
-        assert_eq!(facts(rate_call(&decks, alone)), facts(*out), "{call:?}");
+        assert_eq!(facts(rate_call(&decks, alone, None)), facts(*out), "{call:?}");
     }
+}
+
+#[test]
+fn more_accounts_than_are_remembered_keep_their_own_decks() {
+    let mut decks = Decks::default();
+    // Names of 1 to 20 bytes, every other one with a deck of its own price.
+    let names: Vec<String> = (0..600usize).map(|n| format!("{n:0>width$}", width = 1 + n % 20)).collect();
+    let deck = |n: usize| compile("own", &format!("44,UK,0.{n:04},0,60,60,,,"), &DeckOptions::default());
+    for (n, name) in names.iter().enumerate().filter(|(n, _)| n % 2 == 0) {
+        if decks.of(name).is_none() {
+            decks.add(Some(name), deck(n)).expect("once");
+        }
+    }
+    let number = E164::parse("442071838750").expect("a number");
+    let call = |n: usize| CallIn { account: &names[n * 7919 % names.len()], number, setup_us: 0, answer_us: Some(0), duration_ms: 60_000 };
+    let calls: Vec<CallIn<'_>> = (0..5_000).map(call).collect();
+    let mut at = 0;
+    Rater::new(&decks).rate(&calls, &[], |call, out| {
+        assert_eq!(facts(out), facts(rate_call(&decks, call, None)), "{}", call.account);
+        at += 1;
+    });
+    assert_eq!(at, calls.len());
 }
 
 /// Rows of every fate from their numbers; `quoted` puts a line break into some, which also sends their block another way.

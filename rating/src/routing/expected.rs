@@ -90,7 +90,11 @@ impl<'q> Expected<'q> {
 
     /// A sum as money of one call, halves up.
     pub fn e8(&self, sum: i128) -> i64 {
-        clamp(divide(sum, self.weight * E8, true))
+        match i64::try_from(sum) {
+            // Divided by what is known beforehand: a multiplication.
+            Ok(sum) if self.weight == 1 => sum.div_euclid(E8 as i64) + i64::from(sum.rem_euclid(E8 as i64) >= E8 as i64 / 2),
+            _ => clamp(divide(sum, self.weight * E8, true)),
+        }
     }
 
     /// A sum as money of one call in 1e-12, cut.

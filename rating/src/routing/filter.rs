@@ -75,6 +75,7 @@ pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecisi
     let cap = if query.emergency || most == 0 { usize::MAX } else { most };
     let places = super::order::order(table, &mut priced, query, policy, quality, &expected, cap);
     let mut order = Vec::with_capacity(priced.len().min(cap));
+    left_out.reserve(places.len().saturating_sub(cap));
     for (at, Place { priced: place, score_e8, exploring }) in places.into_iter().enumerate() {
         let one = &priced[place];
         let row = one.row.map(|r| r.number());
@@ -90,8 +91,8 @@ pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecisi
         }
     }
     for one in &mut left_out {
-        let row = one.row.and_then(|row| carriers[usize::from(one.carrier)].deck.row(row));
-        one.covered_by_parent_prefix = row.is_some_and(|r| r.prefix_len() < longest);
+        let deck = &carriers[usize::from(one.carrier)].deck;
+        one.covered_by_parent_prefix = one.row.is_some_and(|row| deck.prefix_len(row) < longest);
     }
     left_out.sort_unstable_by_key(|l| l.carrier);
     RouteDecision { order, left_out, routes: table.clone(), number: Dialled::of(query.number), at_us: query.at_us, from: Origination { groups: &[], ..query.from } }

@@ -65,8 +65,11 @@ pub(super) fn order(
     };
     let Some(policy) = policy else {
         // Carriers are in the order of their names, which settles a tie.
-        priced.sort_unstable_by_key(|one| (one.group, one.cost, ranked(one), one.carrier));
-        return (0..priced.len()).map(|priced| Place { priced, score_e8: 0, exploring: false }).collect();
+        let places = least(priced.len(), cap, |at| {
+            let one = &priced[at];
+            (one.group, one.cost, ranked(one), one.carrier)
+        });
+        return places.into_iter().map(|priced| Place { priced, score_e8: 0, exploring: false }).collect();
     };
     let quality_of = |one: &Priced<'_>| Reverse(one.known.map_or(0, |k| if k.samples > 0 { k.asr_e6 } else { 0 }));
     // What the margin of a call is where the sale's currency is the carrier's; the score of any other is not known.
@@ -113,6 +116,19 @@ pub(super) fn order(
     let scores = if revenue.is_some() { earnings_e8(&hunt, later_e6) } else { Vec::new() };
     let place = |(rank, priced): (usize, usize)| Place { priced, score_e8: scores.get(rank).copied().unwrap_or(0), exploring: exploring && rank == 0 };
     places.into_iter().enumerate().map(place).collect()
+}
+
+/// Which `cap` of so many come first, in order; then the others as they stand.
+fn least<K: Ord>(count: usize, cap: usize, key: impl Fn(usize) -> K) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..count).collect();
+    let order = |a: &usize, b: &usize| key(*a).cmp(&key(*b));
+    if (1..count).contains(&cap) {
+        places.select_nth_unstable_by(cap - 1, order);
+        places[cap..].sort_unstable();
+    }
+    let first = cap.min(count);
+    places[..first].sort_unstable_by(order);
+    places
 }
 
 /// Orders those of like cost anew. They come in the order of their cost.

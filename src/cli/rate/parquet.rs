@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::anyhow;
-use tollgate_rating::rate_file::{CallFields, CallIn, Counts, Decks, Rater, Wrong};
+use tollgate_rating::rate_file::{CallFields, CallIn, CallerIn, Counts, Decks, Rater, Wrong};
 use tollgate_store::calls_file::{Added, BadRow, CallBatch, CallCells, CallsFile, Encoder, PART_ROWS, Part, RatedFile, Unit};
 
 use super::{Malformed, bar};
@@ -28,6 +28,7 @@ type Message = anyhow::Result<Option<Done>>;
 
 pub fn rate(decks: &Decks, calls: &Path, out: &Path, threads: usize) -> anyhow::Result<Counts> {
     let file = CallsFile::open(calls)?;
+    let file = if decks.callers().is_some() { file.with_callers() } else { file };
     let mut rated = RatedFile::create(out, &file)?;
     match rate_units(decks, &file, calls, &mut rated, threads.clamp(1, file.units().max(1))) {
         Ok(counts) => {
@@ -72,7 +73,7 @@ fn rate_units(decks: &Decks, file: &CallsFile, calls: &Path, rated: &mut RatedFi
 }
 
 fn work(decks: &Decks, file: &CallsFile, encoder: &Encoder<'_>, units: impl Iterator<Item = usize>, to: &SyncSender<Message>) {
-    let mut worker = Worker { rater: Rater::new(decks), coder: Coder::default() };
+    let mut worker = Worker { decks, rater: Rater::new(decks), coder: Coder::default() };
     for unit in units {
         let done = file.unit(unit).map_err(Into::into).and_then(|unit| worker.unit(unit, encoder, to));
         // Where nobody listens any more, something else has failed and is told.
@@ -83,6 +84,7 @@ fn work(decks: &Decks, file: &CallsFile, encoder: &Encoder<'_>, units: impl Iter
 }
 
 struct Worker<'d> {
+    decks: &'d Decks,
     rater: Rater<'d>,
     coder: Coder<'d>,
 }
@@ -116,13 +118,17 @@ impl Worker<'_> {
     fn batch(&mut self, batch: &CallBatch, added: &mut Added, counts: &mut Counts, malformed: &mut Vec<BadRow>) {
         let told = malformed.len();
         let mut calls: Vec<CallIn<'_>> = Vec::with_capacity(batch.len());
+        let mut callers: Vec<CallerIn<'_>> = Vec::new();
         for at in 0..batch.len() {
             let call = batch.cells(at).and_then(|cells| {
                 let bad = |wrong: Wrong| BadRow { row: batch.row(at), column: wrong.column, problem: wrong.problem };
-                check(&cells).map_err(bad)
+                check(&cells, self.decks.callers().is_some()).map_err(bad)
             });
             match call {
-                Ok(call) => calls.push(call),
+                Ok((call, caller)) => {
+                    calls.push(call);
+                    callers.extend(caller);
+                }
                 Err(bad) => malformed.push(bad),
             }
         }
@@ -137,7 +143,7 @@ impl Worker<'_> {
                 *row += 1;
             }
         };
-        self.rater.rate(&calls, |call, out| {
+        self.rater.rate(&calls, &callers, |call, out| {
             leave_out(added, &mut row, &mut no_call);
             match out {
                 Some(out) => {
@@ -159,7 +165,8 @@ impl Worker<'_> {
     }
 }
 
-fn check<'b>(cells: &CallCells<'b>) -> Result<CallIn<'b>, Wrong> {
+/// A row as a call, and who calls where the decks ask for it.
+fn check<'b>(cells: &CallCells<'b>, caller: bool) -> Result<(CallIn<'b>, Option<CallerIn<'b>>), Wrong> {
     let ns = |us: i64, column| us.checked_mul(1000).ok_or_else(|| Wrong { column, problem: "is beyond the year 2262".to_owned() });
     let setup_us = cells.setup_us.ok_or_else(|| Wrong { column: "setup", problem: "empty".to_owned() })?;
     let fields = CallFields {
@@ -167,12 +174,16 @@ fn check<'b>(cells: &CallCells<'b>) -> Result<CallIn<'b>, Wrong> {
         account: cells.account,
         to: cells.to,
         lrn: cells.lrn,
+        from: cells.from,
+        jip: cells.jip,
+        lrn_source: cells.lrn_source,
         setup_ns: ns(setup_us, "setup")?,
         answer_ns: cells.answer_us.map(|us| ns(us, "answer")).transpose()?,
         end_ns: cells.end_us.map(|us| ns(us, "end")).transpose()?,
         duration_ms: cells.duration_ms,
     };
-    fields.check()
+    let call = fields.check()?;
+    Ok((call, caller.then(|| fields.caller()).transpose()?))
 }
 
 #[cfg(test)]

@@ -14,6 +14,15 @@ pub struct Compiled {
 
 /// For documents that are all there is: a fresh node's provisioning, or the input of `tollgate route`.
 pub fn check_together(documents: &[Document]) -> Result<Compiled, Vec<ConfigProblem>> {
+    let registry = registry(documents);
+    match registry.compile(0) {
+        Ok(plan) => Ok(Compiled { registry, plan }),
+        Err(problems) => Err(placed(documents, &problems)),
+    }
+}
+
+/// The documents as a registry; whether they fit together is not asked.
+pub fn registry<'d>(documents: impl IntoIterator<Item = &'d Document>) -> Registry {
     let mut registry = Registry::default();
     for document in documents {
         registry.documents.insert((document.kind, document.name.clone()), document.spec.clone());
@@ -24,10 +33,12 @@ pub fn check_together(documents: &[Document]) -> Result<Compiled, Vec<ConfigProb
             registry.number_tables.insert(document.name.clone(), table.clone());
         }
     }
-    match registry.compile(0) {
-        Ok(plan) => Ok(Compiled { registry, plan }),
-        Err(problems) => Err(problems.iter().map(|p| place(documents, p)).collect()),
-    }
+    registry
+}
+
+/// Mistakes where they were written.
+pub fn placed(documents: &[Document], problems: &[PlanProblem]) -> Vec<ConfigProblem> {
+    problems.iter().map(|p| place(documents, p)).collect()
 }
 
 fn place(documents: &[Document], problem: &PlanProblem) -> ConfigProblem {

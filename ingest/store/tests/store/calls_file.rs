@@ -48,6 +48,9 @@ fn calls_are_read_with_text_or_zoned_times_and_bad_cells_are_placed() {
     let batches: Vec<CallBatch> = file.unit(0).expect("unit").map(|b| b.expect("readable")).collect();
     let [rows] = batches.as_slice() else { panic!("one batch") };
     let first = CallCells {
+        from: "",
+        jip: "",
+        lrn_source: "",
         // The statistics know that it is not empty.
         call_id: None,
         account: "acme",

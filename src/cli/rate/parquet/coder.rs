@@ -1,5 +1,5 @@
 //! Which line of the added columns a priced call has. Calls of one row of a deck have one line, so it is written once and
-//! then found by the row's number.
+//! then found by the row's number; where the row has prices by jurisdiction, by the price as well.
 
 use std::collections::HashMap;
 
@@ -21,6 +21,8 @@ struct Lines {
 pub struct Coder<'d> {
     /// By the deck's address.
     known: HashMap<usize, usize, RandomState>,
+    /// Lines of rows at a price of a jurisdiction: by place among `lines`, place among its rows and rate.
+    judged: HashMap<(usize, usize, i64), u32, RandomState>,
     lines: Vec<Lines>,
     without_deck: Option<u32>,
     /// The deck asked last, and its place.
@@ -34,6 +36,7 @@ impl<'d> Coder<'d> {
     /// Forgets every line: the next rows go to other columns.
     pub fn clear(&mut self) {
         self.without_deck = None;
+        self.judged.clear();
         for lines in &mut self.lines {
             for place in lines.set.drain(..) {
                 lines.by_row[place] = UNSET;
@@ -55,6 +58,9 @@ impl<'d> Coder<'d> {
             Some(row) => 2 + 2 * row.number() as usize + usize::from(out.reason == Reason::Unanswered),
             None => usize::from(out.reason == Reason::NotEffective),
         };
+        if let Some(row) = out.row.filter(|row| !row.judged_by().is_empty()) {
+            return *self.judged.entry((place, at, row.rate_e12())).or_insert_with(|| added.line(&line(out, &mut String::new())));
+        }
         if at >= lines.by_row.len() {
             // Rows of origin groups stand behind those that are counted.
             lines.by_row.resize(at + 1, UNSET);

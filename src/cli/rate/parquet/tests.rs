@@ -11,9 +11,10 @@ use parquet::{
 };
 use tollgate_rating::{
     deck::{Deck, DeckOptions},
-    rate_file::{RateOptions, rate_csv},
+    geography::{NumberTable, OriginGroups, Places, Surcharges},
+    rate_file::{Callers, RateOptions, rate_csv},
 };
-use tollgate_schemas::{money::format_scaled, time::format_rfc3339};
+use tollgate_schemas::{money::format_scaled, number::E164, parties::CallerValidity, time::format_rfc3339};
 
 use super::*;
 
@@ -185,4 +186,52 @@ fn a_row_group_too_long_to_be_held_is_written_in_parts() {
     let last = builder.build().expect("batches").last().expect("rows").expect("batch");
     let id = last.column_by_name("call_id").expect("there").as_string::<i32>().value(last.num_rows() - 1).to_owned();
     assert_eq!(id, format!("call-{}", rows - 1));
+}
+
+/// Within New York, between states, and of callers nobody knows; one row in three by its LRN.
+#[test]
+fn r_25_callers_have_the_same_say_in_parquet_as_in_csv() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (calls, out) = (folder.path().join("calls.parquet"), folder.path().join("rated.parquet"));
+    let sheet = "prefix,destination,rate,connect_fee,initial,increment,effective_from,interrate,intrarate,ijrate,origin_group\n\
+        1,US,0.0100,0,6,6,,0.0070,0.0090,0.0120,\n1,US,0.0500,0,6,6,,,,,invalid\n";
+    let deck = Arc::new(Deck::compile("us", sheet.as_bytes(), &DeckOptions::default()).expect("a deck"));
+    let table = NumberTable::compile(b"npanxx,state\n212555,NY\n201555,NJ\n").expect("a table");
+    let groups = OriginGroups::compile(&Default::default()).expect("the built-in ones");
+    let places = Places::new(table, groups, Surcharges::default(), [&*deck].into_iter());
+    let read = |from: &str| E164::parse(from).map_or((CallerValidity::Missing, None), |number| (CallerValidity::Valid, Some(number)));
+    let decks = Decks::all(deck).with_callers(Callers::new(Arc::new(places), None, Arc::new(read)));
+    let rows = 9_000;
+    let from = |at: usize| ["12125550101", "+12015550101", "", "442071838750", "nobody"][at % 5];
+    let lrn = |at: usize| ["", "", "12015550000"][at % 3];
+    let source = |at: usize| ["", "dip", "guessed"][if at == 8_000 { 2 } else { at % 2 }];
+    let answer = |at: usize| (at % 4 > 0).then_some(1_000_000);
+    let texts = |cell: &dyn Fn(usize) -> String| -> ArrayRef { Arc::new((0..rows).map(|at| Some(cell(at))).collect::<StringArray>()) };
+    let times = |cell: &dyn Fn(usize) -> Option<i64>| -> ArrayRef { Arc::new((0..rows).map(cell).collect::<TimestampMicrosecondArray>().with_timezone("UTC")) };
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("call_id", texts(&|at| at.to_string())),
+        ("account", texts(&|_| "acme".to_owned())),
+        ("from", texts(&|at| from(at).to_owned())),
+        ("to", texts(&|_| "12125550100".to_owned())),
+        ("setup", times(&|_| Some(0))),
+        ("answer", times(&answer)),
+        ("end", times(&|at| Some(1_000_000 * (1 + at as i64)))),
+        ("lrn", texts(&|at| lrn(at).to_owned())),
+        ("lrn_source", texts(&|at| source(at).to_owned())),
+    ];
+    write(&calls, &RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true))).expect("batch"), 4_000, Compression::SNAPPY);
+    let mut csv = "call_id,account,from,to,setup,answer,end,lrn,lrn_source\n".to_owned();
+    for at in 0..rows {
+        let time = |us: Option<i64>| us.map(format_rfc3339).unwrap_or_default();
+        csv += &format!("{at},acme,{},12125550100,{},{},{},{},{}\n", from(at), time(Some(0)), time(answer(at)), time(Some(1_000_000 * (1 + at as i64))), lrn(at), source(at));
+    }
+    let (mut rated, mut problems) = (Vec::new(), Vec::new());
+    let counted = rate_csv(&decks, csv.as_bytes(), &mut rated, RateOptions::default(), &mut |p| problems.push(p), &mut |_| {}).expect("rated");
+    assert_eq!(rate(&decks, &calls, &out, 2).expect("rated"), counted);
+    assert_eq!((problems.len(), problems[0].column), (1, "lrn_source"));
+    let rated = String::from_utf8(rated).expect("text");
+    let (got, want): (Vec<String>, Vec<&str>) = (as_csv(&out), rated.lines().collect());
+    assert_eq!(got, want);
+    let rates = ["0.0070", "0.0090", "0.0120", "0.0500"].map(|rate| want.iter().filter(|l| l.contains(&format!(",{rate},"))).count());
+    assert!(rates.iter().all(|n| *n > 1_000), "{rates:?}");
 }

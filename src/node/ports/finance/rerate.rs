@@ -236,7 +236,7 @@ impl Known {
 
     fn parties<'a>(&'a self, row: &'a Cdr) -> Parties<'a> {
         let place = Some(&self.place).filter(|p| **p != Place::default());
-        Parties { a: self.a, a_validity: self.validity, lrn: self.lrn.as_ref(), place, ..Parties::to(&row.b_number_e164) }
+        Parties { a: self.a, a_validity: self.validity, lrn: self.lrn.as_ref(), place, dipped: row.lrn_source == "dip", ..Parties::to(&row.b_number_e164) }
     }
 }
 
@@ -253,4 +253,18 @@ fn sell_terms(plan: &SharedPlan, row: &Cdr) -> Option<Terms> {
 fn cost_terms(plan: &SharedPlan, row: &Cdr) -> Option<Terms> {
     let known = Known::of(row);
     plan.routing.cost(plan.policy.carrier_named(&row.carrier)?, &known.parties(row), priced_at(row))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r_29_a_look_up_that_was_made_is_paid_for_when_the_call_is_rated_again() {
+        for (source, paid) in [("dip", true), ("cache", false), ("trusted", false), ("fallback", false), ("", false)] {
+            let row = Cdr { b_number_e164: "12125550100".into(), lrn: "12015550000".into(), lrn_source: source.into(), ..Cdr::default() };
+            let parties = Known::of(&row);
+            assert_eq!(parties.parties(&row).dipped, paid, "{source}");
+        }
+    }
 }
