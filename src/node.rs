@@ -85,6 +85,8 @@ pub struct Shared {
     pub owner: Owner,
     pub gate: Arc<Mutex<Gate>>,
     pub draining: AtomicBool,
+    /// Where numbers are looked up, when somebody is asked.
+    lrn: std::sync::OnceLock<lrn::Gauges>,
     shards: Mutex<Vec<Arc<shard::Shared>>>,
 }
 
@@ -199,6 +201,7 @@ impl Node {
             owner,
             gate: Arc::default(),
             draining: AtomicBool::new(false),
+            lrn: std::sync::OnceLock::new(),
             shards: Mutex::default(),
         });
         if kafka.is_some() && knows {

@@ -50,7 +50,7 @@ pub use self::{
     meter::{CountedRefusal, MAX_BUCKETS, RefusalMeter, SourceBucket, Verdict, WRITTEN_PER_SECOND},
     normalise::{NormError, Normalised, Rules, caller, normalise},
     policy::{AccountIx, AccountView, CarrierIx, CarrierView, CreditView, Dial, Documents, Party, Policy, Problem, TrunkIx, TrunkView},
-    portability::Source as PortabilitySource,
+    portability::{Lookup, Source as PortabilitySource},
     source::{Source, Sources},
 };
 
@@ -154,6 +154,14 @@ pub struct Admitted {
     pub holds: Vec<CreditHold>,
     /// What the call takes up. Give it back exactly once: `release`, or `cancel` if nothing was sent.
     pub slot: Slot,
+}
+
+/// Why a call does not go on now.
+#[derive(Debug)]
+pub enum Halt {
+    Refused(Box<Refused>),
+    /// It waits for what its source says of this number, at most so many milliseconds, and is decided again then.
+    Waits { number: E164, within_ms: u32 },
 }
 
 /// A call that may not go on. Nothing is reserved for it.

@@ -20,6 +20,7 @@ mod harness;
 mod hunt;
 mod kill;
 mod limits;
+mod numbers;
 mod quality;
 mod requests;
 mod sources;
