@@ -6,6 +6,7 @@
 
 mod books;
 mod cluster;
+mod coverage;
 mod credit;
 mod figures;
 mod live;
@@ -273,6 +274,9 @@ impl Node {
             if kafka.is_some() {
                 workers.push(("live", stages::live_view(&shared, &live)?));
             }
+        }
+        if runs(Stage::Api) {
+            coverage::watch(&shared)?;
         }
         let mut node = Node {
             shared,

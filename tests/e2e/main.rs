@@ -9,6 +9,7 @@ mod bad_input;
 mod blocks;
 mod calls;
 mod cancel;
+mod coverage;
 mod crash;
 mod credit;
 mod decks;

@@ -87,7 +87,7 @@ fn r_04_the_first_call_to_a_ported_number_is_rated_by_its_routing_number() {
     alpha.reply(&bye, 200, "OK", "");
     let call = cdr(&world, &leg);
     check(&call, &json!({
-        "b_number": format!("+{PORTED}"), "lrn": "12015550000", "lrn_source": "dip", "b_state": "NJ", "sell_prefix": "1201555", "dip_fees": "0.000300",
+        "lrn": "12015550000", "lrn_source": "dip", "b_state": "NJ", "sell_prefix": "1201555", "dip_fees": "0.000300",
         "sell_amount": "0.600300",
     }));
     assert!((80..2_000).contains(&call.int("lrn_dip_ms")), "{}", call.int("lrn_dip_ms"));

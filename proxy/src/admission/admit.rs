@@ -3,6 +3,7 @@
 //! is taken, so a refusal has nothing to give back; the one thing spent by asking is the CPS token.
 
 use tollgate_schemas::{
+    control::{Listed, ListedAction},
     id::Id,
     money::{format_amount, format_rate},
     number::E164,
@@ -125,7 +126,10 @@ impl Admission {
         let number = normalised.number;
         let class = policy.tables().class(&number);
         case.called = Some(number);
+        let listed = policy.number_lists().find(&number, now.utc_us);
+        let class = Class { high_risk: class.high_risk || listed.is_some(), ..class };
         describe(&mut case.facts, trunk, &number, &class);
+        case.facts.b_listed = listed.map(|(list, name)| format!("{}:{name}", list.name())).unwrap_or_default();
         case.facts.b_valid = normalised.valid;
         case.facts.norm_rules = normalised.rules.join(",");
         if !normalised.valid && trunk.numbers.refuse_invalid {
@@ -166,7 +170,7 @@ impl Admission {
         if trunk.require_cli && case.validity != CallerValidity::Valid {
             return no(Refusal::InvalidCli, format!("the caller's number is {}", case.validity.name()));
         }
-        judge_dialling(trunk, &number, &class, case.facts.international)?;
+        judge_dialling(trunk, &number, &class, listed, case.facts.international)?;
 
         let Some(sell) = &case.sell else {
             return no(Refusal::NoSellPrice, format!("deck {} has no price", account.sell_deck));
@@ -316,7 +320,7 @@ fn describe(facts: &mut CallFacts, trunk: &TrunkView, number: &E164, class: &Cla
 }
 
 /// The trunk's switches; its allow list passes them, its deny list nothing passes (F-32).
-fn judge_dialling(trunk: &TrunkView, number: &E164, class: &Class, international: bool) -> Result<(), No> {
+fn judge_dialling(trunk: &TrunkView, number: &E164, class: &Class, listed: Option<(Listed, &str)>, international: bool) -> Result<(), No> {
     let dial = &trunk.dial;
     let digits = number.digits();
     if dial.allow.longest(digits).is_none() {
@@ -328,6 +332,13 @@ fn judge_dialling(trunk: &TrunkView, number: &E164, class: &Class, international
         }
         if class.high_risk && !dial.high_risk {
             return no(Refusal::HighRiskOff, "on the high-risk list");
+        }
+        if class.country_digits == 0 && !dial.unknown {
+            return no(Refusal::UnknownDestination, "no country's code begins it");
+        }
+        let reject = |(list, _): &(Listed, &str)| *if *list == Listed::Test { &dial.test_numbers } else { &dial.hot_numbers } == ListedAction::Reject;
+        if let Some((list, name)) = listed.filter(reject) {
+            return no(Refusal::ListedNumber, format!("{} number of list {name}", list.name()));
         }
     }
     match dial.deny.longest(digits) {

@@ -76,18 +76,9 @@ pub fn question(id: u16, number: &E164, suffix: &str) -> Vec<u8> {
 /// Reads one datagram as the answer to a question. A number without a record is not ported, as far as is known.
 pub fn answer(id: u16, number: &E164, suffix: &str, datagram: &[u8]) -> Result<Ported, DnsError> {
     let mut at = Reader { bytes: datagram, at: 0 };
-    let (got, flags) = (at.u16()?, at.u16()?);
-    let [questions, answers, _, _] = [at.u16()?, at.u16()?, at.u16()?, at.u16()?];
-    let is_response = flags & 0x8000 != 0;
-    let opcode = flags >> 11 & 0xf;
-    if got != id || !is_response || opcode != 0 || questions != 1 {
-        return Err(DnsError::NotOurs);
-    }
     let ours = name_of(number, suffix);
-    let asked = at.name()?;
-    if !asked.eq_ignore_ascii_case(&ours) || (at.u16()?, at.u16()?) != (NAPTR, IN) {
-        return Err(DnsError::NotOurs);
-    }
+    // What does not even say that it is ours is somebody else's, however broken.
+    let Ok(Some((flags, answers))) = head(&mut at, id, &ours) else { return Err(DnsError::NotOurs) };
     if flags & 0x0200 != 0 {
         return Err(DnsError::Broken("it has more than one datagram holds"));
     }
@@ -118,6 +109,17 @@ pub fn answer(id: u16, number: &E164, suffix: &str, datagram: &[u8]) -> Result<P
         }
     }
     best.map_or(Ok(Ported::default()), |(_, expression)| ported(number, expression))
+}
+
+/// Flags and number of answers of a response with our id and our question.
+fn head(at: &mut Reader<'_>, id: u16, ours: &str) -> Result<Option<(u16, u16)>, DnsError> {
+    let (got, flags) = (at.u16()?, at.u16()?);
+    let [questions, answers, _, _] = [at.u16()?, at.u16()?, at.u16()?, at.u16()?];
+    let is_response = flags & 0x8000 != 0;
+    let opcode = flags >> 11 & 0xf;
+    let asked = at.name()?;
+    let question = asked.eq_ignore_ascii_case(ours) && (at.u16()?, at.u16()?) == (NAPTR, IN);
+    Ok((got == id && is_response && opcode == 0 && questions == 1 && question).then_some((flags, answers)))
 }
 
 /// `E2U+pstn:tel`, alone or among others.

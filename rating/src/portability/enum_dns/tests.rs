@@ -92,6 +92,7 @@ fn r_04_only_the_answer_to_our_own_question_is_one() {
     assert_eq!(answer(7, &number("12125550101"), ZONE, &right()), Err(DnsError::NotOurs), "another number");
     assert_eq!(answer(7, &asked(), "e164.example", &right()), Err(DnsError::NotOurs), "another zone");
     assert_eq!(read(&datagram(7, 0x0100, &[])), Err(DnsError::NotOurs), "a question");
+    assert_eq!(read(b"x"), Err(DnsError::NotOurs), "noise");
     assert_eq!(read(&datagram(7, 0x8183, &[])), Ok(None), "no such name");
     assert_eq!(read(&datagram(7, 0x8182, &[])), Err(DnsError::Refused("SERVFAIL")));
     assert!(matches!(read(&datagram(7, 0x8380, &[])), Err(DnsError::Broken(_))), "truncated");
