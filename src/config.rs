@@ -41,7 +41,11 @@
 //! [lrn]                             # portability; nothing here: numbers are rated as dialled
 //! file = "ported.csv"               # number,lrn[,ocn,lata,rate_center,state]: answered from memory
 //! url = "http://127.0.0.1:9090/lrn/{number}"   # or a service that answers JSON {lrn, ocn, lata, rate_center, state}
-//! timeout_ms = 500
+//! enum_server = "127.0.0.1:53"     # or a name server, asked for NAPTR records (RFC 6116, RFC 4769)
+//! enum_suffix = "e164.arpa"
+//! timeout_ms = 300                  # how long a call waits for an answer; then it goes by the dialled number
+//! circuit_failures = 5              # in a row: nothing is asked any more, no call waits,
+//! circuit_s = 10                    # for so long; then one call tries again
 //! cache_s = 86400                   # how long an answer is kept, at most a day
 //! cache_numbers = 1000000
 //! [rating]
@@ -143,14 +147,31 @@ pub struct LrnConfig {
     pub file: Option<PathBuf>,
     /// Of a service; `{number}` is the number's digits.
     pub url: Option<String>,
+    /// A name server, and the zone numbers are in (RFC 6116).
+    pub enum_server: Option<SocketAddr>,
+    pub enum_suffix: String,
+    /// How long a call waits for an answer.
     pub timeout_ms: u64,
+    /// Failures in a row after which the source is left alone, and for how long.
+    pub circuit_failures: u64,
+    pub circuit_s: u64,
     pub cache_s: u64,
     pub cache_numbers: u64,
 }
 
 impl Default for LrnConfig {
     fn default() -> LrnConfig {
-        LrnConfig { file: None, url: None, timeout_ms: 500, cache_s: 86_400, cache_numbers: 1_000_000 }
+        LrnConfig {
+            file: None,
+            url: None,
+            enum_server: None,
+            enum_suffix: "e164.arpa".to_owned(),
+            timeout_ms: 300,
+            circuit_failures: 5,
+            circuit_s: 10,
+            cache_s: 86_400,
+            cache_numbers: 1_000_000,
+        }
     }
 }
 

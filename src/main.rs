@@ -4,6 +4,7 @@
 
 mod cli;
 mod config;
+mod coverage;
 mod demo;
 mod explain;
 mod node;

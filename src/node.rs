@@ -6,6 +6,7 @@
 
 mod books;
 mod cluster;
+mod coverage;
 mod credit;
 mod figures;
 mod live;
@@ -85,6 +86,8 @@ pub struct Shared {
     pub owner: Owner,
     pub gate: Arc<Mutex<Gate>>,
     pub draining: AtomicBool,
+    /// Where numbers are looked up, when somebody is asked.
+    lrn: std::sync::OnceLock<lrn::Gauges>,
     shards: Mutex<Vec<Arc<shard::Shared>>>,
 }
 
@@ -199,6 +202,7 @@ impl Node {
             owner,
             gate: Arc::default(),
             draining: AtomicBool::new(false),
+            lrn: std::sync::OnceLock::new(),
             shards: Mutex::default(),
         });
         if kafka.is_some() && knows {
@@ -270,6 +274,9 @@ impl Node {
             if kafka.is_some() {
                 workers.push(("live", stages::live_view(&shared, &live)?));
             }
+        }
+        if runs(Stage::Api) {
+            coverage::watch(&shared)?;
         }
         let mut node = Node {
             shared,

@@ -94,7 +94,7 @@ pub fn compile_number_table(name: &str, bytes: &[u8]) -> Result<Arc<NumberTable>
 }
 
 impl Registry {
-    fn of<T: DeserializeOwned>(&self, kind: Kind, problems: &mut Vec<PlanProblem>) -> BTreeMap<String, T> {
+    pub fn of<T: DeserializeOwned>(&self, kind: Kind, problems: &mut Vec<PlanProblem>) -> BTreeMap<String, T> {
         let mut all = BTreeMap::new();
         for ((k, name), spec) in &self.documents {
             if *k == kind {
@@ -105,13 +105,6 @@ impl Registry {
             }
         }
         all
-    }
-
-    /// The carriers by themselves, for whoever asks what they cover.
-    pub fn route_table(&self) -> anyhow::Result<RouteTable> {
-        let specs: BTreeMap<String, control::Carrier> = self.of(Kind::Carrier, &mut Vec::new());
-        let carriers = specs.iter().filter_map(|(name, spec)| Some(carrier_routes(name, spec, self.decks.get(&spec.deck)?.clone()))).collect();
-        Ok(RouteTable::new(carriers)?)
     }
 
     /// The route policies, and whether whoever they and the accounts name is there.
@@ -155,6 +148,7 @@ impl Registry {
             trunks: self.of(Kind::Trunk, &mut problems),
             carriers: self.of(Kind::Carrier, &mut problems),
             fraud_policies: self.of(Kind::FraudPolicy, &mut problems),
+            number_lists: self.of(Kind::NumberList, &mut problems),
             currencies: self.decks.iter().map(|(name, deck)| (name.clone(), deck.currency().to_owned())).collect(),
         };
         let decks = tollgate_rating::deck::link(&self.decks).unwrap_or_else(|bad| {

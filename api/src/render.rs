@@ -96,6 +96,7 @@ pub(crate) fn alert((alert, block, open): &(std::sync::Arc<Alert>, Option<std::s
         "loss_amount": format_amount(alert.loss_e8),
         "currency": alert.currency,
         "first_ts": ts(Some(alert.first_us)),
+        "closed_ts": ts(alert.closed_us),
         "block_id": alert.block_id,
         "block_state": block.as_ref().map(|b| b.state(now_us).name()),
         "calls_refused": block.as_ref().map_or(0, |b| b.calls_refused),

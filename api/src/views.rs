@@ -93,6 +93,7 @@ impl Views {
                     None
                 }
             }
+            Some(Body::AlertClosed(body)) => fold.alerts.close(event, body).map(Fact::Alert),
             Some(Body::BlockPlaced(body)) => fold.blocks.place(Block::of(event, body)).map(Fact::Block),
             Some(Body::BlockLifted(body)) => fold.blocks.lift(event, body).map(Fact::Unblock),
             Some(Body::CdrWritten(body)) => {
@@ -196,12 +197,13 @@ impl Fold {
         Some(Fact::Cdr(cdr.clone()))
     }
 
-    /// The alert, its block, and whether it is open: its block is active, or it is younger than the time somebody
-    /// needs to look at one that blocked nothing.
+    /// The alert, its block, and whether it is open: its block is active, it was not closed yet, or it is younger than the
+    /// time somebody needs to look at one that blocked nothing.
     fn with_block(&self, alert: &Arc<Alert>, now_us: i64) -> (Arc<Alert>, Option<Arc<Block>>, bool) {
         let block = alert.block_id.and_then(|id| self.blocks.get(id));
         let open = match &block {
             Some(block) => block.state(now_us) == BlockState::Active,
+            None if alert.stays_open => alert.closed_us.is_none(),
             None => now_us - alert.raised_us < alerts::OPEN_US,
         };
         (alert.clone(), block, open)

@@ -70,6 +70,7 @@ impl Verdicts<'_> {
             currency: case.loss().0.code().to_owned(),
             first_us: case.first_us(),
             control_position: i64::try_from(self.cause.control_position).unwrap_or(i64::MAX),
+            stays_open: false,
         });
         let event = self.event(rule, &case.account.root, body);
         self.out.push(Topic::Alerts, self.partition, event);

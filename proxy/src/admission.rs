@@ -7,7 +7,7 @@
 //!
 //! Tables and their limits: calls [`MAX_CALLS`] (then ordinary calls are refused as `overload`), destination groups
 //! of one account [`MAX_GROUPS`] (idle ones go first, then `group_limit`), blocks [`MAX_BLOCKS`] (the one that would
-//! expire first gives way), names 100,000 of each kind (checked when the policy is compiled), refusal counters
+//! expire first gives way), names 100,000 of each kind and listed numbers [`MAX_LISTED`] (checked when the policy is compiled), refusal counters
 //! [`MAX_BUCKETS`] buckets of strangers (then one common bucket), scopes in one demand [`MAX_DEMANDS`].
 
 mod admit;
@@ -22,6 +22,7 @@ mod laps;
 mod lease;
 mod meter;
 mod normalise;
+mod number_lists;
 mod policy;
 mod portability;
 mod prefixes;
@@ -48,9 +49,10 @@ pub use self::{
     hot_spot::HotWindow,
     lease::{LeaseGauge, LeaseRules, MAX_DEMANDS},
     meter::{CountedRefusal, MAX_BUCKETS, RefusalMeter, SourceBucket, Verdict, WRITTEN_PER_SECOND},
+    number_lists::{BadNumber, MAX_LISTED, NumberLists},
     normalise::{NormError, Normalised, Rules, caller, normalise},
     policy::{AccountIx, AccountView, CarrierIx, CarrierView, CreditView, Dial, Documents, Party, Policy, Problem, TrunkIx, TrunkView},
-    portability::Source as PortabilitySource,
+    portability::{Lookup, Source as PortabilitySource},
     source::{Source, Sources},
 };
 
@@ -154,6 +156,14 @@ pub struct Admitted {
     pub holds: Vec<CreditHold>,
     /// What the call takes up. Give it back exactly once: `release`, or `cancel` if nothing was sent.
     pub slot: Slot,
+}
+
+/// Why a call does not go on now.
+#[derive(Debug)]
+pub enum Halt {
+    Refused(Box<Refused>),
+    /// It waits for what its source says of this number, at most so many milliseconds, and is decided again then.
+    Waits { number: E164, within_ms: u32 },
 }
 
 /// A call that may not go on. Nothing is reserved for it.

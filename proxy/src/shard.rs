@@ -18,6 +18,8 @@ use std::{
 use tollgate_schemas::{
     id::Id,
     log::{Claim, EventLog, Health, Ticket, Urgency},
+    number::E164,
+    portability::DipAnswer,
     time::Now,
 };
 
@@ -54,6 +56,8 @@ pub enum Command {
     /// Blocks changed: look over every call.
     Sweep,
     End { id: Id, verdict: Verdict, answer: SyncSender<EndOutcome> },
+    /// What came of a look-up that calls wait for.
+    NumberKnown { number: E164, answer: DipAnswer },
     Stop,
 }
 
@@ -154,7 +158,8 @@ pub struct Shard {
 impl Shard {
     /// `peers` are all shards of the process in order, this one among them at `index`.
     pub fn new(index: usize, peers: Vec<Arc<Shared>>, socket: UdpBatch, ctx: Context, plan: SharedPlan, log: Arc<dyn EventLog>, clock: Clock) -> Shard {
-        let core = Core::new(ctx, plan, clock());
+        let mut core = Core::new(ctx, plan, clock());
+        core.set_shard(index as u32);
         Shard { index, peers, socket, core, log, clock, held: Vec::new(), sent: VecDeque::new(), draining: false, refused_by_log: false, second: 0 }
     }
 
@@ -245,6 +250,7 @@ impl Shard {
                 Command::Drain { answer } => {
                     self.draining = true;
                     self.core.set_node_state(NodeState::Draining, self.refused_by_log);
+                    self.core.settle_waiting(now);
                     let _ = answer.try_send(());
                 }
                 Command::Sweep => {
@@ -255,6 +261,7 @@ impl Shard {
                     // Whoever asked may have gone.
                     let _ = answer.try_send(outcome);
                 }
+                Command::NumberKnown { number, answer } => self.core.number_known(&number, answer, now),
                 Command::Stop => running = false,
             }
         }

@@ -1,7 +1,9 @@
 //! Which carriers reach what is sold (S1-85), and over how many upstreams (S1-27): destinations × carriers × class at one instant.
 //!
 //! A destination is what a sell deck calls it; its prefixes are the deck's rows in force that are not blocked. A carrier covers a
-//! prefix when the longest prefix of its own deck has a price; partly, when only longer ones do.
+//! prefix when the longest prefix of its own deck has a price; partly, when only longer ones do. That is asked in one place
+//! (`Reached::stand`), for the matrix of everything that is sold and prefix by prefix for one account (`cover`); quality, margins and
+//! loops are of calls, not of coverage.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +24,50 @@ pub struct Reach<'a> {
     /// Suspended carriers are shown, and cover nothing.
     pub suspended: bool,
     pub deck: &'a Deck,
+}
+
+/// What an account may use; empty = all.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Buyer<'a> {
+    pub carriers: &'a [String],
+    pub classes: &'a [String],
+}
+
+/// What to warn of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gap {
+    /// Nobody takes it: calls are refused with `no_route`.
+    NoCarrier,
+    /// One upstream only, however many carriers: `diversity=1`.
+    OneUpstream,
+}
+
+impl Gap {
+    /// Of so many upstreams.
+    pub fn of(upstreams: u64) -> Option<Gap> {
+        match upstreams {
+            0 => Some(Gap::NoCarrier),
+            1 => Some(Gap::OneUpstream),
+            _ => None,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Gap::NoCarrier => "no_route",
+            Gap::OneUpstream => "diversity=1",
+        }
+    }
+}
+
+/// A prefix that is sold and who takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    pub prefix: String,
+    pub destination: String,
+    /// Carriers in service that take it, with their classes, by name.
+    pub carriers: Vec<(String, String)>,
+    pub upstreams: u64,
 }
 
 /// Everything that is sold.
@@ -63,6 +109,16 @@ pub struct Cover {
     pub blocked: u64,
 }
 
+/// What a carrier's deck says of a prefix.
+enum Stand<'a> {
+    /// With the class of its row.
+    Covers(&'a str),
+    Blocks(&'a str),
+    /// Only longer prefixes have a price.
+    Partly,
+    Nothing,
+}
+
 fn open(row: &RowRef<'_>, at_us: i64) -> bool {
     row.effective_from_us().is_none_or(|f| f <= at_us) && row.effective_to_us().is_none_or(|t| at_us < t)
 }
@@ -73,16 +129,54 @@ struct Reached<'a> {
     prefixes: Vec<String>,
 }
 
-/// `sold`: the decks that accounts buy from, by name.
-pub fn coverage(sold: &[(&str, &Deck)], carriers: &[Reach<'_>], at_us: i64) -> Coverage {
-    let reached: Vec<Reached<'_>> = carriers
-        .iter()
-        .map(|of| {
+impl<'a> Reached<'a> {
+    fn all(carriers: &'a [Reach<'a>], at_us: i64) -> Vec<Reached<'a>> {
+        let prefixes = |of: &Reach<'_>| {
             let mut prefixes: Vec<String> = of.deck.rows().filter(|r| open(r, at_us) && !r.blocked()).map(|r| r.prefix()).collect();
             prefixes.sort_unstable();
-            Reached { of, prefixes }
-        })
-        .collect();
+            prefixes
+        };
+        carriers.iter().map(|of| Reached { of, prefixes: prefixes(of) }).collect()
+    }
+
+    fn stand(&self, prefix: &str, at_us: i64) -> Stand<'a> {
+        let of = self.of;
+        let class = |row: RowRef<'a>| if row.route_class().is_empty() { of.route_class } else { row.route_class() };
+        match of.deck.lookup(prefix, at_us) {
+            Lookup::Row(row) => Stand::Covers(class(row)),
+            Lookup::Blocked(row) => Stand::Blocks(class(row)),
+            _ => {
+                let at = self.prefixes.partition_point(|p| p.as_str() < prefix);
+                let longer = self.prefixes.get(at).is_some_and(|longer| longer.starts_with(prefix));
+                if longer { Stand::Partly } else { Stand::Nothing }
+            }
+        }
+    }
+}
+
+/// Who takes each of these sold prefixes (digits, destination) for one buyer: one prefix after the other, what is longer than a
+/// prefix is asked for on its own. `each` is called in the order of `sold`.
+pub fn cover<'s>(sold: impl Iterator<Item = (&'s str, &'s str)>, carriers: &[Reach<'_>], buyer: Buyer<'_>, at_us: i64, mut each: impl FnMut(Taken)) {
+    let allowed = |name: &str, list: &[String]| list.is_empty() || list.iter().any(|n| n == name);
+    let reached = Reached::all(carriers, at_us);
+    for (prefix, destination) in sold {
+        let (mut takers, mut upstreams) = (Vec::new(), BTreeSet::new());
+        for carrier in reached.iter().filter(|c| !c.of.suspended && allowed(c.of.name, buyer.carriers)) {
+            if let Stand::Covers(class) = carrier.stand(prefix, at_us)
+                && allowed(class, buyer.classes)
+            {
+                takers.push((carrier.of.name.to_owned(), class.to_owned()));
+                upstreams.insert(carrier.of.upstream);
+            }
+        }
+        takers.sort();
+        each(Taken { prefix: prefix.to_owned(), destination: destination.to_owned(), carriers: takers, upstreams: upstreams.len() as u64 });
+    }
+}
+
+/// `sold`: the decks that accounts buy from, by name.
+pub fn coverage(sold: &[(&str, &Deck)], carriers: &[Reach<'_>], at_us: i64) -> Coverage {
+    let reached = Reached::all(carriers, at_us);
     let mut groups: BTreeMap<&str, (BTreeSet<&str>, BTreeSet<String>)> = BTreeMap::new();
     for (name, deck) in sold {
         for row in deck.rows().filter(|r| open(r, at_us) && !r.blocked()) {
@@ -100,33 +194,27 @@ pub fn coverage(sold: &[(&str, &Deck)], carriers: &[Reach<'_>], at_us: i64) -> C
 }
 
 fn destination(name: &str, decks: BTreeSet<&str>, prefixes: BTreeSet<String>, carriers: &[Reached<'_>], at_us: i64) -> Destination {
-    let mut covers: BTreeMap<(&str, String), Cover> = BTreeMap::new();
+    let mut covers: BTreeMap<(&str, &str), Cover> = BTreeMap::new();
     let (mut uncovered, mut named, mut diversity) = (0, Vec::new(), u64::MAX);
     for prefix in &prefixes {
         let mut upstreams: BTreeSet<&str> = BTreeSet::new();
         for carrier in carriers {
             let of = carrier.of;
-            let class = |row: &RowRef<'_>| if row.route_class().is_empty() { of.route_class.to_owned() } else { row.route_class().to_owned() };
-            let (class, count): (String, fn(&mut Cover) -> &mut u64) = match of.deck.lookup(prefix, at_us) {
-                Lookup::Row(row) => {
+            let (class, count): (&str, fn(&mut Cover) -> &mut u64) = match carrier.stand(prefix, at_us) {
+                Stand::Covers(class) => {
                     if !of.suspended {
                         upstreams.insert(of.upstream);
                     }
-                    (class(&row), |c| &mut c.covered)
+                    (class, |c| &mut c.covered)
                 }
-                Lookup::Blocked(row) => (class(&row), |c| &mut c.blocked),
-                _ => {
-                    let at = carrier.prefixes.partition_point(|p| p.as_str() < prefix.as_str());
-                    match carrier.prefixes.get(at) {
-                        Some(longer) if longer.starts_with(prefix.as_str()) => (of.route_class.to_owned(), |c| &mut c.partly),
-                        _ => continue,
-                    }
-                }
+                Stand::Blocks(class) => (class, |c| &mut c.blocked),
+                Stand::Partly => (of.route_class, |c| &mut c.partly),
+                Stand::Nothing => continue,
             };
             let cover = covers.entry((of.name, class)).or_insert_with_key(|(name, class)| Cover {
                 carrier: (*name).to_owned(),
                 upstream: of.upstream.to_owned(),
-                route_class: class.clone(),
+                route_class: (*class).to_owned(),
                 suspended: of.suspended,
                 covered: 0,
                 partly: 0,
@@ -188,7 +276,59 @@ mod tests {
             ]
         );
         assert_eq!((found.gaps, found.single_upstream), (1, 2));
+        // The same by prefixes: the two ways are one.
+        for destination in &found.destinations {
+            let of: Vec<String> = sell.rows().filter(|r| open(r, AT) && !r.blocked() && r.destination() == destination.destination).map(|r| r.prefix()).collect();
+            let mut least = u64::MAX;
+            cover(of.iter().map(|p| (p.as_str(), "")), &[reach("a", "a", false, &a), reach("b", "big", false, &b), reach("c", "big", false, &c)], Buyer::default(), AT, |t| least = least.min(t.upstreams));
+            assert_eq!(least, destination.diversity, "{}", destination.destination);
+        }
         // The last carrier for Japan goes: the gap shows.
         assert_eq!((all(true).gaps, all(true).destinations[1].uncovered_prefixes.clone()), (2, vec!["81".to_owned()]));
+    }
+
+    fn names(list: &[&str]) -> Vec<String> {
+        list.iter().map(|n| (*n).to_owned()).collect()
+    }
+
+    proptest::proptest! {
+        /// What coverage says of a prefix is what routing would do with a call to it.
+        #[test]
+        fn s1_85_a_prefix_is_covered_by_whom_routing_would_try(
+            rows in proptest::collection::vec(proptest::collection::vec(("[1-3]{1,3}", 0u8..4), 0..6), 1..4),
+            suspended in 0usize..6, allowed in 0usize..4, class in 0usize..3, prefix in "[1-3]{1,4}",
+        ) {
+            use crate::routing::{CarrierRoutes, RouteQuery, RouteTable};
+            let carrier_names = ["a", "b", "c"];
+            let decks: Vec<std::sync::Arc<Deck>> = rows.into_iter().map(|rows| {
+                let rows: BTreeMap<String, u8> = rows.into_iter().collect();
+                let line = |(prefix, kind): (&String, &u8)| match kind {
+                    0 => format!("{prefix},x,,0,1,1,,,,true\n"),
+                    1 => format!("{prefix},x,0.01,0,1,1,,,premium,\n"),
+                    2 => format!("{prefix},x,0.01,0,1,1,2020-01-01,2021-01-01,,\n"),
+                    _ => format!("{prefix},x,0.01,0,1,1,,,,\n"),
+                };
+                std::sync::Arc::new(deck(&rows.iter().map(line).collect::<String>()))
+            }).collect();
+            let buyer_carriers = if allowed == 3 { names(&["a", "c"]) } else { Vec::new() };
+            let classes = [names(&[]), names(&["premium"]), names(&["standard"])][class].clone();
+            let reach: Vec<Reach<'_>> = decks.iter().enumerate().map(|(n, deck)| Reach {
+                name: carrier_names[n], upstream: if n < 2 { "one" } else { "two" }, route_class: "standard", suspended: n == suspended, deck,
+            }).collect();
+            let mut taken = Vec::new();
+            cover([(prefix.as_str(), "x")].into_iter(), &reach, Buyer { carriers: &buyer_carriers, classes: &classes }, AT, |t| taken.push(t));
+            let routes = reach.iter().zip(&decks).map(|(r, deck)| CarrierRoutes {
+                route_class: r.route_class.to_owned(), suspended: r.suspended, upstream: r.upstream.to_owned(), ..CarrierRoutes::new(r.name, deck.clone())
+            }).collect();
+            let table = RouteTable::new(routes).expect("carriers");
+            let decision = table.candidates(&RouteQuery { allowed: &buyer_carriers, classes: &classes, max_attempts: 0, ..RouteQuery::new(&prefix, AT) });
+            let mut routed: Vec<(String, String)> = decision.order.iter().map(|c| {
+                let class = decision.row(c).map(|r| r.route_class().to_owned()).filter(|c| !c.is_empty());
+                (decision.name(c).to_owned(), class.unwrap_or_else(|| "standard".to_owned()))
+            }).collect();
+            routed.sort();
+            let networks: BTreeSet<&str> = decision.order.iter().map(|c| decision.carrier(c.carrier).upstream.as_str()).collect();
+            proptest::prop_assert_eq!((&taken[0].carriers, taken[0].upstreams), (&routed, networks.len() as u64));
+        }
     }
 }

@@ -1,4 +1,8 @@
-//! Sources of portability that need no one else: a file, and a bounded memory of answers.
+//! Sources of portability as far as they need no one else: a file, a bounded memory of answers, when a source that fails is
+//! left alone (`circuit`), and ENUM's datagrams (`enum_dns`).
+
+mod circuit;
+pub mod enum_dns;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -7,8 +11,10 @@ use foldhash::fast::FixedState;
 use tollgate_schemas::{
     number::E164,
     parties::Place,
-    portability::{Dip, DipError, Portability, Ported},
+    portability::{Asker, Dip, DipError, Portability, Ported},
 };
+
+pub use circuit::{Circuit, CircuitRules, CircuitState};
 
 /// Answers are not kept longer.
 pub const MAX_AGE_US: i64 = 24 * 3_600 * 1_000_000;
@@ -125,7 +131,7 @@ impl PortedFile {
 }
 
 impl Portability for PortedFile {
-    fn lookup(&self, number: &E164, _now_us: i64) -> Result<Dip, DipError> {
+    fn lookup(&self, number: &E164, _asker: Option<Asker>, _now_us: i64) -> Result<Dip, DipError> {
         Ok(Dip { ported: self.numbers.get(number).cloned().unwrap_or_default(), cached: false, took_ms: 0 })
     }
 }
@@ -160,7 +166,7 @@ mod tests {
     #[test]
     fn r_04_a_file_of_ported_numbers_answers_at_once_and_its_mistakes_are_told() {
         let file = PortedFile::read(b"number,lrn,state\n+12125550100,12015550000,NJ\n12125550101,,NY\n").expect("right");
-        let of = |n: &str| file.lookup(&number(n), 0).map(|d| (d.ported.lrn, d.ported.place.state)).expect("an answer");
+        let of = |n: &str| file.lookup(&number(n), None, 0).map(|d| (d.ported.lrn, d.ported.place.state)).expect("an answer");
         assert_eq!(of("12125550100"), (Some(number("12015550000")), "NJ".to_owned()));
         assert_eq!(of("12125550101"), (None, "NY".to_owned()));
         assert_eq!(of("12125550109"), (None, String::new()));

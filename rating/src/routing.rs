@@ -17,7 +17,6 @@
 //! no price, margin, account list or count of attempts takes one out. A short dialled string such as `112` is no
 //! E.164 number and is never priced by a prefix it happens to start with.
 
-mod coverage;
 mod expected;
 mod explain;
 mod filter;
@@ -42,7 +41,6 @@ use crate::{
     quality::{CarrierKnown, GroupKnown, State},
 };
 
-pub use coverage::{Cover, Gap, cover};
 pub use policy::{Delta, Metric, Order, RoutePolicy};
 pub use reason::Reason;
 

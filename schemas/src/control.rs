@@ -4,12 +4,14 @@
 mod decisions;
 mod fraud_policy;
 mod geography;
+mod number_list;
 mod route_policy;
 mod tariff;
 
 pub use decisions::Decisions;
 pub use fraud_policy::{FraudPolicy, FraudRule};
 pub use geography::{FxDay, FxRate, NumberTable, OriginGroup, OriginMember, Surcharge, SurchargeRow, Tax, TaxRow};
+pub use number_list::{Listed, ListedAction, ListedNumber, NumberList};
 pub use route_policy::{RouteFloors, RoutePolicy, RouteSplit};
 pub use tariff::{Tariff, TariffStep, TimeProfile};
 
@@ -25,6 +27,7 @@ pub enum Kind {
     Tax,
     Deck,
     Surcharge,
+    NumberList,
     FraudPolicy,
     Carrier,
     RoutePolicy,
@@ -33,13 +36,14 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 12] = [
         Kind::NumberTable,
         Kind::OriginGroup,
         Kind::FxRate,
         Kind::Tax,
         Kind::Deck,
         Kind::Surcharge,
+        Kind::NumberList,
         Kind::FraudPolicy,
         Kind::Carrier,
         Kind::RoutePolicy,
@@ -52,6 +56,7 @@ impl Kind {
             Kind::NumberTable => "number_table",
             Kind::OriginGroup => "origin_group",
             Kind::Surcharge => "surcharge",
+            Kind::NumberList => "number_list",
             Kind::FxRate => "fx_rate",
             Kind::Tax => "tax",
             Kind::Deck => "deck",
@@ -239,6 +244,11 @@ pub struct DialPolicy {
     pub premium: bool,
     /// Satellite and the risk list.
     pub high_risk: bool,
+    /// Numbers that no assigned country code begins; otherwise they are refused as `unknown_destination`.
+    pub unknown: bool,
+    /// Numbers on test-number lists, and on lists of numbers known for abuse.
+    pub test_numbers: ListedAction,
+    pub hot_numbers: ListedAction,
     /// Most a minute may cost the customer, in the deck's currency; none = no limit.
     pub max_rate: Option<String>,
     /// Most the trunk may spend in a UTC day; none = no limit.
@@ -259,6 +269,9 @@ impl Default for DialPolicy {
             international: false,
             premium: false,
             high_risk: false,
+            unknown: false,
+            test_numbers: ListedAction::Mark,
+            hot_numbers: ListedAction::Reject,
             max_rate: Some("0.25".to_owned()),
             daily_spend: Some("50".to_owned()),
             allow: Vec::new(),

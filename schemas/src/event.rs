@@ -49,7 +49,7 @@ fn oldest_reader(body: &Body) -> u32 {
         Body::CallEndRequested(_) | Body::LeaseAsked(_) | Body::LeaseGranted(_) | Body::PartialPublished(_)
         | Body::QualityPublished(_) => OLDEST_READER_2,
         Body::CallRerated(_) | Body::InvoiceIssued(_) | Body::NoteIssued(_) | Body::DisputeChanged(_) => OLDEST_READER_2,
-        Body::PaymentPosted(_) => OLDEST_READER_2,
+        Body::PaymentPosted(_) | Body::AlertClosed(_) => OLDEST_READER_2,
         Body::ControlApplied(applied) if applied.based_on.is_some() => OLDEST_READER_2,
         _ => 1,
     }
@@ -140,6 +140,7 @@ impl Event {
             Some(Body::CdrWritten(_)) => "cdr.written",
             Some(Body::LedgerPosted(_)) => "ledger.posted",
             Some(Body::AlertRaised(_)) => "alert.raised",
+            Some(Body::AlertClosed(_)) => "alert.closed",
             Some(Body::BlockPlaced(_)) => "block.placed",
             Some(Body::BlockLifted(_)) => "block.lifted",
             Some(Body::CallEndRequested(_)) => "call.end_requested",

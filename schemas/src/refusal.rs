@@ -29,6 +29,10 @@ pub enum Refusal {
     InternationalOff,
     PremiumOff,
     HighRiskOff,
+    /// No country's code begins the number.
+    UnknownDestination,
+    /// On a list of test numbers, or of numbers known for abuse.
+    ListedNumber,
     DestinationDenied,
     /// Nobody sells this destination to the account.
     NoSellPrice,
@@ -51,11 +55,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub const ALL: [Refusal; 27] = [
+    pub const ALL: [Refusal; 29] = [
         Refusal::UnknownSource, Refusal::BadRequest, Refusal::UriScheme, Refusal::BadExtension, Refusal::LoopDetected, Refusal::TooManyHops,
         Refusal::Merged, Refusal::Draining, Refusal::LogUnavailable, Refusal::Overload, Refusal::InvalidNumber,
         Refusal::CpsLimit, Refusal::Blocked, Refusal::InvalidCli, Refusal::InternationalOff, Refusal::PremiumOff,
-        Refusal::HighRiskOff, Refusal::DestinationDenied, Refusal::NoSellPrice, Refusal::RateBlocked,
+        Refusal::HighRiskOff, Refusal::UnknownDestination, Refusal::ListedNumber, Refusal::DestinationDenied, Refusal::NoSellPrice, Refusal::RateBlocked,
         Refusal::RateTooHigh, Refusal::SpendCap, Refusal::ChannelLimit, Refusal::GroupLimit, Refusal::HotSpotLimit,
         Refusal::Credit, Refusal::NoRoute,
     ];
@@ -104,6 +108,8 @@ impl Refusal {
             Refusal::InternationalOff => ("international_off", 403, 21, "Destination Not Allowed"),
             Refusal::PremiumOff => ("premium_off", 403, 21, "Destination Not Allowed"),
             Refusal::HighRiskOff => ("high_risk_off", 403, 21, "Destination Not Allowed"),
+            Refusal::UnknownDestination => ("unknown_destination", 404, 3, "Unknown Destination"),
+            Refusal::ListedNumber => ("listed_number", 403, 21, "Destination Not Allowed"),
             Refusal::DestinationDenied => ("destination_denied", 403, 21, "Destination Not Allowed"),
             Refusal::NoSellPrice => ("no_sell_price", 404, 3, "Unknown Destination"),
             Refusal::RateBlocked => ("rate_blocked", 403, 21, "Destination Not Allowed"),

@@ -86,6 +86,7 @@ fn facts() -> CallFacts {
         jurisdiction: "inter".into(),
         jurisdiction_rule: "states_differ".into(),
         origin_group: "us".into(),
+        b_listed: "test:iprn".into(),
     }
 }
 
@@ -216,6 +217,7 @@ fn bodies() -> Vec<Body> {
         Body::AlertRaised(AlertRaised {
             rule: "concurrent_calls".into(), severity: "critical".into(), account: "acme".into(), dest_group: "Somalia".into(), features: vec![feature()],
             explanation: "6 calls at once, critical from 6".into(), block_id: block_id.clone(), loss_e8: 500_000_000, currency: "USD".into(), first_us: US, control_position: 12,
+            stays_open: true,
         }),
         Body::BlockPlaced(BlockPlaced {
             block_id: block_id.clone(), scope: Some(scope()), actor: "fraud:concurrent_calls".into(), reason: "6 calls at once".into(), expires_us: US + 3_600_000_000,
@@ -290,6 +292,7 @@ fn bodies() -> Vec<Body> {
                 asr_e6: 450_000, later_e6: 700_000, pdd_ms: 1_500,
             }),
         }),
+        Body::AlertClosed(AlertClosed { rule: "no_route".into(), account: String::new(), dest_group: "Somalia".into(), explanation: "2 networks reach all of it again".into() }),
     ]
 }
 

@@ -200,6 +200,7 @@ pub fn folder(kind: Kind) -> &'static str {
         Kind::NumberTable => "number_tables",
         Kind::OriginGroup => "origin_groups",
         Kind::Surcharge => "surcharges",
+        Kind::NumberList => "number_lists",
         Kind::FxRate => "fx_rates",
         Kind::Tax => "taxes",
         Kind::Deck => "decks",

@@ -131,6 +131,7 @@ fn missing_now(message: &str, before: &Document) -> bool {
         Kind::RoutePolicy => "route policy",
         Kind::NumberTable => "number table",
         Kind::OriginGroup => "origin group",
+        Kind::NumberList => "number list",
         Kind::FxRate => "exchange rate",
         other => other.name(),
     };

@@ -12,6 +12,7 @@ pub fn canonical(kind: Kind, spec: &Value) -> Value {
         Kind::NumberTable => typed::<control::NumberTable>(spec),
         Kind::OriginGroup => typed::<control::OriginGroup>(spec),
         Kind::Surcharge => typed::<control::Surcharge>(spec),
+        Kind::NumberList => typed::<control::NumberList>(spec),
         Kind::FxRate => typed::<control::FxRate>(spec),
         Kind::Tax => typed::<control::Tax>(spec),
         Kind::Deck => typed::<control::Deck>(spec),

@@ -89,15 +89,43 @@ fn lrn(section: Section<'_>, folder: &Path) -> LrnConfig {
             }
             text.value.to_owned()
         }),
+        enum_server: enum_server(&section),
+        enum_suffix: section.text("enum_suffix", "a zone in quotes").map_or(defaults.enum_suffix, |text| {
+            if let Some(problem) = tollgate_rating::portability::enum_dns::suffix_problem(text.value) {
+                section.wrong(text.at, format!("lrn.enum_suffix {problem}"));
+            }
+            text.value.to_owned()
+        }),
         timeout_ms: section.whole("timeout_ms", 10..=10_000, "ms", defaults.timeout_ms),
+        circuit_failures: section.whole("circuit_failures", 1..=1_000, "failures", defaults.circuit_failures),
+        circuit_s: section.whole("circuit_s", 1..=3_600, "seconds", defaults.circuit_s),
         cache_s: section.whole("cache_s", 0..=86_400, "seconds", defaults.cache_s),
         cache_numbers: section.whole("cache_numbers", 1..=50_000_000, "numbers", defaults.cache_numbers),
     };
-    if lrn.file.is_some() && lrn.url.is_some() {
-        section.wrong(section.at(), "lrn has a file and a url: give one of them");
+    let given: Vec<&str> = [("file", lrn.file.is_some()), ("url", lrn.url.is_some()), ("enum_server", lrn.enum_server.is_some())]
+        .into_iter()
+        .filter_map(|(name, given)| given.then_some(name))
+        .collect();
+    if given.len() > 1 {
+        section.wrong(section.at(), format!("lrn has {}: give one of them", given.join(" and ")));
+    }
+    if lrn.enum_server.is_none()
+        && let Some(place) = section.place("enum_suffix")
+    {
+        section.wrong(place.start, "lrn.enum_suffix is nothing without enum_server: name the server, as \"127.0.0.1:53\"");
     }
     section.finish();
     lrn
+}
+
+/// The address of a name server.
+fn enum_server(section: &Section<'_>) -> Option<std::net::SocketAddr> {
+    let text = section.text("enum_server", "an address in quotes")?;
+    let server = text.value.parse().ok();
+    if server.is_none() {
+        section.wrong(text.at, format!("lrn.enum_server '{}' is no address with a port: want as \"127.0.0.1:53\"", text.value));
+    }
+    server
 }
 
 /// A file whose first line is a password.

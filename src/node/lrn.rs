@@ -1,28 +1,31 @@
-//! Portability sources of a node (R-04): a file in memory, or a service asked over HTTP by threads of its own. A shard never
-//! waits for either: an answer that is remembered is given at once; a number that nobody asked for yet is asked beside, and its
-//! call goes by the dialled number (`lrn_source` "fallback") — the next one knows.
+//! Portability sources of a node (R-04): a file in memory, or somebody who is asked, a service over HTTP (`http`) or a name server
+//! (`name_server`), by threads of its own. A shard never waits: an answer that is remembered is given at once; for another the
+//! call waits, and every shard that has such calls is told when the answer is there, or that there is none.
 //!
-//! Limits: [`QUEUE`] numbers waiting to be asked, beyond that the call falls back and nothing is asked; answers as configured,
-//! the oldest given up first, none kept longer than 24 h.
+//! A number is asked for once, however many calls want it; the look-up is the first shard's, the others have it from memory.
+//! Limits: [`QUEUE`] numbers waiting to be asked, beyond that the call falls back and nothing is asked; one that waited there as
+//! long as an answer may take is not asked any more; answers as configured, the oldest given up first, none kept longer than 24 h.
+//! After `circuit_failures` failures in a row nothing is asked for `circuit_s`: calls go by the dialled number at once.
+
+mod http;
+mod name_server;
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::Context as _;
-use serde::Deserialize;
-use tollgate_proxy::admission::PortabilitySource;
-use tollgate_rating::portability::{Answers, PortedFile};
+use tollgate_rating::portability::{Answers, Circuit, CircuitRules, CircuitState, PortedFile};
 use tollgate_schemas::{
     number::E164,
-    parties::Place,
-    portability::{Dip, DipError, Portability, Ported},
+    portability::{Asker, Dip, DipAnswer, DipError, Portability, Ported},
     time::Now,
 };
 
@@ -30,25 +33,61 @@ use crate::config::LrnConfig;
 
 /// Numbers waiting to be asked.
 const QUEUE: usize = 4_096;
-const ASKERS: usize = 8;
-/// An answer is a few fields.
-const MAX_ANSWER: u64 = 64 << 10;
+/// Look-ups at once.
+const ASKERS: usize = 16;
 
-/// What the configuration names, if anything.
-pub fn source(config: &LrnConfig, clock: fn() -> Now) -> anyhow::Result<PortabilitySource> {
+/// Tells a shard what came of a number it asked for.
+pub type Tell = Box<dyn Fn(Asker, E164, DipAnswer) + Send + Sync>;
+
+/// Somebody who knows about numbers, asked by several threads.
+trait Ask: Send + Sync + 'static {
+    /// Blocks for as long as the configuration lets it.
+    fn ask(&self, number: &E164) -> Result<Ported, String>;
+}
+
+/// What metrics show of a source that is asked.
+pub struct Gauges(Arc<Shared>);
+
+/// What the configuration names, if anything; and its gauges, where somebody is asked.
+pub fn source(config: &LrnConfig, clock: fn() -> Now, tell: Tell) -> anyhow::Result<(Option<Arc<dyn Portability>>, Option<Gauges>)> {
     if let Some(file) = &config.file {
         let bytes = std::fs::read(file).with_context(|| format!("lrn.file {}", file.display()))?;
         let ported = PortedFile::read(&bytes).map_err(|bad| anyhow::anyhow!("lrn.file {}:\n  {}", file.display(), bad.join("\n  ")))?;
         tracing::info!(numbers = ported.len(), file = %file.display(), "portability from a file");
-        return Ok(PortabilitySource::new(Arc::new(ported)));
+        return Ok((Some(Arc::new(ported)), None));
     }
-    match &config.url {
-        Some(url) => Ok(PortabilitySource::new(Arc::new(Service::start(url, config, clock)?))),
-        None => Ok(PortabilitySource::default()),
+    let ask: Arc<dyn Ask> = match (&config.url, &config.enum_server) {
+        (Some(url), _) => Arc::new(http::Http::new(url, config)),
+        (None, Some(server)) => Arc::new(name_server::NameServer::new(*server, config)),
+        (None, None) => return Ok((None, None)),
+    };
+    let service = Service::start(ask, config, clock, tell)?;
+    let gauges = Gauges(service.shared.clone());
+    Ok((Some(Arc::new(service)), Some(gauges)))
+}
+
+impl Gauges {
+    /// Look-ups made, and how many of them brought no answer.
+    pub fn asked(&self) -> (u64, u64) {
+        (self.0.asked.load(Ordering::Relaxed), self.0.failed.load(Ordering::Relaxed))
+    }
+
+    /// Answers that are remembered.
+    pub fn remembered(&self) -> u64 {
+        self.0.lock().answers.len() as u64
+    }
+
+    /// 0 asked, 1 left alone after failures, 2 tried again by one look-up.
+    pub fn circuit(&self) -> u64 {
+        match self.0.lock().circuit.state() {
+            CircuitState::Closed => 0,
+            CircuitState::Open => 1,
+            CircuitState::Probing => 2,
+        }
     }
 }
 
-/// A service's answers, remembered.
+/// A source's answers, remembered.
 struct Service {
     shared: Arc<Shared>,
     ask: SyncSender<E164>,
@@ -56,65 +95,77 @@ struct Service {
 
 struct Shared {
     state: Mutex<State>,
+    clock: fn() -> Now,
+    timeout_ms: u32,
+    tell: Tell,
+    asked: AtomicU64,
+    failed: AtomicU64,
 }
 
 struct State {
     answers: Answers,
     /// Being asked, or waiting for it.
-    asked: HashSet<E164>,
+    pending: HashMap<E164, Pending>,
+    circuit: Circuit,
 }
 
-/// What the service says; an empty or absent `lrn` = not ported.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Answer {
-    lrn: Option<String>,
-    ocn: String,
-    lata: String,
-    rate_center: String,
-    state: String,
+struct Pending {
+    since_ns: u64,
+    /// Who is told, the first to want it first.
+    askers: Vec<Asker>,
 }
 
-impl Answer {
-    fn ported(self) -> Result<Ported, String> {
-        let lrn = match self.lrn.filter(|n| !n.is_empty()) {
-            Some(text) => Some(E164::parse(&text).map_err(|e| format!("lrn: {e}"))?),
-            None => None,
-        };
-        Ok(Ported { lrn, place: Place { ocn: self.ocn, lata: self.lata, rate_center: self.rate_center, state: self.state } })
-    }
+fn ms_since(since_ns: u64, now: Now) -> u32 {
+    u32::try_from(now.mono_ns.saturating_sub(since_ns) / 1_000_000).unwrap_or(u32::MAX)
 }
 
 impl Service {
-    fn start(url: &str, config: &LrnConfig, clock: fn() -> Now) -> anyhow::Result<Service> {
+    fn start(ask: Arc<dyn Ask>, config: &LrnConfig, clock: fn() -> Now, tell: Tell) -> anyhow::Result<Service> {
         let age_us = i64::try_from(config.cache_s).unwrap_or(i64::MAX).saturating_mul(1_000_000);
         let answers = Answers::new(config.cache_numbers as usize, age_us);
-        let shared = Arc::new(Shared { state: Mutex::new(State { answers, asked: HashSet::new() }) });
-        let (ask, asked) = sync_channel(QUEUE);
-        let asked = Arc::new(Mutex::new(asked));
+        let circuit = Circuit::new(CircuitRules { failures: config.circuit_failures as u32, open_ns: config.circuit_s.saturating_mul(1_000_000_000) });
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State { answers, pending: HashMap::new(), circuit }),
+            clock,
+            timeout_ms: config.timeout_ms as u32,
+            tell,
+            asked: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        });
+        let (queue, queued) = sync_channel(QUEUE);
+        let queued = Arc::new(Mutex::new(queued));
         for n in 0..ASKERS {
-            let (shared, asked, url) = (shared.clone(), asked.clone(), url.to_owned());
-            let timeout = Duration::from_millis(config.timeout_ms);
+            let (shared, queued, ask) = (shared.clone(), queued.clone(), ask.clone());
             // They end when the service is dropped and the queue with it.
-            thread::Builder::new().name(format!("lrn-{n}")).spawn(move || shared.answer_all(&asked, &url, timeout, clock))?;
+            thread::Builder::new().name(format!("lrn-{n}")).spawn(move || shared.answer_all(&queued, ask.as_ref()))?;
         }
-        Ok(Service { shared, ask })
+        Ok(Service { shared, ask: queue })
     }
 }
 
 impl Portability for Service {
-    fn lookup(&self, number: &E164, now_us: i64) -> Result<Dip, DipError> {
+    fn lookup(&self, number: &E164, asker: Option<Asker>, now_us: i64) -> DipAnswer {
         let mut state = self.shared.lock();
         if let Some(ported) = state.answers.get(number, now_us) {
             return Ok(Dip { ported: ported.clone(), cached: true, took_ms: 0 });
         }
-        if !state.asked.insert(*number) {
-            return Err(DipError::Pending);
+        let now = (self.shared.clock)();
+        if let Some(pending) = state.pending.get_mut(number) {
+            if let Some(asker) = asker.filter(|a| !pending.askers.contains(a)) {
+                pending.askers.push(asker);
+            }
+            // Who comes later waits as long as the first, not longer.
+            return Err(DipError::Pending(self.shared.timeout_ms.saturating_sub(ms_since(pending.since_ns, now)).max(1)));
         }
+        if !state.circuit.allows(now.mono_ns) {
+            return Err(DipError::Open);
+        }
+        state.pending.insert(*number, Pending { since_ns: now.mono_ns, askers: asker.into_iter().collect() });
         match self.ask.try_send(*number) {
-            Ok(()) => Err(DipError::Pending),
+            Ok(()) => Err(DipError::Pending(self.shared.timeout_ms)),
             Err(_) => {
-                state.asked.remove(number);
+                state.pending.remove(number);
+                state.circuit.failed(now.mono_ns);
                 Err(DipError::Busy)
             }
         }
@@ -126,99 +177,59 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answer_all(&self, asked: &Mutex<Receiver<E164>>, url: &str, timeout: Duration, clock: fn() -> Now) {
-        let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(timeout)).build().into();
+    fn answer_all(&self, queued: &Mutex<Receiver<E164>>, ask: &dyn Ask) {
         loop {
-            let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let next = queued.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(number) = next else { return };
-            let began = Instant::now();
-            let answer = ask(&agent, url, &number);
-            let mut state = self.lock();
-            state.asked.remove(&number);
-            match answer {
-                Ok(ported) => state.answers.put(number, ported, clock().utc_us),
-                Err(error) => tracing::warn!(error, took_ms = began.elapsed().as_millis() as u64, "a portability look-up failed: calls go by the dialled number"),
+            let waited_ms = self.lock().pending.get(&number).map_or(0, |p| ms_since(p.since_ns, (self.clock)()));
+            let answer = if waited_ms < self.timeout_ms {
+                self.asked.fetch_add(1, Ordering::Relaxed);
+                ask.ask(&number)
+            } else {
+                Err(format!("it waited {waited_ms} ms to be asked: {ASKERS} look-ups at once are too few"))
+            };
+            self.answered(number, answer);
+        }
+    }
+
+    /// Remembers an answer and tells who waits for it.
+    fn answered(&self, number: E164, answer: Result<Ported, String>) {
+        let now = (self.clock)();
+        let mut state = self.lock();
+        let Some(pending) = state.pending.remove(&number) else { return };
+        let took_ms = ms_since(pending.since_ns, now);
+        let told = match answer {
+            Ok(ported) => {
+                state.answers.put(number, ported.clone(), now.utc_us);
+                if state.circuit.succeeded() {
+                    tracing::info!("portability: the source answers again");
+                }
+                Ok(Dip { ported, cached: false, took_ms })
             }
+            Err(error) => {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(error, took_ms, "a portability look-up failed: its calls go by the dialled number");
+                if state.circuit.failed(now.mono_ns) {
+                    tracing::warn!(error, "portability: the source is left alone for a while, calls go by the dialled number");
+                }
+                Err(DipError::Failed(error))
+            }
+        };
+        drop(state);
+        for (nth, asker) in pending.askers.into_iter().enumerate() {
+            let mut told = told.clone();
+            if let Ok(dip) = &mut told {
+                dip.cached = nth > 0;
+            }
+            (self.tell)(asker, number, told);
         }
     }
 }
 
-fn ask(agent: &ureq::Agent, url: &str, number: &E164) -> Result<Ported, String> {
-    let mut response = agent.get(url.replace("{number}", number.digits())).call().map_err(|e| e.to_string())?;
-    let answer: Answer = response.body_mut().with_config().limit(MAX_ANSWER).read_json().map_err(|e| e.to_string())?;
-    answer.ported()
+/// Milliseconds as time.
+fn millis(ms: u64) -> Duration {
+    Duration::from_millis(ms)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        io::{Read, Write},
-        net::TcpListener,
-    };
-
-    use super::*;
-
-    fn clock() -> Now {
-        Now { utc_us: 1_000_000, mono_ns: 1 }
-    }
-
-    /// A service that answers every request alike, and counts them.
-    fn service(body: &'static str) -> (String, Arc<std::sync::atomic::AtomicUsize>) {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let url = format!("http://{}/lrn/{{number}}", listener.local_addr().expect("an address"));
-        let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-        let count = asked.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(mut stream) = stream else { return };
-                let mut request = [0u8; 1024];
-                let _ = stream.read(&mut request);
-                count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-                let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
-            }
-        });
-        (url, asked)
-    }
-
-    fn until_known(service: &Service, number: &E164) -> Option<Dip> {
-        let began = Instant::now();
-        while began.elapsed() < Duration::from_secs(5) {
-            match service.lookup(number, 1_000_000) {
-                Ok(dip) => return Some(dip),
-                Err(_) => thread::sleep(Duration::from_millis(5)),
-            }
-        }
-        None
-    }
-
-    #[test]
-    fn r_04_a_shard_never_waits_and_the_next_call_knows() {
-        let (url, asked) = service(r#"{"lrn":"12015550000","state":"NJ","ocn":"9206"}"#);
-        let config = LrnConfig { url: Some(url.clone()), ..LrnConfig::default() };
-        let service = Service::start(&url, &config, clock).expect("threads");
-        let number = E164::parse("12125550100").expect("a number");
-        let began = Instant::now();
-        assert_eq!(service.lookup(&number, 1_000_000), Err(DipError::Pending));
-        assert!(began.elapsed() < Duration::from_millis(50));
-        let dip = until_known(&service, &number).expect("an answer");
-        assert_eq!((dip.ported.lrn.map(|n| n.digits().to_owned()).as_deref(), dip.ported.place.state.as_str(), dip.cached), (Some("12015550000"), "NJ", true));
-        service.lookup(&number, 1_000_000).expect("remembered");
-        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 1, "one number is asked for once");
-        // A day later it is asked again.
-        assert_eq!(service.lookup(&number, 1_000_000 + tollgate_rating::portability::MAX_AGE_US), Err(DipError::Pending));
-    }
-
-    #[test]
-    fn r_04_a_service_that_answers_nonsense_leaves_the_dialled_number_in_force() {
-        let (url, asked) = service("not json");
-        let config = LrnConfig { url: Some(url.clone()), timeout_ms: 200, ..LrnConfig::default() };
-        let service = Service::start(&url, &config, clock).expect("threads");
-        let number = E164::parse("12125550100").expect("a number");
-        let began = Instant::now();
-        while asked.load(std::sync::atomic::Ordering::SeqCst) < 3 && began.elapsed() < Duration::from_secs(5) {
-            assert!(service.lookup(&number, 1_000_000).is_err());
-            thread::sleep(Duration::from_millis(5));
-        }
-        assert!(asked.load(std::sync::atomic::Ordering::SeqCst) >= 3, "it is asked again for the next call");
-    }
-}
+mod tests;

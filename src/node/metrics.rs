@@ -63,6 +63,11 @@ impl Collector for Reader {
         let repeats = self.workers.iter().map(|(_, w)| w.repeats()).sum();
         counter("tollgate_repeated_events", "Events that came more than once and were dropped", repeats)?;
         counter("tollgate_missing_events", "Places where events of a node are missing", self.workers.iter().map(|(_, w)| w.gaps()).sum())?;
+        if let Some(lrn) = self.shared.lrn.get() {
+            let (asked, failed) = lrn.asked();
+            counter("tollgate_lrn_lookups", "Portability look-ups made", asked)?;
+            counter("tollgate_lrn_failures", "Portability look-ups without an answer in time", failed)?;
+        }
         if self.forwards {
             counter("tollgate_forwarded_events", "Events of this node that are in the shared log", self.backlog.forwarded())?;
         }
@@ -75,6 +80,10 @@ impl Collector for Reader {
         };
         gauge("tollgate_sip_calls_up", "Calls that are not over", shards.iter().map(|s| s.calls_up()).sum())?;
         gauge("tollgate_sip_dropped_datagrams", "Datagrams that could not be sent or handed over", shards.iter().map(|s| s.dropped()).sum())?;
+        if let Some(lrn) = self.shared.lrn.get() {
+            gauge("tollgate_lrn_circuit", "Portability source: 0 asked, 1 left alone after failures, 2 tried by one look-up", lrn.circuit())?;
+            gauge("tollgate_lrn_remembered", "Numbers whose portability is remembered", lrn.remembered())?;
+        }
         gauge("tollgate_blocks", "Blocks in force", self.shared.gate().admission.blocks().len() as u64)?;
         gauge("tollgate_ledger_difference_e8", "What postings do not sum to zero by, 1e-8 of a currency's unit", self.figures.ledger_difference_e8() as u64)?;
         gauge("tollgate_log_health", "0 good, 1 slow, 2 failing", match ports::worst(self.shared.own.health(), self.shared.log.health()) {

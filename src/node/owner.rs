@@ -11,7 +11,7 @@ mod sheets;
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, PoisonError, atomic::{AtomicBool, Ordering}},
     time::{Duration, Instant},
 };
 
@@ -58,6 +58,8 @@ pub struct Owner {
     /// One command after the other.
     deciding: Mutex<()>,
     on_plan: Mutex<Vec<OnPlan>>,
+    /// Something was decided here since it was asked last.
+    decided_here: AtomicBool,
 }
 
 struct State {
@@ -133,7 +135,7 @@ impl Owner {
         let plan = Arc::new(registry.compile(position).map_err(|p| anyhow::anyhow!("provisioning in the log does not compile: {}", join(&p)))?);
         let state = State { registry, position, decisions, sheets, known, imports, plan, fates: VecDeque::new(), void: Vec::new() };
         let decided = decided.unwrap_or_else(|| own.clone());
-        Ok(Owner { own, decided, mint, boot_id, clock, state: Mutex::new(state), moved: Condvar::new(), deciding: Mutex::default(), on_plan: Mutex::default() })
+        Ok(Owner { own, decided, mint, boot_id, clock, state: Mutex::new(state), moved: Condvar::new(), deciding: Mutex::default(), on_plan: Mutex::default(), decided_here: AtomicBool::new(false) })
     }
 
     pub fn plan(&self) -> SharedPlan {
@@ -158,6 +160,11 @@ impl Owner {
 
     pub fn on_plan(&self, call: OnPlan) {
         self.on_plan.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+    }
+
+    /// Whether a decision was made in this process since the last question.
+    pub fn decided_here(&self) -> bool {
+        self.decided_here.swap(false, Ordering::AcqRel)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -309,6 +316,8 @@ impl Owner {
     /// Makes a decision durable and puts it in force. `events`: what it is; `next`, `plan`: what it comes to. None when another came first.
     fn commit(&self, next: Registry, plan: SharedPlan, events: Vec<Append>, based_on: u64) -> Result<Option<Decision>, Fault> {
         let count = events.iter().filter(|a| a.topic == Topic::Control).count();
+        // Before it comes back from a shared log: that may be at once.
+        self.decided_here.store(true, Ordering::Release);
         if self.decided.shared() {
             return self.decide_with_others(events, based_on, count as u32);
         }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use tollgate_ingest::{EmbeddedLog, Runner, RunnerOptions, WorkerHandle, follow, follow::From};
 use tollgate_proxy::{
-    admission::CreditRules,
+    admission::{CreditRules, PortabilitySource},
     shard::{self, Command, Shard},
     sip::{call::Verdict, core::Context, token::Keyring},
     udp::UdpBatch,
@@ -30,7 +30,20 @@ pub fn start(shared: &Arc<Shared>, embedded: &EmbeddedLog, config: &Config, keys
     let worker = Runner::spawn(shared.own.clone(), "live", move |p| live_stage.stage(p), options)?;
     caught_up(&worker, "the calls that were up")?;
     shared.gate().admission.credit_mode(&shared.mint.node_name(), CreditRules { partitions: shared.own.partitions(), expires: shared.log.shared() });
-    shared.gate().admission.portability = super::lrn::source(&config.lrn, shared.clock)?;
+    let node = Arc::downgrade(shared);
+    let tell = Box::new(move |asker, number, answer| {
+        // Nobody waits any more when the node is gone.
+        let Some(shared) = node.upgrade() else { return };
+        let shards = shared.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shard) = shards.get(asker as usize) {
+            shard.command(Command::NumberKnown { number, answer });
+        }
+    });
+    let (portability, gauges) = super::lrn::source(&config.lrn, shared.clock, tell)?;
+    shared.gate().admission.portability = portability.map_or_else(PortabilitySource::default, PortabilitySource::new);
+    if let Some(gauges) = gauges {
+        let _ = shared.lrn.set(gauges);
+    }
     live.each_usage(|usage| shared.gate().admission.restore_usage(usage));
     let ctx = Context {
         local: config.sip.listen,

@@ -188,7 +188,7 @@ fn s_3_refusals_have_their_own_status_and_say_what_they_are() {
     setup.spec("account", "acme")["credit_limit"] = "0.05".into();
     let world = World::of(setup);
     for (number, status, cause, reason) in
-        [("1", 484, 28, "invalid_number"), ("12126660100", 403, 21, "destination_denied"), ("33142685300", 404, 3, "no_sell_price"), (USA, 402, 21, "credit")]
+        [("1", 484, 28, "invalid_number"), ("12126660100", 403, 21, "destination_denied"), ("33142685300", 404, 3, "no_sell_price"), ("99912345678", 404, 3, "unknown_destination"), (USA, 402, 21, "credit")]
     {
         let leg = invite(&world.caller, world.node.sip, number);
         let no = world.caller.expect("a refusal", |m| m.status().is_some_and(|s| s >= 300) && m.call_id() == leg.call_id);

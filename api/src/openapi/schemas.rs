@@ -99,9 +99,9 @@ fn alert() -> Value {
     object(
         json!({
             "alert_id": id(), "raised_ts": or_null(time()), "rule": text(), "severity": { "type": "string", "enum": ["warning", "critical"] },
-            "open": { "type": "boolean", "description": "Its block is active; without a block: raised in the last 15 minutes" },
+            "open": { "type": "boolean", "description": "Its block is active; without a block: what it tells of is not over, or raised in the last 15 minutes" },
             "account": text(), "root_account": text(), "dest_group": text(), "explanation": text(), "features": features(),
-            "loss_amount": decimal(), "currency": text(), "first_ts": or_null(time()), "block_id": or_null(id()),
+            "loss_amount": decimal(), "currency": text(), "first_ts": or_null(time()), "closed_ts": or_null(time()), "block_id": or_null(id()),
             "block_state": or_null(text()), "calls_refused": count(), "calls_ended": count(),
         }),
         &[],
@@ -355,6 +355,7 @@ fn most() -> Value {
         "NumberTable": spec("Which state, LATA, company and rate centre an exchange is of: csv"),
         "OriginGroup": spec("Callers that prices tell apart: members, except"),
         "Surcharge": spec("A table of surcharges by origin: currency, decks, rows"),
+        "NumberList": spec("Called numbers of a subscription, test numbers or ones known for abuse: list, source, numbers"),
         "FxRate": spec("Exchange rates by day: source, rates"),
         "Tax": spec("Taxes and regulatory charges by day, not authoritative: country, region, rows"),
         "Carrier": spec("Where calls go: addresses, sources, deck, prefix, channels, cps, route_class, emergency, suspended, party, upstream, cli_guaranteed, priority, weight, timers, advance_on, stop_on"),

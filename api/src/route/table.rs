@@ -168,6 +168,7 @@ fn provisioning(kind: Kind) -> [Route; 4] {
         Kind::NumberTable => ("number_tables", "NumberTable", ["Number tables", "One number table", "Sets a number table", "Removes a number table"]),
         Kind::OriginGroup => ("origin_groups", "OriginGroup", ["Origin groups", "One origin group", "Sets an origin group", "Removes an origin group"]),
         Kind::Surcharge => ("surcharges", "Surcharge", ["Surcharge tables", "One surcharge table", "Sets a surcharge table", "Removes a surcharge table"]),
+        Kind::NumberList => ("number_lists", "NumberList", ["Lists of called numbers", "One list of called numbers", "Sets a list of called numbers", "Removes a list of called numbers"]),
         Kind::FxRate => ("fx_rates", "FxRate", ["Exchange rates", "One document of exchange rates", "Sets exchange rates", "Removes exchange rates"]),
         Kind::Tax => ("taxes", "Tax", ["Tax tables", "One tax table", "Sets a tax table", "Removes a tax table"]),
         Kind::Deck => ("decks", "Deck", ["Rate sheets", "One rate sheet", "Sets a rate sheet", "Removes a rate sheet"]),
@@ -178,7 +179,7 @@ fn provisioning(kind: Kind) -> [Route; 4] {
         Kind::Trunk => ("trunks", "Trunk", ["Trunks", "One trunk", "Sets a trunk", "Removes a trunk"]),
     };
     let read = match kind {
-        Kind::Carrier | Kind::FraudPolicy | Kind::RoutePolicy | Kind::NumberTable | Kind::OriginGroup | Kind::Surcharge | Kind::FxRate | Kind::Tax => {
+        Kind::Carrier | Kind::FraudPolicy | Kind::RoutePolicy | Kind::NumberTable | Kind::OriginGroup | Kind::Surcharge | Kind::NumberList | Kind::FxRate | Kind::Tax => {
             Access::Operator(Scope::Read)
         }
         Kind::Account | Kind::Trunk | Kind::Deck => Access::Scoped(Scope::Read),

@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use tollgate_schemas::{
     event::Event,
     id::Id,
-    v1::{AlertRaised, Feature},
+    v1::{AlertClosed, AlertRaised, Feature},
 };
 
 /// Alerts kept; beyond it the oldest are forgotten here (the log has them for ever).
 const KEPT: usize = 10_000;
-/// How long an alert that blocked nothing stays open.
+/// How long an alert that blocked nothing stays open, unless it says that it stays open until it is closed.
 pub(super) const OPEN_US: i64 = 15 * 60 * 1_000_000;
 
 /// Where an alert stands: when it was raised, then its id.
@@ -33,6 +33,10 @@ pub struct Alert {
     pub currency: String,
     /// The first suspicious event.
     pub first_us: i64,
+    /// Open until it is closed.
+    pub stays_open: bool,
+    /// When what it told of was over.
+    pub closed_us: Option<i64>,
 }
 
 impl Alert {
@@ -51,6 +55,8 @@ impl Alert {
             loss_e8: body.loss_e8,
             currency: body.currency.clone(),
             first_us: body.first_us,
+            stays_open: body.stays_open,
+            closed_us: None,
         }
     }
 
@@ -90,6 +96,17 @@ impl Alerts {
             self.0.pop_first();
         }
         new
+    }
+
+    /// Closes what is open of a rule, account and destination group; gives what was closed, as it is now.
+    pub(super) fn close(&mut self, event: &Event, body: &AlertClosed) -> Option<Arc<Alert>> {
+        let same = |a: &Alert| a.stays_open && a.closed_us.is_none() && a.rule == body.rule && a.account == body.account && a.dest_group == body.dest_group;
+        let mut closed = None;
+        for alert in self.0.values_mut().filter(|a| same(a)) {
+            Arc::make_mut(alert).closed_us = Some(event.occurred_us);
+            closed = Some(alert.clone());
+        }
+        closed
     }
 
     pub(super) fn newest<'a>(&'a self, filter: &'a AlertFilter, after: Option<AlertKey>) -> impl Iterator<Item = &'a Arc<Alert>> {

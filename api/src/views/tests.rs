@@ -2,7 +2,7 @@ use tollgate_schemas::{
     event::Origin,
     id::{Id, Mint},
     time::Now,
-    v1::{AlertRaised, BlockLifted, BlockPlaced, BlockScope, CallRefused, CallTeardown},
+    v1::{AlertClosed, AlertRaised, BlockLifted, BlockPlaced, BlockScope, CallRefused, CallTeardown},
 };
 
 use super::*;
@@ -54,6 +54,27 @@ fn money_in_overlapping_alert_windows_is_counted_once() {
     }
     // 500, then 300 more, then nothing new, then a window of its own.
     assert_eq!(loss(&views, T0 + 600 * S), 1_100);
+}
+
+#[test]
+fn s1_85_an_alert_that_stays_open_is_open_until_it_is_closed() {
+    let views = Views::new(CountFrom::Calls);
+    let raised = |dest: &str| AlertRaised { rule: "no_route".to_owned(), severity: "critical".to_owned(), dest_group: dest.to_owned(), stays_open: true, ..AlertRaised::default() };
+    let closed = |rule: &str, dest: &str| Body::AlertClosed(AlertClosed { rule: rule.to_owned(), dest_group: dest.to_owned(), ..AlertClosed::default() });
+    views.apply(Topic::Alerts, 0, 0, &event(T0, "", Body::AlertRaised(raised("japan"))));
+    views.apply(Topic::Alerts, 0, 1, &event(T0 + S, "", Body::AlertRaised(raised("peru"))));
+    let much_later = T0 + 100 * alerts::OPEN_US;
+    let open = || views.alerts(&AlertFilter::default(), None, 10, much_later).into_iter().map(|(a, _, open)| (a.dest_group.clone(), open, a.closed_us)).collect::<Vec<_>>();
+    assert_eq!(open(), [("peru".to_owned(), true, None), ("japan".to_owned(), true, None)]);
+    views.apply(Topic::Alerts, 0, 2, &event(T0 + 2 * S, "", closed("diversity_1", "japan")));
+    views.apply(Topic::Alerts, 0, 3, &event(T0 + 3 * S, "", closed("no_route", "japan")));
+    assert_eq!(open(), [("peru".to_owned(), true, None), ("japan".to_owned(), false, Some(T0 + 3 * S))]);
+    assert_eq!(views.open(None, much_later).0, 1);
+    // Closed again changes nothing; raised again is another alert.
+    views.apply(Topic::Alerts, 0, 4, &event(T0 + 4 * S, "", closed("no_route", "japan")));
+    views.apply(Topic::Alerts, 0, 5, &event(T0 + 5 * S, "", Body::AlertRaised(raised("japan"))));
+    assert_eq!(open()[0], ("japan".to_owned(), true, None));
+    assert_eq!(open()[2].2, Some(T0 + 3 * S));
 }
 
 #[test]

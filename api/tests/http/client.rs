@@ -184,7 +184,7 @@ impl Server {
         let raised = AlertRaised {
             rule: "spend".to_owned(), severity: "critical".to_owned(), account: root.to_owned(), dest_group: "Cuba".to_owned(),
             features: vec![feature], explanation: "30 USD in 15 min".to_owned(), block_id: block.to_vec(), loss_e8: 3_000_000_000,
-            currency: "USD".to_owned(), first_us: now - 60_000_000, control_position: 1,
+            currency: "USD".to_owned(), first_us: now - 60_000_000, control_position: 1, stays_open: false,
         };
         f.tell(Topic::Alerts, root, now - 3_000_000, Body::AlertRaised(raised));
         f.orders.lock().expect("orders").push("fraud blocks: spend".to_owned());

@@ -3,21 +3,23 @@
 //! is taken, so a refusal has nothing to give back; the one thing spent by asking is the CPS token.
 
 use tollgate_schemas::{
+    control::{Listed, ListedAction},
     id::Id,
     money::{format_amount, format_rate},
     number::E164,
     parties::Parties,
+    portability::Told,
     refusal::Refusal,
     v1::{CallFacts, Terms, Tier},
 };
 
 use super::{
-    AccountView, Admission, Admitted, Attempt, CallView, Called, NodeState, Policy, Prices, Refused, Sell, TrunkView,
+    AccountView, Admission, Admitted, Attempt, CallView, Called, Halt, NodeState, Policy, Prices, Refused, Sell, TrunkView,
     classify::{CallerValidity, Class, NumberType},
     counters::{MAX_CALLS, calls::Call},
     credit::CallHold,
     normalise::{Dialled, NormError, caller, resolve},
-    portability::{self, Known, Told},
+    portability::{self, Known, Lookup},
 };
 
 /// How long into a call a trunk's limit on prices looks, where the price changes by the clock or by the time into the call.
@@ -35,15 +37,14 @@ struct Case {
     known: Known,
 }
 
-/// A verdict against a call.
-struct No {
-    refusal: Refusal,
-    detail: String,
-    block: Option<(Id, Option<u16>)>,
+/// A verdict against a call, or none yet.
+enum No {
+    Refused { refusal: Refusal, detail: String, block: Option<(Id, Option<u16>)> },
+    Waits { number: E164, within_ms: u32 },
 }
 
 fn no<T>(refusal: Refusal, detail: impl Into<String>) -> Result<T, No> {
-    Err(No { refusal, detail: detail.into(), block: None })
+    Err(No::Refused { refusal, detail: detail.into(), block: None })
 }
 
 /// Where a call that passes takes its place.
@@ -56,8 +57,18 @@ struct Place {
 impl Admission {
     /// Admits a call and reserves its place, or refuses it and reserves nothing. Emergency calls are admitted whatever
     /// the limits, blocks, money and the node say (P-50, fact 13).
-    #[expect(clippy::result_large_err, reason = "refusals are as frequent as calls in a flood: no allocation for them")]
+    #[expect(clippy::result_large_err, reason = "as it was decided")]
     pub fn admit(&mut self, policy: &Policy, prices: &dyn Prices, attempt: &Attempt<'_>) -> Result<Admitted, Refused> {
+        match self.decide(policy, prices, attempt, Lookup::AtOnce) {
+            Ok(admitted) => Ok(admitted),
+            Err(Halt::Refused(refused)) => Err(*refused),
+            Err(Halt::Waits { .. }) => unreachable!("a decision at once does not wait"),
+        }
+    }
+
+    /// As [`Admission::admit`], for a call that may wait for what is known of its number. Of a decision that waits only the
+    /// CPS token is spent; it is not asked for again with the answer.
+    pub fn decide(&mut self, policy: &Policy, prices: &dyn Prices, attempt: &Attempt<'_>, lookup: Lookup<'_>) -> Result<Admitted, Halt> {
         self.adopt(policy);
         let trunk = policy.trunk(attempt.trunk);
         let account = policy.account(trunk.account);
@@ -68,18 +79,19 @@ impl Admission {
         if let Some(string) = emergency(trunk, dialled.as_ref().ok(), attempt) {
             return Ok(self.admit_emergency(policy, attempt, case, string));
         }
-        match self.judge(policy, prices, attempt, dialled, &mut case) {
+        match self.judge(policy, prices, attempt, lookup, dialled, &mut case) {
             Ok((number, place)) => Ok(self.admit_ordinary(policy, attempt, case, number, place)),
-            Err(verdict) => Err(Refused {
-                refusal: verdict.refusal,
-                sip_code: verdict.block.and_then(|(_, code)| code).unwrap_or(verdict.refusal.sip_code()),
-                detail: verdict.detail,
+            Err(No::Waits { number, within_ms }) => Err(Halt::Waits { number, within_ms }),
+            Err(No::Refused { refusal, detail, block }) => Err(Halt::Refused(Box::new(Refused {
+                refusal,
+                sip_code: block.and_then(|(_, code)| code).unwrap_or(refusal.sip_code()),
+                detail,
                 facts: case.facts,
                 called: case.called,
                 a_e164: case.a_e164,
-                block: verdict.block.map(|(id, _)| id),
+                block: block.map(|(id, _)| id),
                 sell: case.sell,
-            }),
+            }))),
         }
     }
 
@@ -89,6 +101,7 @@ impl Admission {
         policy: &Policy,
         prices: &dyn Prices,
         attempt: &Attempt<'_>,
+        lookup: Lookup<'_>,
         dialled: Result<Dialled, NormError>,
         case: &mut Case,
     ) -> Result<(E164, Place), No> {
@@ -113,19 +126,27 @@ impl Admission {
         let number = normalised.number;
         let class = policy.tables().class(&number);
         case.called = Some(number);
+        let listed = policy.number_lists().find(&number, now.utc_us);
+        let class = Class { high_risk: class.high_risk || listed.is_some(), ..class };
         describe(&mut case.facts, trunk, &number, &class);
+        case.facts.b_listed = listed.map(|(list, name)| format!("{}:{name}", list.name())).unwrap_or_default();
         case.facts.b_valid = normalised.valid;
         case.facts.norm_rules = normalised.rules.join(",");
         if !normalised.valid && trunk.numbers.refuse_invalid {
             return no(Refusal::InvalidNumber, "norm.not_in_plan");
         }
 
-        if let Some(detail) = self.over_cps(trunk_at, trunk, now) {
+        if !lookup.is_again()
+            && let Some(detail) = self.over_cps(trunk_at, trunk, now)
+        {
             return no(Refusal::CpsLimit, detail);
         }
 
         // Looked up before it is judged: blocks speak of destination groups, and a refusal's event says the price.
-        case.known = portability::find(&self.portability, trunk, attempt.dialled, &number, now.utc_us, &mut case.facts);
+        case.known = match portability::find(&self.portability, lookup, trunk, attempt.dialled, &number, now.utc_us, &mut case.facts) {
+            Ok(known) => known,
+            Err(within_ms) => return Err(No::Waits { number, within_ms }),
+        };
         case.a_routing = attempt.a_user.filter(|_| trunk.trust_npdi).and_then(|user| Told::of(user).rn);
         let parties = Parties {
             a: case.a_e164,
@@ -149,7 +170,7 @@ impl Admission {
         if trunk.require_cli && case.validity != CallerValidity::Valid {
             return no(Refusal::InvalidCli, format!("the caller's number is {}", case.validity.name()));
         }
-        judge_dialling(trunk, &number, &class, case.facts.international)?;
+        judge_dialling(trunk, &number, &class, listed, case.facts.international)?;
 
         let Some(sell) = &case.sell else {
             return no(Refusal::NoSellPrice, format!("deck {} has no price", account.sell_deck));
@@ -214,7 +235,7 @@ impl Admission {
         let (a, b) = (case.a_e164.as_ref().map_or("", E164::digits), case.called.as_ref().map_or("", E164::digits));
         let view = CallView::of(&case.facts, a, b, Some(attempt.source.ip()));
         match self.blocked(&view, attempt.now) {
-            Some(block) => Err(No {
+            Some(block) => Err(No::Refused {
                 refusal: Refusal::Blocked,
                 detail: if block.rule.is_empty() { block.reason.clone() } else { format!("{}: {}", block.rule, block.reason) },
                 block: Some((block.id, block.sip_code)),
@@ -299,7 +320,7 @@ fn describe(facts: &mut CallFacts, trunk: &TrunkView, number: &E164, class: &Cla
 }
 
 /// The trunk's switches; its allow list passes them, its deny list nothing passes (F-32).
-fn judge_dialling(trunk: &TrunkView, number: &E164, class: &Class, international: bool) -> Result<(), No> {
+fn judge_dialling(trunk: &TrunkView, number: &E164, class: &Class, listed: Option<(Listed, &str)>, international: bool) -> Result<(), No> {
     let dial = &trunk.dial;
     let digits = number.digits();
     if dial.allow.longest(digits).is_none() {
@@ -311,6 +332,13 @@ fn judge_dialling(trunk: &TrunkView, number: &E164, class: &Class, international
         }
         if class.high_risk && !dial.high_risk {
             return no(Refusal::HighRiskOff, "on the high-risk list");
+        }
+        if class.country_digits == 0 && !dial.unknown {
+            return no(Refusal::UnknownDestination, "no country's code begins it");
+        }
+        let reject = |(list, _): &(Listed, &str)| *if *list == Listed::Test { &dial.test_numbers } else { &dial.hot_numbers } == ListedAction::Reject;
+        if let Some((list, name)) = listed.filter(reject) {
+            return no(Refusal::ListedNumber, format!("{} number of list {name}", list.name()));
         }
     }
     match dial.deny.longest(digits) {

@@ -6,9 +6,9 @@ mod compile;
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use foldhash::HashMap;
-use tollgate_schemas::control::{self, CarrierTimers, Kind, NumberPlan};
+use tollgate_schemas::control::{self, CarrierTimers, Kind, ListedAction, NumberPlan};
 
-use super::{classify::Tables, prefixes::PrefixMap, source::Sources};
+use super::{classify::Tables, number_lists::NumberLists, prefixes::PrefixMap, source::Sources};
 
 /// Index of a trunk in one policy; another policy has other indices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,6 +37,7 @@ pub struct Documents {
     pub carriers: BTreeMap<String, control::Carrier>,
     /// For their high-risk prefixes, and to know the names accounts may use.
     pub fraud_policies: BTreeMap<String, control::FraudPolicy>,
+    pub number_lists: BTreeMap<String, control::NumberList>,
     /// Of decks by name; of one that is not here USD, the default.
     pub currencies: BTreeMap<String, String>,
 }
@@ -118,6 +119,9 @@ pub struct Dial {
     pub international: bool,
     pub premium: bool,
     pub high_risk: bool,
+    pub unknown: bool,
+    pub test_numbers: ListedAction,
+    pub hot_numbers: ListedAction,
     /// 1e-12 of the deck's currency per minute.
     pub max_rate_e12: Option<i64>,
     /// 1e-8 of the deck's currency per UTC day.
@@ -167,6 +171,7 @@ pub struct Policy {
     parties: Sources<Party>,
     emergency_carriers: Vec<CarrierIx>,
     tables: Tables,
+    number_lists: NumberLists,
 }
 
 impl Policy {
@@ -235,6 +240,11 @@ impl Policy {
     /// Number tables, with the operator's high-risk prefixes.
     pub fn tables(&self) -> &Tables {
         &self.tables
+    }
+
+    /// Called numbers of subscriptions.
+    pub fn number_lists(&self) -> &NumberLists {
+        &self.number_lists
     }
 
     pub(super) fn stamp(&self) -> u128 {

@@ -19,6 +19,7 @@ mod teardown;
 #[cfg(test)]
 mod tests;
 mod timeouts;
+mod waiting;
 
 use std::{
     collections::HashMap,
@@ -29,12 +30,16 @@ use std::{
 use foldhash::fast::RandomState;
 use tollgate_schemas::{
     id::{Id, Mint},
+    number::E164,
+    portability::Asker,
     time::Now,
 };
 
+use self::waiting::Waiting;
 pub use self::{
     out::{Counters, Out, Send},
     sweep::EndOutcome,
+    waiting::MAX_WAITING,
 };
 use super::{
     call::{Call, Verdict},
@@ -90,6 +95,11 @@ pub struct Core {
     by_id: HashMap<Id, Ref, RandomState>,
     /// INVITEs in progress by Call-ID, From tag and CSeq, to tell merged ones (P-20).
     merges: HashMap<u128, Ref, RandomState>,
+    /// This shard's index: whom answers about numbers are for.
+    shard: Asker,
+    waiting: Table<Waiting>,
+    /// Calls that wait, by their number, in the order they came.
+    waiting_for: HashMap<E164, Vec<Ref>, RandomState>,
     /// Addresses learned from dialogs, with how many dialogs know them.
     learned: HashMap<SocketAddr, u32, RandomState>,
     /// Branches of the last process that may still be answered.
@@ -121,6 +131,9 @@ impl Core {
             server_keys: HashMap::default(),
             by_id: HashMap::default(),
             merges: HashMap::default(),
+            shard: 0,
+            waiting: Table::new(ctx.generation),
+            waiting_for: HashMap::default(),
             learned: HashMap::default(),
             old_branches: HashMap::default(),
             cancels: HashMap::default(),
@@ -136,6 +149,11 @@ impl Core {
             plan,
             ctx,
         }
+    }
+
+    /// Which of the process's shards this is; 0 until it is told.
+    pub fn set_shard(&mut self, shard: Asker) {
+        self.shard = shard;
     }
 
     /// One datagram from the network.

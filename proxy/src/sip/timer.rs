@@ -7,6 +7,7 @@ pub enum Owner {
     Server(u32),
     Client(u32),
     Call(u32),
+    Waiting(u32),
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -43,6 +43,8 @@ pub struct ServerTx {
     /// The response may leave once this batch of events is durable.
     pub after: u64,
     pub call: Option<Ref>,
+    /// The undecided call this INVITE is.
+    pub waiting: Option<Ref>,
     /// The client transaction this request was passed on with (in-dialog requests).
     pub relayed: Option<Ref>,
     pub interval: u64,
@@ -61,6 +63,7 @@ impl ServerTx {
             response: Vec::new(),
             after: 0,
             call: None,
+            waiting: None,
             relayed: None,
             interval: 0,
             end: NEVER,

@@ -74,6 +74,8 @@ fn states() -> Vec<State> {
         state(Refusal::InternationalOff, "", &wide(r#""international": false"#, ""), SOMALIA),
         state(Refusal::PremiumOff, "", &wide(r#""premium": false"#, ""), PREMIUM),
         state(Refusal::HighRiskOff, "", &wide(r#""high_risk": false"#, ""), SOMALIA),
+        state(Refusal::UnknownDestination, "", &all(), "+999123456789"),
+        state(Refusal::ListedNumber, "", &all(), "+442079461234"),
         state(Refusal::DestinationDenied, "", &wide(r#""deny": ["4420", "112", "911", "999"]"#, ""), LONDON),
         state(Refusal::NoSellPrice, "", &all(), "+351211234567"),
         state(Refusal::RateBlocked, "", &all(), ITALY),

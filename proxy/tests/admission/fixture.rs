@@ -77,6 +77,12 @@ pub fn documents(account: &str, trunk: &str) -> Documents {
         let spec = json(&format!(r#""deck": "cost", "addresses": ["203.0.113.{}:5060"]"#, name.len() + usize::from(name.ends_with('2'))), more);
         d.carriers.insert(name.to_owned(), serde_json::from_str(&spec).expect("a carrier"));
     }
+    for (name, spec) in [
+        ("iprn", r#"{"list": "test", "numbers": [{"number": "+442079469999"}]}"#),
+        ("abuse", r#"{"list": "hot", "numbers": [{"number": "44207946*"}]}"#),
+    ] {
+        d.number_lists.insert(name.to_owned(), serde_json::from_str(spec).expect("a list"));
+    }
     d
 }
 

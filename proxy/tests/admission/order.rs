@@ -27,7 +27,7 @@ fn s1_54_international_on_still_keeps_high_risk_and_dear_destinations_off() {
     let mut admission = Admission::new();
     assert_eq!(call(&mut admission, &policy, SOMALIA, at(0)).expect_err("high risk").refusal, Refusal::HighRiskOff);
     assert_eq!(call(&mut admission, &policy, FRANCE, at(0)).expect_err("dear").refusal, Refusal::RateTooHigh);
-    assert_eq!(call(&mut admission, &policy, "+99912345678", at(0)).expect_err("unknown").refusal, Refusal::NoSellPrice);
+    assert_eq!(call(&mut admission, &policy, "+99912345678", at(0)).expect_err("unknown").refusal, Refusal::UnknownDestination);
     assert!(call(&mut admission, &policy, "+12125550123", at(0)).is_ok());
 }
 
@@ -91,6 +91,49 @@ fn refusals_have_one_order_of_precedence() {
         let asked = Attempt { node, a_user: None, ..attempt(&tight, SOMALIA, at(0)) };
         assert_eq!(admission.admit(&tight, &Sheet, &asked).expect_err("tight").refusal, refusal);
         admission.release(up.slot, at(0), None);
+    }
+}
+
+#[test]
+fn r_02_a_number_of_no_country_is_refused_unless_the_trunk_may_dial_it() {
+    let mut admission = Admission::new();
+    for (dial, want) in [
+        ("", ("unknown_destination", 404, 3)),
+        // It is let through, and nobody sells it.
+        (r#""unknown": true"#, ("no_sell_price", 404, 3)),
+        (r#""allow": ["999"]"#, ("no_sell_price", 404, 3)),
+        (r#""unknown": true, "deny": ["999"]"#, ("destination_denied", 403, 21)),
+    ] {
+        let policy = policy("", &wide(dial, ""));
+        let refused = call(&mut admission, &policy, "+99912345678", at(0)).expect_err("unknown");
+        assert_eq!((refused.refusal.name(), refused.sip_code, refused.refusal.q850()), want, "{dial}");
+    }
+}
+
+#[test]
+fn r_02_a_listed_number_is_high_risk_and_named_and_the_trunk_says_whether_it_passes() {
+    const TEST: &str = "+442079469999";
+    const HOT: &str = "+442079461234";
+    for (dial, dialled, want) in [
+        // By default test numbers are marked, numbers known for abuse refused.
+        ("", TEST, Ok("test:iprn")),
+        ("", HOT, Err(("listed_number", "hot:abuse"))),
+        (r#""test_numbers": "reject""#, TEST, Err(("listed_number", "test:iprn"))),
+        (r#""hot_numbers": "mark""#, HOT, Ok("hot:abuse")),
+        // Who may not dial high risk may not dial these.
+        (r#""hot_numbers": "mark", "high_risk": false"#, HOT, Err(("high_risk_off", "hot:abuse"))),
+        (r#""allow": ["4420"]"#, HOT, Ok("hot:abuse")),
+        ("", LONDON, Ok("")),
+    ] {
+        let policy = policy("", &wide(dial, ""));
+        let mut admission = Admission::new();
+        let got = call(&mut admission, &policy, dialled, at(0));
+        let got = got.as_ref().map(|a| a.facts.clone()).map_err(|r| (r.refusal.name(), r.facts.clone()));
+        let facts = got.as_ref().unwrap_or_else(|(_, facts)| facts);
+        let high = if facts.b_listed.is_empty() { "none" } else { "high" };
+        assert_eq!(facts.b_risk_flag, high, "{dial} {dialled}");
+        let seen = got.as_ref().map(|f| f.b_listed.as_str()).map_err(|(name, f)| (*name, f.b_listed.as_str()));
+        assert_eq!(seen, want, "{dial} {dialled}");
     }
 }
 

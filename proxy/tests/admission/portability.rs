@@ -6,7 +6,7 @@ use tollgate_proxy::admission::{Admission, Attempt, PortabilitySource, Prices, S
 use tollgate_schemas::{
     number::E164,
     parties::{Parties, Place},
-    portability::{Dip, DipError, Portability, Ported},
+    portability::{Asker, Dip, DipAnswer, DipError, Portability, Ported},
 };
 
 use super::fixture::{at, attempt, policy, terms, wide};
@@ -18,7 +18,7 @@ const US: &str = r#""numbers": {"country_code": "1", "international_prefixes": [
 struct Counted(Mutex<Vec<String>>);
 
 impl Portability for Counted {
-    fn lookup(&self, number: &E164, _now_us: i64) -> Result<Dip, DipError> {
+    fn lookup(&self, number: &E164, _asker: Option<Asker>, _now_us: i64) -> DipAnswer {
         self.0.lock().expect("a lock").push(number.digits().to_owned());
         match number.digits() {
             "12125550199" => Err(DipError::Timeout(500)),

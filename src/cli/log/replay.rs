@@ -56,6 +56,9 @@ pub fn run(args: &Args) -> anyhow::Result<Done> {
             };
             // Figures that span partitions are judged by another stage; what nears its limit rating tells.
             let mine = |event: &Event| match &event.body {
+                // Coverage is told of where provisioning is decided.
+                Some(Body::AlertClosed(_)) => false,
+                Some(Body::AlertRaised(alert)) if alert.stays_open || alert.rule == "no_route" => false,
                 Some(Body::AlertRaised(alert)) => !alert.rule.starts_with("credit_") && !merged::Rule::ALL.iter().any(|r| r.name() == alert.rule),
                 _ => true,
             };

@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tollgate_proxy::admission::NumberLists;
 use tollgate_rating::{
     deck::{BadOption, Deck, DeckOptions, DeckProblems},
     geography::NumberTable,
@@ -29,6 +30,10 @@ pub fn check(document: &mut Document, problems: &mut Vec<ConfigProblem>) {
         Kind::NumberTable => return number_table(document, problems),
         Kind::OriginGroup => serde_json::from_value::<control::OriginGroup>(spec).err(),
         Kind::Surcharge => serde_json::from_value::<control::Surcharge>(spec).err(),
+        Kind::NumberList => match serde_json::from_value::<control::NumberList>(spec) {
+            Ok(list) => return number_list(document, list, problems),
+            Err(e) => Some(e),
+        },
         Kind::FxRate => serde_json::from_value::<control::FxRate>(spec).err(),
         Kind::Tax => serde_json::from_value::<control::Tax>(spec).err(),
         Kind::FraudPolicy => match serde_json::from_value::<control::FraudPolicy>(spec) {
@@ -60,6 +65,11 @@ fn fraud_policy(document: &Document, policy: &control::FraudPolicy, problems: &m
         let (field, what) = text.split_once(": ").unwrap_or(("", &text));
         problems.push(document.problem(field, what));
     }
+}
+
+fn number_list(document: &Document, list: control::NumberList, problems: &mut Vec<ConfigProblem>) {
+    let lists = std::collections::BTreeMap::from([(document.name.clone(), list)]);
+    problems.extend(NumberLists::compile(&lists).err().into_iter().flatten().map(|bad| document.problem(&bad.field, bad.message)));
 }
 
 fn deck(document: &mut Document, problems: &mut Vec<ConfigProblem>) {

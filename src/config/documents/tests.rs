@@ -184,6 +184,7 @@ fn the_published_schema_and_the_types_agree() {
         "number_table" => json!({ "csv": "npanxx,state\n212555,NY\n" }),
         "origin_group" => json!({ "members": [{ "prefix": "44", "until": "2021-01-01" }] }),
         "surcharge" => json!({ "currency": "EUR", "rows": [{ "origin_group": "non-eea", "dest_group": "eea", "per_minute": "0.25", "legs": ["sell"] }] }),
+        "number_list" => json!({ "list": "hot", "numbers": [{ "number": "+12125550100", "to": "12125550199", "from": "2026-01-01" }, { "number": "8816*" }] }),
         "fx_rate" => json!({ "source": "ecb", "rates": [{ "base": "EUR", "quote": "USD", "rate": "1.1650", "date": "2026-11-20" }] }),
         "tax" => json!({ "country": "US", "rows": [{ "code": "usf", "rate": "37.0", "base": "interstate", "resale_exempt": true }] }),
         _ => json!({}),
@@ -199,6 +200,7 @@ fn the_published_schema_and_the_types_agree() {
     right("number_table", full(serde_json::from_value::<control::NumberTable>(sample("number_table")).and_then(serde_json::to_value)));
     right("origin_group", full(serde_json::from_value::<control::OriginGroup>(sample("origin_group")).and_then(serde_json::to_value)));
     right("surcharge", full(serde_json::from_value::<control::Surcharge>(sample("surcharge")).and_then(serde_json::to_value)));
+    right("number_list", full(serde_json::from_value::<control::NumberList>(sample("number_list")).and_then(serde_json::to_value)));
     right("fx_rate", full(serde_json::from_value::<control::FxRate>(sample("fx_rate")).and_then(serde_json::to_value)));
     right("tax", full(serde_json::from_value::<control::Tax>(sample("tax")).and_then(serde_json::to_value)));
     right("route_policy", full(serde_json::to_value(control::RoutePolicy::default())));

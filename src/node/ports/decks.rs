@@ -4,11 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tollgate_api::ports::{Approval, Decks, Fault, NewImport, Told};
-use tollgate_rating::{
-    coverage::{Reach, coverage},
-    deck::Deck,
-};
-use tollgate_schemas::{control::Kind, time::format_rfc3339};
+use tollgate_schemas::time::format_rfc3339;
 
 use super::{Answer, off};
 use crate::node::Shared;
@@ -52,29 +48,7 @@ impl Decks for DecksPort {
     fn coverage(&self, at_us: i64) -> Answer<'_, Value> {
         let shared = self.0.clone();
         Box::pin(off(move || {
-            let registry = shared.owner.registry().0;
-            let text = |spec: &Value, field: &str| spec[field].as_str().map(str::to_owned);
-            let mut sold: Vec<(String, Arc<Deck>)> = Vec::new();
-            let mut carriers: Vec<(String, String, String, bool, Arc<Deck>)> = Vec::new();
-            for ((kind, name), spec) in &registry.documents {
-                match kind {
-                    Kind::Account => {
-                        if let Some(deck) = text(spec, "sell_deck").filter(|d| sold.iter().all(|(n, _)| n != d)) {
-                            sold.extend(registry.decks.get(&deck).map(|d| (deck, d.clone())));
-                        }
-                    }
-                    Kind::Carrier => {
-                        let Some(deck) = text(spec, "deck").and_then(|d| registry.decks.get(&d)) else { continue };
-                        let upstream = text(spec, "upstream").filter(|u| !u.is_empty()).unwrap_or_else(|| name.clone());
-                        let class = text(spec, "route_class").unwrap_or_else(|| "standard".to_owned());
-                        carriers.push((name.clone(), upstream, class, spec["suspended"] == true, deck.clone()));
-                    }
-                    _ => {}
-                }
-            }
-            let sold: Vec<(&str, &Deck)> = sold.iter().map(|(n, d)| (n.as_str(), &**d)).collect();
-            let reach = carriers.iter().map(|(name, upstream, route_class, suspended, deck)| Reach { name, upstream, route_class, suspended: *suspended, deck });
-            let found = coverage(&sold, &reach.collect::<Vec<_>>(), at_us);
+            let found = crate::coverage::of(&shared.owner.registry().0, at_us);
             let mut value = serde_json::to_value(&found).map_err(|e| Fault::Internal(e.to_string()))?;
             value["at"] = format_rfc3339(at_us).into();
             Ok(value)

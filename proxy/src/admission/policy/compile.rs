@@ -12,6 +12,7 @@ use tollgate_schemas::{
 use super::{AccountIx, AccountView, CarrierIx, CarrierView, CreditView, Dial, Documents, Party, Policy, Problem, TrunkIx, TrunkView};
 use crate::admission::{
     classify::Tables,
+    number_lists::NumberLists,
     prefixes::PrefixMap,
     source::{Source, Sources},
 };
@@ -132,6 +133,14 @@ pub(super) fn compile(documents: &Documents, control_position: u64) -> Result<Po
         }
     }
 
+    let number_lists = match NumberLists::compile(&documents.number_lists) {
+        Ok(lists) => lists,
+        Err(bad) => {
+            problems.extend(bad.into_iter().map(|b| Problem { kind: Kind::NumberList, name: b.list, field: b.field, message: b.message }));
+            NumberLists::default()
+        }
+    };
+
     let mut parties = Sources::default();
     let trunk_list: Vec<&String> = documents.trunks.keys().collect();
     let carrier_list: Vec<&String> = documents.carriers.keys().collect();
@@ -187,7 +196,7 @@ pub(super) fn compile(documents: &Documents, control_position: u64) -> Result<Po
         carriers.iter().enumerate().filter(|(_, c)| c.emergency).map(|(i, _)| CarrierIx(i as u32)).collect();
     emergency_carriers.sort_by_key(|ix| carriers[ix.0 as usize].suspended);
     let stamp = stamp(documents);
-    Ok(Policy { control_position, stamp, accounts, trunks, carriers, account_names, trunk_names, carrier_names, parties, emergency_carriers, tables })
+    Ok(Policy { control_position, stamp, accounts, trunks, carriers, account_names, trunk_names, carrier_names, parties, emergency_carriers, tables, number_lists })
 }
 
 fn indices<'a, I>(names: impl Iterator<Item = &'a String>, index: fn(u32) -> I) -> HashMap<String, I> {
@@ -384,6 +393,9 @@ fn trunk(check: &mut Check<'_>, name: &str, spec: &control::Trunk, accounts: &Ha
             international: dial.international,
             premium: dial.premium,
             high_risk: dial.high_risk,
+            unknown: dial.unknown,
+            test_numbers: dial.test_numbers,
+            hot_numbers: dial.hot_numbers,
             max_rate_e12: check.decimal("dial.max_rate", dial.max_rate.as_ref(), RATE_PLACES),
             daily_spend_e8: check.decimal("dial.daily_spend", dial.daily_spend.as_ref(), AMOUNT_PLACES),
             allow: check.prefixes("dial.allow", &dial.allow),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tollgate_schemas::time::Now;
+use tollgate_schemas::{portability::DipError, time::Now};
 
 use super::{
     super::{
@@ -37,12 +37,15 @@ impl Core {
             self.counters.wrong_party += 1;
             return;
         }
-        let (call_at, relayed) = (tx.call, tx.relayed);
+        let (call_at, relayed, waiting) = (tx.call, tx.relayed, tx.waiting);
         let cancel = self.new_server(msg, own_key, false, from);
         self.reply(cancel, msg, from, 200, "OK", "", now);
         if let Some(client) = relayed {
             // Of a re-INVITE: towards the other side.
             return self.cancel_relayed(client, now);
+        }
+        if let Some(at) = waiting {
+            return self.give_up_waiting(at, DipError::Cancelled, now);
         }
         let Some(at) = call_at else { return };
         let Some(mut call) = self.calls.take(at) else { return };

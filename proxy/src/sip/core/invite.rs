@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use tollgate_schemas::{
     id::partition_of,
     parties::{Parties, revenue},
+    portability::DipError,
     refusal::Refusal,
     time::Now,
     v1::{CallFacts, CallRefused, Personal, SipLeg},
@@ -12,7 +13,7 @@ use tollgate_schemas::{
 
 use super::{
     super::{
-        call::{Call, Caller, Phase},
+        call::{Best, Call, Caller, Phase},
         dialog::{contact_uri, route_values},
         msg::{Header, Msg, NameAddr, Scheme, Uri, parse_name_addr},
         table::Ref,
@@ -23,7 +24,7 @@ use super::{
     reply::phrase_of,
 };
 use crate::{
-    admission::{Attempt as Asked, Called, NodeState, Party, Refused, SourceBucket, TrunkIx, Verdict},
+    admission::{Attempt as Asked, Called, Halt, Lookup, NodeState, Party, Refused, SourceBucket, TrunkIx, Verdict},
     routing::RouteQuery,
 };
 
@@ -65,25 +66,41 @@ impl Core {
             Some(Party::Carrier(_)) => return self.reply_stateless(msg, from, 403, phrase_of(403), ""),
             None => return,
         };
-        let Some(uri) = msg.uri_span().and_then(|s| Uri::parse(msg.at(s)).ok()) else {
+        if msg.uri_span().and_then(|s| Uri::parse(msg.at(s)).ok()).is_none() {
             return self.reply_stateless(msg, from, 400, phrase_of(400), "");
-        };
+        }
         let tx = self.new_server(msg, key, true, from);
         self.reply(tx, msg, from, 100, "Trying", "", now);
 
         let loops = msg.values(Header::Via).skip(1).any(|v| {
             super::super::msg::parse_via(v).ok().and_then(|v| v.branch).is_some_and(Keyring::looks_ours)
         });
-        let from_tag = msg.from().ok().and_then(|f| f.tag()).unwrap_or_default();
-        let call_id = msg.call_id().unwrap_or_default();
-        let cseq = msg.cseq().map(|c| c.seq).unwrap_or_default();
-        let merge_key = self.ctx.keys.hash(&[b"merge", call_id, from_tag, &cseq.to_be_bytes()]);
         let early = match () {
             () if loops => Some(Refusal::LoopDetected),
             () if redirections(msg) > MAX_REDIRECTIONS => Some(Refusal::TooManyHops),
-            () if self.merges.contains_key(&merge_key) => Some(Refusal::Merged),
+            () if self.merges.contains_key(&self.merge_key(msg)) => Some(Refusal::Merged),
             () => None,
         };
+        self.decide(tx, msg, from, trunk, early, self.lookup(), now);
+    }
+
+    fn merge_key(&self, msg: &Msg<'_>) -> u128 {
+        let from_tag = msg.from().ok().and_then(|f| f.tag()).unwrap_or_default();
+        let cseq = msg.cseq().map(|c| c.seq).unwrap_or_default();
+        self.ctx.keys.hash(&[b"merge", msg.call_id().unwrap_or_default(), from_tag, &cseq.to_be_bytes()])
+    }
+
+    /// Whether a new call goes on, once it has its 100 Trying: to its first attempt, to its refusal, or to wait for what is
+    /// known of its number and come here again with the answer.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn decide(&mut self, tx: Ref, msg: &Msg<'_>, from: SocketAddr, trunk: TrunkIx, early: Option<Refusal>, lookup: Lookup<'_>, now: Now) {
+        let Some(uri) = msg.uri_span().and_then(|s| Uri::parse(msg.at(s)).ok()) else { return };
+        let from_tag = msg.from().ok().and_then(|f| f.tag()).unwrap_or_default();
+        let call_id = msg.call_id().unwrap_or_default();
+        let cseq = msg.cseq().map(|c| c.seq).unwrap_or_default();
+        let merge_key = self.merge_key(msg);
+        // It gave up before it was decided: it is a call all the same, without an attempt.
+        let cancelled = matches!(lookup, Lookup::Answer(Err(DipError::Cancelled), _));
 
         let urn_sos = uri.scheme == Scheme::Urn && uri.is_sos();
         let dialled = match uri.scheme {
@@ -101,15 +118,16 @@ impl Core {
         }
         let plan = self.plan.clone();
         let decision = match early {
-            Some(refusal) => Err(self.refused_early(refusal, trunk)),
+            Some(refusal) => Err(Halt::Refused(self.refused_early(refusal, trunk))),
             None => {
                 let asked = Asked { trunk, source: from, dialled: &dialled, urn_sos, a_user, now, node };
-                self.gate().admission.admit(&plan.policy, plan.routing.as_ref(), &asked).map_err(Box::new)
+                self.gate().admission.decide(&plan.policy, plan.routing.as_ref(), &asked, lookup)
             }
         };
         let mut admitted = match decision {
             Ok(admitted) => admitted,
-            Err(refused) => return self.refuse(tx, msg, from, *refused, a_source, personal, now),
+            Err(Halt::Waits { number, within_ms }) => return self.wait_for(tx, msg, from, merge_key, number, within_ms, now),
+            Err(Halt::Refused(refused)) => return self.refuse(tx, msg, from, *refused, a_source, personal, now),
         };
         admitted.facts.a_number_source = a_source;
         admitted.facts.a_privacy = text(msg.header(Header::Privacy).unwrap_or_default());
@@ -239,7 +257,12 @@ impl Core {
         self.emit_attempted(&mut call, personal, admitted.hold_e8, decision, now);
         self.by_id.insert(call.id, at);
         self.up += 1;
-        self.try_next(at, &mut call, Some((msg, from)), now);
+        if cancelled {
+            let best = Best { status: 487, bytes: Vec::new(), q850: 0, phrase: phrase_of(487).to_owned(), attempt: 0, rang: false };
+            self.end_unanswered(at, &mut call, best, "caller", "cancelled", "", now);
+        } else {
+            self.try_next(at, &mut call, Some((msg, from)), now);
+        }
         let inserted = self.calls.insert(call);
         debug_assert_eq!(inserted, at);
         if let Some(call) = self.calls.take(at) {

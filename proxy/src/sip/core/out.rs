@@ -83,6 +83,8 @@ counters! {
     unknown_dialogs,
     invites,
     refused,
+    /// INVITEs that waited for what is known of their number.
+    waited,
     answered,
     ended,
     torn_down,

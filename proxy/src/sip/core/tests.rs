@@ -23,8 +23,8 @@ use crate::{
     },
 };
 
-const CALLER: &str = "10.0.0.9:5060";
-const CARRIERS: [&str; 3] = ["10.0.1.1:5060", "10.0.1.2:5060", "10.0.1.3:5060"];
+pub(super) const CALLER: &str = "10.0.0.9:5060";
+pub(super) const CARRIERS: [&str; 3] = ["10.0.1.1:5060", "10.0.1.2:5060", "10.0.1.3:5060"];
 
 /// Every call is sold and bought on these terms.
 #[derive(Clone)]
@@ -111,17 +111,17 @@ fn plan(routing: Flat) -> Arc<Plan> {
 }
 
 /// A core whose log is durable at once, and its peers.
-struct World {
-    core: Core,
-    now_ms: u64,
+pub(super) struct World {
+    pub(super) core: Core,
+    pub(super) now_ms: u64,
     sent: Vec<(SocketAddr, Vec<u8>)>,
-    events: Vec<(u64, Body)>,
+    pub(super) events: Vec<(u64, Body)>,
     /// Whether batches become durable as they are made.
     durable: bool,
 }
 
 impl World {
-    fn new() -> World {
+    pub(super) fn new() -> World {
         World::priced(terms(), terms())
     }
 
@@ -141,7 +141,7 @@ impl World {
         World { core, now_ms, sent: Vec::new(), events: Vec::new(), durable: true }
     }
 
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         for append in std::mem::take(&mut self.core.out.events) {
             if let Some(body) = append.event.body {
                 self.events.push((self.now_ms, body));
@@ -161,14 +161,14 @@ impl World {
         self.core.out.clear_sends();
     }
 
-    fn from(&mut self, addr: &str, text: &str) {
+    pub(super) fn from(&mut self, addr: &str, text: &str) {
         let bytes = text.replace('\n', "\r\n");
         self.core.handle(bytes.as_bytes(), addr.parse().expect("address"), now(self.now_ms));
         self.settle();
     }
 
     /// Lets time pass, millisecond timers and all.
-    fn pass(&mut self, ms: u64) {
+    pub(super) fn pass(&mut self, ms: u64) {
         let end = self.now_ms + ms;
         while let Some(at) = self.core.next_timeout_ms().filter(|at| *at <= end) {
             self.now_ms = self.now_ms.max(at) + u64::from(at <= self.now_ms);
@@ -191,7 +191,7 @@ impl World {
     }
 
     /// What was sent to an address since the last look, by first line.
-    fn take(&mut self, to: &str) -> Vec<String> {
+    pub(super) fn take(&mut self, to: &str) -> Vec<String> {
         let to: SocketAddr = to.parse().expect("address");
         let (mine, rest) = std::mem::take(&mut self.sent).into_iter().partition(|(addr, _)| *addr == to);
         self.sent = rest;
@@ -200,7 +200,7 @@ impl World {
     }
 
     /// Answers a request as a carrier would.
-    fn answer(&mut self, carrier: &str, request: &str, status: &str, tag: &str) {
+    pub(super) fn answer(&mut self, carrier: &str, request: &str, status: &str, tag: &str) {
         let msg = Msg::parse(request.as_bytes()).expect("request");
         let mut text = format!("SIP/2.0 {status}\n");
         for header in [Header::Via, Header::RecordRoute] {
@@ -215,11 +215,11 @@ impl World {
         self.from(carrier, &text);
     }
 
-    fn first_lines(&mut self, to: &str) -> Vec<String> {
+    pub(super) fn first_lines(&mut self, to: &str) -> Vec<String> {
         self.take(to).iter().map(|m| m.lines().next().unwrap_or_default().to_owned()).collect()
     }
 
-    fn names(&self) -> Vec<&'static str> {
+    pub(super) fn names(&self) -> Vec<&'static str> {
         self.events
             .iter()
             .map(|(_, b)| tollgate_schemas::v1::Event { body: Some(b.clone()), ..Default::default() }.name())
@@ -227,7 +227,7 @@ impl World {
     }
 }
 
-fn now(ms: u64) -> Now {
+pub(super) fn now(ms: u64) -> Now {
     Now { utc_us: 1_700_000_000_000_000 + ms as i64 * 1000, mono_ns: ms * 1_000_000 }
 }
 

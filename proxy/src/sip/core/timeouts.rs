@@ -29,6 +29,7 @@ impl Core {
                 Owner::Server(index) => self.server_due(at(index), entry, now_ms),
                 Owner::Client(index) => self.client_due(at(index), entry, now),
                 Owner::Call(index) => self.call_due_now(at(index), entry, now),
+                Owner::Waiting(index) => self.waiting_due(at(index), now),
             }
         }
         self.due = due;

@@ -1,10 +1,10 @@
-//! The same of provisioning documents, with no node: each prefix by the routing of each account.
+//! The same of provisioning documents, with no node: each prefix for each account.
 
 use std::{collections::BTreeMap, io::IsTerminal};
 
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
-use tollgate_rating::routing::{Gap, RouteQuery, cover};
+use tollgate_rating::coverage::{Buyer, Gap, cover};
 use tollgate_schemas::control::{Account, Kind};
 
 use super::{Args, Done, out};
@@ -33,7 +33,8 @@ pub fn run(args: &Args) -> anyhow::Result<Done> {
     if let (Some(account), true) = (&args.account, accounts.is_empty()) {
         anyhow::bail!("the documents have no account '{account}'");
     }
-    let table = registry.route_table()?;
+    let carriers = crate::coverage::carriers(&registry);
+    let reach: Vec<_> = carriers.iter().map(crate::coverage::Owned::reach).collect();
     let (mut lines, mut uncovered) = (Vec::new(), 0u64);
     for (name, account) in &accounts {
         let Some(deck) = registry.decks.get(&account.sell_deck) else { continue };
@@ -44,21 +45,21 @@ pub fn run(args: &Args) -> anyhow::Result<Done> {
             .collect();
         sold.dedup();
         let bar = if std::io::stderr().is_terminal() { ProgressBar::new(sold.len() as u64) } else { ProgressBar::hidden() };
-        let query = RouteQuery { allowed: &account.carriers, classes: &account.route_classes, ..RouteQuery::new("", at_us) };
+        let buyer = Buyer { carriers: &account.carriers, classes: &account.route_classes };
         let prefixes = sold.iter().map(|(prefix, destination)| (prefix.as_str(), destination.as_str()));
-        for found in cover(&table, prefixes, query) {
+        cover(prefixes, &reach, buyer, at_us, |found| {
             bar.inc(1);
-            let gap = found.gap();
+            let gap = Gap::of(found.upstreams);
             uncovered += u64::from(gap == Some(Gap::NoCarrier));
             if gap.is_none() && args.warnings {
-                continue;
+                return;
             }
             lines.push(json!({
                 "account": name, "prefix": found.prefix, "destination": found.destination, "upstreams": found.upstreams,
                 "carriers": found.carriers.iter().map(|(carrier, class)| json!({ "carrier": carrier, "route_class": class })).collect::<Vec<_>>(),
                 "gap": gap.map(Gap::name),
             }));
-        }
+        });
         bar.finish_and_clear();
     }
     if args.json {

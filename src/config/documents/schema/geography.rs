@@ -64,6 +64,26 @@ fn surcharge_row() -> Value {
     object("What calls of an origin to a destination cost more", &[], properties, defaults)
 }
 
+pub(super) fn number_list() -> Value {
+    let properties = json!({
+        "list": one_of(&["test", "hot"], "Test numbers of revenue-share ranges, or numbers known for abuse"),
+        "source": text("Who publishes it"),
+        "numbers": list(part("listed_number", "Numbers"), "Dated; a number on several lists is on the first by kind (test, hot) and name"),
+    });
+    object("Called numbers of a subscription (R-02); what trunks do with them: dial.test_numbers, dial.hot_numbers", &["list", "numbers"], properties, Value::Null)
+}
+
+fn listed_number() -> Value {
+    let number = |about| json!({ "type": "string", "pattern": "^\\+?[0-9]{1,15}\\*?$", "description": about });
+    let properties = json!({
+        "number": number("E.164 digits: the whole number, or with * at the end whatever starts with it"),
+        "to": number("Last number of a range that begins with number, of as many digits"),
+        "from": day("First day; none = since ever"),
+        "until": day("First day without; none = until further notice"),
+    });
+    object("A number, a prefix or a range", &["number"], properties, Value::Null)
+}
+
 pub(super) fn fx_rate() -> Value {
     let properties = json!({
         "source": text("Who published them"),
@@ -126,9 +146,10 @@ fn lookup_fees() -> Value {
 }
 
 /// What the documents are made of.
-pub(super) fn parts() -> [(&'static str, Value); 6] {
+pub(super) fn parts() -> [(&'static str, Value); 7] {
     [
         ("origin_member", origin_member()),
+        ("listed_number", listed_number()),
         ("surcharge_row", surcharge_row()),
         ("fx_day", fx_day()),
         ("tax_row", tax_row()),

@@ -1,0 +1,39 @@
+//! Coverage of what documents sell (S1-85, S1-27): what `tollgate_rating::coverage` asks, taken from provisioning.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tollgate_rating::{
+    coverage::{Coverage, Reach, coverage},
+    deck::Deck,
+};
+use tollgate_schemas::control::{Account, Carrier, Kind};
+
+use crate::plan::Registry;
+
+/// A carrier with its deck.
+pub struct Owned {
+    name: String,
+    spec: Carrier,
+    deck: Arc<Deck>,
+}
+
+impl Owned {
+    pub fn reach(&self) -> Reach<'_> {
+        let upstream = self.spec.upstream.as_deref().filter(|u| !u.is_empty()).unwrap_or(&self.name);
+        Reach { name: &self.name, upstream, route_class: &self.spec.route_class, suspended: self.spec.suspended, deck: &self.deck }
+    }
+}
+
+/// The carriers whose decks are there, by name.
+pub fn carriers(registry: &Registry) -> Vec<Owned> {
+    let specs: BTreeMap<String, Carrier> = registry.of(Kind::Carrier, &mut Vec::new());
+    specs.into_iter().filter_map(|(name, spec)| Some(Owned { deck: registry.decks.get(&spec.deck)?.clone(), name, spec })).collect()
+}
+
+/// The matrix of everything that any account may buy.
+pub fn of(registry: &Registry, at_us: i64) -> Coverage {
+    let accounts: BTreeMap<String, Account> = registry.of(Kind::Account, &mut Vec::new());
+    let sold: BTreeMap<&str, &Deck> = accounts.values().filter_map(|a| Some((a.sell_deck.as_str(), &**registry.decks.get(&a.sell_deck)?))).collect();
+    let carriers = carriers(registry);
+    coverage(&sold.into_iter().collect::<Vec<_>>(), &carriers.iter().map(Owned::reach).collect::<Vec<_>>(), at_us)
+}

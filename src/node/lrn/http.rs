@@ -1,0 +1,55 @@
+//! A service asked over HTTP: JSON `{lrn, ocn, lata, rate_center, state}`; an empty or absent `lrn` and status 404 = not ported.
+
+use serde::Deserialize;
+use tollgate_schemas::{number::E164, parties::Place, portability::Ported};
+
+use super::{Ask, millis};
+use crate::config::LrnConfig;
+
+/// An answer is a few fields.
+const MAX_ANSWER: u64 = 64 << 10;
+
+pub struct Http {
+    agent: ureq::Agent,
+    url: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Answer {
+    lrn: Option<String>,
+    ocn: String,
+    lata: String,
+    rate_center: String,
+    state: String,
+}
+
+impl Answer {
+    fn ported(self) -> Result<Ported, String> {
+        let lrn = match self.lrn.filter(|n| !n.is_empty()) {
+            Some(text) => Some(E164::parse(&text).map_err(|e| format!("lrn: {e}"))?),
+            None => None,
+        };
+        Ok(Ported { lrn, place: Place { ocn: self.ocn, lata: self.lata, rate_center: self.rate_center, state: self.state } })
+    }
+}
+
+impl Http {
+    /// `url` has `{number}` in it.
+    pub fn new(url: &str, config: &LrnConfig) -> Http {
+        let agent = ureq::Agent::config_builder().timeout_global(Some(millis(config.timeout_ms))).build().into();
+        Http { agent, url: url.to_owned() }
+    }
+}
+
+impl Ask for Http {
+    fn ask(&self, number: &E164) -> Result<Ported, String> {
+        let mut response = match self.agent.get(self.url.replace("{number}", number.digits())).call() {
+            Ok(response) => response,
+            Err(ureq::Error::StatusCode(404)) => return Ok(Ported::default()),
+            Err(e) => return Err(e.to_string()),
+        };
+        let answer: Answer = response.body_mut().with_config().limit(MAX_ANSWER).read_json().map_err(|e| e.to_string())?;
+        answer.ported()
+    }
+}

@@ -1,0 +1,186 @@
+//! Sources that are asked, against real sockets.
+
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, UdpSocket},
+    sync::atomic::AtomicUsize,
+    time::Instant,
+};
+
+use super::*;
+
+fn config() -> LrnConfig {
+    LrnConfig { timeout_ms: 300, circuit_failures: 3, circuit_s: 1, ..LrnConfig::default() }
+}
+
+fn number(text: &str) -> E164 {
+    E164::parse(text).expect("a number of the test")
+}
+
+/// What shards were told.
+type Told = std::sync::mpsc::Receiver<(Asker, E164, DipAnswer)>;
+
+fn started(config: &LrnConfig) -> (Arc<dyn Portability>, Gauges, Told) {
+    let (tell, told) = std::sync::mpsc::channel();
+    let (source, gauges) = source(config, crate::node::clock, Box::new(move |asker, number, answer| drop(tell.send((asker, number, answer))))).expect("threads");
+    (source.expect("a source"), gauges.expect("somebody is asked"), told)
+}
+
+fn next(told: &Told) -> (Asker, E164, DipAnswer) {
+    told.recv_timeout(Duration::from_secs(5)).expect("a shard is told")
+}
+
+/// A service that answers every request alike after a while, and counts them.
+fn service(after_ms: u64, head: &'static str, body: &'static str) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/lrn/{{number}}", listener.local_addr().expect("an address"));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let count = count.clone();
+            thread::spawn(move || {
+                let mut request = [0u8; 1024];
+                let _ = stream.read(&mut request);
+                count.fetch_add(1, Ordering::SeqCst);
+                thread::sleep(millis(after_ms));
+                let _ = write!(stream, "HTTP/1.1 {head}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+            });
+        }
+    });
+    (url, asked)
+}
+
+const PORTED: &str = r#"{"lrn":"12015550000","state":"NJ","ocn":"9206"}"#;
+
+#[test]
+fn r_04_one_number_is_asked_for_once_and_every_shard_that_waits_is_told_the_first_with_the_dip() {
+    let (url, asked) = service(60, "200 OK", PORTED);
+    let (source, gauges, told) = started(&LrnConfig { url: Some(url), ..config() });
+    let wanted = number("12125550100");
+    let began = Instant::now();
+    for asker in [Some(2), Some(0), Some(2), None] {
+        assert!(matches!(source.lookup(&wanted, asker, clock_us()), Err(DipError::Pending(1..=300))));
+    }
+    assert!(began.elapsed() < millis(50), "nobody waits here");
+    let (first, second) = (next(&told), next(&told));
+    let of = |(asker, number, answer): (Asker, E164, DipAnswer)| {
+        let dip = answer.expect("an answer");
+        assert!(dip.took_ms >= 60 && number == wanted && dip.ported.place.state == "NJ", "{dip:?}");
+        (asker, dip.cached)
+    };
+    assert_eq!((of(first), of(second)), ((2, false), (0, true)));
+    assert!(told.recv_timeout(millis(50)).is_err(), "each is told once");
+    assert!(source.lookup(&wanted, Some(1), clock_us()).is_ok_and(|d| d.cached && d.took_ms == 0));
+    assert_eq!((asked.load(Ordering::SeqCst), gauges.asked(), gauges.remembered(), gauges.circuit()), (1, (1, 0), 1, 0));
+    // A day later it is asked again.
+    assert!(matches!(source.lookup(&wanted, None, clock_us() + tollgate_rating::portability::MAX_AGE_US), Err(DipError::Pending(_))));
+}
+
+fn clock_us() -> i64 {
+    crate::node::clock().utc_us
+}
+
+#[test]
+fn r_04_a_number_the_service_does_not_know_is_not_ported_and_nonsense_is_a_failure() {
+    for (head, body, want) in [("404 Not Found", "", Some(None)), ("200 OK", "{}", Some(None)), ("200 OK", PORTED, Some(Some("12015550000"))), ("200 OK", "not json", None), ("500 Oops", "", None), ("200 OK", r#"{"lrn":"x"}"#, None)] {
+        let (url, _) = service(0, head, body);
+        let (source, gauges, told) = started(&LrnConfig { url: Some(url), ..config() });
+        assert!(source.lookup(&number("12125550100"), Some(0), 0).is_err());
+        let lrn = next(&told).2.ok().map(|dip| dip.ported.lrn.map(|n| n.digits().to_owned()));
+        assert_eq!(lrn, want.map(|w| w.map(str::to_owned)), "{head} {body}");
+        assert_eq!(gauges.asked(), (1, u64::from(want.is_none())));
+    }
+}
+
+#[test]
+fn r_04_a_source_that_is_slow_is_left_alone_after_a_few_failures_and_tried_again() {
+    let slow = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    struct Moody(Arc<std::sync::atomic::AtomicBool>);
+    impl Ask for Moody {
+        fn ask(&self, _: &E164) -> Result<Ported, String> {
+            if self.0.load(Ordering::SeqCst) { Err("timed out".to_owned()) } else { Ok(Ported::default()) }
+        }
+    }
+    let (tell, told) = std::sync::mpsc::channel();
+    let service = Service::start(Arc::new(Moody(slow.clone())), &config(), crate::node::clock, Box::new(move |a, n, d| drop(tell.send((a, n, d))))).expect("threads");
+    let gauges = Gauges(service.shared.clone());
+    for n in 0..3 {
+        assert!(matches!(service.lookup(&number(&format!("1212555010{n}")), Some(0), clock_us()), Err(DipError::Pending(_))));
+        assert!(next(&told).2.is_err());
+    }
+    assert_eq!(gauges.circuit(), 1);
+    assert_eq!(service.lookup(&number("12125550109"), Some(0), clock_us()), Err(DipError::Open), "nobody waits for it now");
+    slow.store(false, Ordering::SeqCst);
+    thread::sleep(millis(1_050));
+    assert!(matches!(service.lookup(&number("12125550109"), Some(0), clock_us()), Err(DipError::Pending(_))));
+    assert!(next(&told).2.is_ok());
+    assert_eq!((gauges.circuit(), gauges.asked()), (0, (4, 3)));
+}
+
+/// A name server on a real socket: it answers each question by `reply`, which may say nothing.
+fn name_server(reply: impl Fn(usize, &[u8]) -> Vec<Vec<u8>> + Send + 'static) -> std::net::SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let addr = socket.local_addr().expect("an address");
+    thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        for nth in 0.. {
+            let Ok((n, from)) = socket.recv_from(&mut buffer) else { return };
+            for answer in reply(nth, &buffer[..n]) {
+                let _ = socket.send_to(&answer, from);
+            }
+        }
+    });
+    addr
+}
+
+/// The answer to a question: one record.
+fn naptr(question: &[u8], expression: &str) -> Vec<u8> {
+    let mut out = question[..question.len() - 11].to_vec();
+    out[2..4].copy_from_slice(&[0x81, 0x80]);
+    out[6..12].copy_from_slice(&[0, 1, 0, 0, 0, 0]);
+    let mut data = vec![0, 10, 0, 10, 1, b'u', 12];
+    data.extend_from_slice(b"E2U+pstn:tel");
+    data.push(expression.len() as u8);
+    data.extend_from_slice(expression.as_bytes());
+    data.push(0);
+    out.extend_from_slice(&[0xc0, 12, 0, 35, 0, 1, 0, 0, 0, 60, 0, data.len() as u8]);
+    out.extend_from_slice(&data);
+    out
+}
+
+fn ask_enum(server: std::net::SocketAddr) -> DipAnswer {
+    let (source, _, told) = started(&LrnConfig { enum_server: Some(server), enum_suffix: "e164.example".to_owned(), ..config() });
+    assert!(source.lookup(&number("12125550100"), Some(0), clock_us()).is_err());
+    next(&told).2
+}
+
+#[test]
+fn r_04_a_name_server_says_the_routing_number_and_forged_answers_are_passed_over() {
+    const RIGHT: &str = "!^.*$!tel:+12125550100;npdi;rn=+12015550000!";
+    let ported = |answer: DipAnswer| answer.map(|d| d.ported.lrn.map(|n| n.digits().to_owned()));
+    let right = Ok(Some("12015550000".to_owned()));
+    assert_eq!(ported(ask_enum(name_server(|_, q| vec![naptr(q, RIGHT)]))), right);
+    // The first question is lost.
+    assert_eq!(ported(ask_enum(name_server(|nth, q| if nth == 0 { vec![] } else { vec![naptr(q, RIGHT)] }))), right);
+    // Another id first, noise, then the right one.
+    let forged = name_server(|_, q| {
+        let mut other = naptr(q, "!^.*$!tel:+1;rn=+19005550000!");
+        other[0] ^= 0x55;
+        vec![other, b"x".to_vec(), naptr(q, RIGHT)]
+    });
+    assert_eq!(ported(ask_enum(forged)), right);
+    // From elsewhere than the server: never read.
+    let elsewhere = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let server = silent.local_addr().expect("an address");
+    thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        while let Ok((n, from)) = silent.recv_from(&mut buffer) {
+            let _ = elsewhere.send_to(&naptr(&buffer[..n], RIGHT), from);
+        }
+    });
+    let answer = ask_enum(server);
+    assert!(matches!(&answer, Err(DipError::Failed(why)) if why.contains("no answer within 300 ms")), "{answer:?}");
+}
