@@ -260,6 +260,7 @@ fn bodies() -> Vec<Body> {
                 LedgerEntry { account: "account:acme/acme-london".into(), amount_e8: 210_000_000, currency: "EUR".into() },
                 LedgerEntry { account: "tax/0".into(), amount_e8: -210_000_000, currency: "EUR".into() },
             ],
+            all_currencies: true,
         }),
         Body::NoteIssued(NoteIssued {
             series: "2026".into(), number: 42, account: "acme-london".into(), root_account: "acme".into(), currency: "EUR".into(),
@@ -289,6 +290,13 @@ fn bodies() -> Vec<Body> {
                 durations: vec![DurationShare { mean_ms: 9_000, calls: 4 }],
                 asr_e6: 450_000, later_e6: 700_000, pdd_ms: 1_500,
             }),
+        }),
+        Body::DocumentPosted(DocumentPosted {
+            account: "acme-london".into(), root_account: "acme".into(), number: "2026-41".into(), kind: "invoice".into(),
+            entries: vec![
+                LedgerEntry { account: "account:acme/acme-london".into(), amount_e8: 210_000_000, currency: "EUR".into() },
+                LedgerEntry { account: "tax/3".into(), amount_e8: -210_000_000, currency: "EUR".into() },
+            ],
         }),
     ]
 }

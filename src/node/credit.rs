@@ -1,9 +1,9 @@
-//! Credit at a node (FN-06, FN-07): what its proxy asks of the writer of its accounts' money and applies, and the balances that the
-//! API shows. Demands go to the node's own log, behind the calls' events; what is granted comes on topic `leases`.
+//! Credit at a node (FN-06, FN-07): what its proxy asks of the writer of its accounts' money and applies, and the
+//! API's port. Demands go to the node's own log, behind the calls' events; what is granted comes on topic `leases`.
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -12,7 +12,6 @@ use std::{
 
 use tollgate_api::ports::{Fault, Ledger, Money, NewPayment};
 use tollgate_ingest::{WorkerHandle, follow, follow::From};
-use tollgate_rating::ledger::{self, Balances};
 use tollgate_schemas::{
     event::{Body, Event, Origin},
     id::{Id, partition_of},
@@ -20,7 +19,7 @@ use tollgate_schemas::{
     v1::PaymentPosted,
 };
 
-use super::{Shared, ports};
+use super::{Shared, accounts::Accounts, ports};
 
 /// Between two looks whether something is to be asked for; demands themselves are rarer (`credit::EVERY_NS`).
 const LOOK: Duration = Duration::from_millis(25);
@@ -89,45 +88,6 @@ impl Drop for Credits {
         if let Some(asks) = self.asks.take() {
             let _ = asks.join();
         }
-    }
-}
-
-/// All balances, as topic `ledger` has them.
-#[derive(Default)]
-pub struct Accounts(Mutex<Balances>);
-
-impl Accounts {
-    /// Folds the ledger from its beginning, and goes on.
-    pub fn follow(self: &Arc<Accounts>, shared: &Shared) -> anyhow::Result<WorkerHandle> {
-        let accounts = self.clone();
-        Ok(follow::follow(shared.log.clone(), "balances", &[Topic::Ledger], From::Beginning, 20, move |_, _, record| {
-            if let Some(Body::LedgerPosted(posted)) = &record.event.body
-                && let Err(error) = accounts.0.lock().unwrap_or_else(PoisonError::into_inner).apply(posted)
-            {
-                tracing::error!(%error, posting = %record.event.id(), "a posting is not in the balances");
-            }
-        })?)
-    }
-
-    fn money(&self, root: &str, account: &str) -> Vec<Money> {
-        let balances = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<Money> = Vec::new();
-        let names = [ledger::customer(root, account), ledger::held(root, account), ledger::deposit(root, account)];
-        for (n, name) in names.iter().enumerate() {
-            for (currency, e8) in balances.owed(name) {
-                let at = all.iter().position(|m| m.currency == currency).unwrap_or_else(|| {
-                    all.push(Money { currency: currency.to_owned(), ..Money::default() });
-                    all.len() - 1
-                });
-                match n {
-                    0 => all[at].owed_e8 = e8,
-                    1 => all[at].held_e8 = e8,
-                    // What we keep for it is credited.
-                    _ => all[at].deposits_e8 = e8.saturating_neg(),
-                }
-            }
-        }
-        all
     }
 }
 

@@ -356,6 +356,7 @@ fn most() -> Value {
         "OriginGroup": spec("Callers that prices tell apart: members, except"),
         "Surcharge": spec("A table of surcharges by origin: currency, decks, rows"),
         "FxRate": spec("Exchange rates by day: source, rates"),
+        "Contract": spec("Terms over a period of an account's calls: account, currency, from, until, cycle, partial, commitment, bundles, volumes, short_calls"),
         "Tax": spec("Taxes and regulatory charges by day, not authoritative: country, region, rows"),
         "Carrier": spec("Where calls go: addresses, sources, deck, prefix, channels, cps, route_class, emergency, suspended, party, upstream, cli_guaranteed, priority, weight, timers, advance_on, stop_on"),
         "Deck": spec("A rate sheet: csv, currency, timezone, places, rounding, tariff, notice_days, jurisdiction, lookup_fees"),

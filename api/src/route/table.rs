@@ -176,9 +176,10 @@ fn provisioning(kind: Kind) -> [Route; 4] {
         Kind::RoutePolicy => ("route_policies", "RoutePolicy", ["Route policies", "One route policy", "Sets a route policy", "Removes a route policy"]),
         Kind::Account => ("accounts", "Account", ["Accounts", "One account", "Sets an account", "Removes an account"]),
         Kind::Trunk => ("trunks", "Trunk", ["Trunks", "One trunk", "Sets a trunk", "Removes a trunk"]),
+        Kind::Contract => ("contracts", "Contract", ["Contracts", "One contract", "Sets a contract", "Removes a contract"]),
     };
     let read = match kind {
-        Kind::Carrier | Kind::FraudPolicy | Kind::RoutePolicy | Kind::NumberTable | Kind::OriginGroup | Kind::Surcharge | Kind::FxRate | Kind::Tax => {
+        Kind::Carrier | Kind::FraudPolicy | Kind::RoutePolicy | Kind::NumberTable | Kind::OriginGroup | Kind::Surcharge | Kind::FxRate | Kind::Tax | Kind::Contract => {
             Access::Operator(Scope::Read)
         }
         Kind::Account | Kind::Trunk | Kind::Deck => Access::Scoped(Scope::Read),

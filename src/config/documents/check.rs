@@ -7,6 +7,7 @@ use std::{
 
 use serde_json::Value;
 use tollgate_rating::{
+    contract::Contract,
     deck::{BadOption, Deck, DeckOptions, DeckProblems},
     geography::NumberTable,
 };
@@ -39,6 +40,10 @@ pub fn check(document: &mut Document, problems: &mut Vec<ConfigProblem>) {
         Kind::Carrier => serde_json::from_value::<control::Carrier>(spec).err(),
         Kind::Account => serde_json::from_value::<control::Account>(spec).err(),
         Kind::Trunk => serde_json::from_value::<control::Trunk>(spec).err(),
+        Kind::Contract => match serde_json::from_value::<control::Contract>(spec) {
+            Ok(spec) => return contract(document, &spec, problems),
+            Err(e) => Some(e),
+        },
     };
     problems.extend(wrong.map(|e| document.problem("", e.to_string())));
 }
@@ -60,6 +65,11 @@ fn fraud_policy(document: &Document, policy: &control::FraudPolicy, problems: &m
         let (field, what) = text.split_once(": ").unwrap_or(("", &text));
         problems.push(document.problem(field, what));
     }
+}
+
+fn contract(document: &Document, spec: &control::Contract, problems: &mut Vec<ConfigProblem>) {
+    let bad = Contract::compile(&document.name, spec).err().unwrap_or_default();
+    problems.extend(bad.into_iter().map(|b| document.problem(&b.path, b.problem)));
 }
 
 fn deck(document: &mut Document, problems: &mut Vec<ConfigProblem>) {

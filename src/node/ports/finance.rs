@@ -1,8 +1,11 @@
 //! Finance's orders on a running node: re-rating, invoices, notes, disputes. What is computed is rating's; here the store is
 //! read, prices are looked up in the plan, and what is decided goes into the log.
 
+mod calls;
 mod invoices;
+mod notes;
 mod pages;
+mod posting;
 mod rerate;
 
 use std::{
@@ -10,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono_tz::Tz;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tollgate_api::ports::{Fault, Finance, FinanceVerb, Problem};
@@ -28,7 +32,7 @@ use tollgate_schemas::{
 };
 
 use super::{Answer, off};
-use crate::node::{Shared, books::SharedBooks};
+use crate::node::{Shared, accounts::Accounts, books::SharedBooks};
 
 /// How long the store may lag behind the log before an order is told to wait.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -39,6 +43,7 @@ pub struct Inner {
     shared: Arc<Shared>,
     cdrs: Arc<dyn CdrStore>,
     books: Arc<SharedBooks>,
+    accounts: Arc<Accounts>,
     /// The plan as it was known at some time, with the control position it was made at.
     known: Mutex<Option<(i64, u64, SharedPlan)>>,
     /// Orders of re-ratings lately, by partition: how many of each second.
@@ -71,8 +76,8 @@ pub fn problem(path: &str, message: impl Into<String>) -> Stop {
 }
 
 impl FinancePort {
-    pub fn new(shared: Arc<Shared>, cdrs: Arc<dyn CdrStore>, books: Arc<SharedBooks>) -> FinancePort {
-        FinancePort(Arc::new(Inner { shared, cdrs, books, known: Mutex::default(), pace: Mutex::default() }))
+    pub fn new(shared: Arc<Shared>, cdrs: Arc<dyn CdrStore>, books: Arc<SharedBooks>, accounts: Arc<Accounts>) -> FinancePort {
+        FinancePort(Arc::new(Inner { shared, cdrs, books, accounts, known: Mutex::default(), pace: Mutex::default() }))
     }
 }
 
@@ -123,7 +128,7 @@ impl Inner {
             }
             FinanceVerb::Note => self.note(&read(order)?, actor).map(Some),
             FinanceVerb::Disputes => {
-                let items: Vec<Value> = self.look(|books| books.disputes().map(|(_, revision, d)| shown(d, revision)).collect())?;
+                let items: Vec<Value> = self.look(|books| books.disputes().map(|(_, revision, d)| shown_dispute(d, revision)).collect())?;
                 Ok(Some(json!({ "items": items, "next_cursor": null })))
             }
             FinanceVerb::Dispute => {
@@ -182,7 +187,7 @@ impl Inner {
                     note: note.to_owned(),
                     document: serde_json::to_string(&dispute).map_err(|e| e.to_string())?,
                 });
-                Ok((self.born("", body), shown(&dispute, revision)))
+                Ok((self.born("", body), shown_dispute(&dispute, revision)))
             },
             |event| self.write(event),
         );
@@ -248,10 +253,24 @@ impl Inner {
     }
 }
 
-fn shown(dispute: &Dispute, revision: u64) -> Value {
+fn shown_dispute(dispute: &Dispute, revision: u64) -> Value {
     let mut value = serde_json::to_value(dispute).unwrap_or_default();
     value["revision"] = revision.into();
     value
+}
+
+/// A document as it is answered.
+fn shown(document: &impl serde::Serialize, draft: bool) -> Result<Value, Stop> {
+    let mut value = serde_json::to_value(document).map_err(|e| Fault::Internal(e.to_string()))?;
+    if draft {
+        value["draft"] = true.into();
+    }
+    Ok(value)
+}
+
+fn zone(name: Option<&str>) -> Result<Tz, Stop> {
+    let name = name.unwrap_or("UTC");
+    name.parse().map_err(|_| problem("timezone", format!("'{name}' is not a time zone of the IANA list")))
 }
 
 /// `2026-41` → ("2026", 41): a series may have a dash in it.
