@@ -107,6 +107,9 @@ impl Ledger for LedgerPort {
             let origin = Origin { mint: &shared.mint, boot_id: shared.boot_id, now: (shared.clock)(), control_position: shared.owner.plan().control_position };
             let partition = partition_of(&payment.root_account, shared.log.partitions());
             let key = payment.root_account.clone();
+            // What is booked once has one id, the one the rater knows it by, however often it is said.
+            let known = |reference: &str| Id::derived("payment", Id::NIL, &format!("{}/{}/{reference}", payment.root_account, payment.account), 0);
+            let once = (!payment.reference.is_empty()).then(|| known(&payment.reference));
             let body = Body::PaymentPosted(PaymentPosted {
                 account: payment.account,
                 root_account: payment.root_account,
@@ -118,7 +121,7 @@ impl Ledger for LedgerPort {
                 reference: payment.reference,
             });
             let event = Event::born(origin, &key, body);
-            let id = event.id();
+            let id = once.unwrap_or(event.id());
             let ticket = shared
                 .log
                 .append(vec![Append { topic: Topic::Calls, partition, event }], Urgency::Group, Claim::Reserved)

@@ -73,6 +73,12 @@ fn r_22_r_31_fn_06_fn_08_an_invoice_is_made_by_contract_and_tables_and_is_in_the
     let (details, bills) = (path("details.yaml"), path("bills"));
     let bill = ["invoice", "--account", "acme", "--from", "2020-01-01T00:00:00Z", "--until", &until, "--series", "t", "--freeze-days", "0", "--details", &details, "--json", "--out", &bills];
     desk.json(&with(&bill, &["--dry-run"]));
+    let accrued = |rated: &str, invoiced: &str, left: &str| {
+        let found = desk.json(&["accrual", "--at", "2100-01-01", "--json"]);
+        let item = &found["items"][0];
+        assert_eq!((&item["account"], &item["rated"], &item["invoiced"], &item["accrual"]), (&json!("acme"), &json!(rated), &json!(invoiced), &json!(left)));
+    };
+    accrued("1.400000", "0.000000", "1.400000");
     let invoice = desk.json(&bill);
     assert_eq!(lines(&invoice), [
         "recurring trunk 94.500000", "recurring usa 10, 10 minutes 0.500000", "usage calls 1.400000", "contract usa 10, bundled minutes used -0.700000",
@@ -90,14 +96,40 @@ fn r_22_r_31_fn_06_fn_08_an_invoice_is_made_by_contract_and_tables_and_is_in_the
     // A credit that was agreed.
     desk.json(&["invoice", "note", "--invoice", "t-1", "--reason", "outage", "--amount", "4.01", "--json", "--out", &bills]);
     has_balance(&node, "USD", "-120.000000");
+    owed(&node, &desk);
+    accrued("1.400000", "1.400000", "0.000000");
 
     node.stop();
     node.log_is_sound_and_replays();
     node.restart();
-    has_balance(&node, "USD", "-120.000000");
+    has_balance(&node, "USD", "-100.000000");
     // Nothing is said again, by the issuer or by who looks for what is missing.
     std::thread::sleep(Duration::from_secs(6));
-    assert_eq!(balance(&node, "USD"), "-120.000000");
+    assert_eq!(balance(&node, "USD"), "-100.000000");
+}
+
+/// FN-03, FN-04: 124.01 less a note of 4.01 less a payment of 20.00, of which 30.00 are disputed.
+fn owed(node: &Node, desk: &Desk<'_>) {
+    let pay = || node.api.post("/v1/payments", &json!({ "account": "acme", "amount": "20.00", "reason": "bank", "reference": "RF-1" })).1;
+    assert_eq!(pay()["payment_id"], pay()["payment_id"], "said again it is the same one");
+    has_balance(node, "USD", "-100.000000");
+    desk.refused(&["dispute", "raise", "--invoice", "t-1", "--amount", "121", "--reason", "rate"], "more than the 120.000000 of invoice t-1");
+    let (code, out, err) = desk.run(&["dispute", "raise", "--invoice", "t-1", "--amount", "30.00", "--reason", "rate"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let found = desk.json(&["statement", "--account", "acme", "--from", "2020-01-01", "--until", "2100-01-01", "--json"]);
+    let item = &found["items"][0];
+    let kinds: Vec<&str> = item["rows"].as_array().expect("rows").iter().map(|r| r["kind"].as_str().expect("kind")).collect();
+    assert_eq!(kinds, ["invoice", "credit_note", "payment"]);
+    let sums: Vec<&str> = ["opening", "invoiced", "credited", "paid", "closing", "disputed"].iter().map(|name| item[*name].as_str().expect("an amount")).collect();
+    assert_eq!(sums, ["0.000000", "124.010000", "4.010000", "20.000000", "100.000000", "30.000000"]);
+    let aged = desk.json(&["ageing", "--json"]);
+    let of = |name: &str| aged[0][name].as_str().expect("an amount").to_owned();
+    assert_eq!(["not_due", "days_1_30", "disputed", "owed", "ledger", "unbilled"].map(of), ["70.000000", "0.000000", "30.000000", "100.000000", "100.000000", "0.000000"]);
+    let net = desk.json(&["netting", "--account", "acme", "--carrier", "alpha", "--payable", "50.00", "--json"]);
+    assert_eq!((&net["set_off"], &net["they_pay"], &net["we_pay"]), (&json!("50.000000"), &json!("20.000000"), &json!("0.000000")));
+    let (code, table, _) = desk.run(&["ageing", "--account", "acme"]);
+    assert!(code == 0 && table.contains("NOT DUE") && table.contains("70.000000"), "{table}");
+    desk.refused(&["statement", "--account", "nobody", "--from", "2020-01-01", "--until", "2100-01-01"], "there is no account 'nobody'");
 }
 
 #[test]

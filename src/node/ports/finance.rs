@@ -7,6 +7,7 @@ mod notes;
 mod pages;
 mod posting;
 mod rerate;
+mod statements;
 
 use std::{
     sync::{Arc, Mutex},
@@ -127,6 +128,10 @@ impl Inner {
                 self.look(|books| books.document(series, number).and_then(|d| serde_json::from_str(&d.json).ok()))
             }
             FinanceVerb::Note => self.note(&read(order)?, actor).map(Some),
+            FinanceVerb::Statement => self.statement(&read(order)?).map(Some),
+            FinanceVerb::Ageing => self.ageing(&read(order)?).map(Some),
+            FinanceVerb::Accrual => self.accrual(&read(order)?).map(Some),
+            FinanceVerb::Netting => self.netting(&read(order)?).map(Some),
             FinanceVerb::Disputes => {
                 let items: Vec<Value> = self.look(|books| books.disputes().map(|(_, revision, d)| shown_dispute(d, revision)).collect())?;
                 Ok(Some(json!({ "items": items, "next_cursor": null })))
@@ -136,6 +141,7 @@ impl Inner {
                 if drafted.state != State::Draft {
                     return Err(problem("state", "a dispute begins as a draft"));
                 }
+                self.check_disputed(&drafted)?;
                 let id: Id = drafted.id.parse().map_err(|_| problem("id", "want an id in UUID shape, as `tollgate reconcile` drafts it"))?;
                 self.change(id, actor, "drafted", move |known| match known {
                     Some(_) => Err("there is this dispute already".to_owned()),
@@ -162,6 +168,29 @@ impl Inner {
                 })
                 .map(Some)
             }
+        }
+    }
+
+    /// A customer's dispute is about an invoice of ours, and no more than is left of it.
+    fn check_disputed(&self, drafted: &Dispute) -> Result<(), Stop> {
+        if drafted.invoice.is_empty() {
+            return Ok(());
+        }
+        let amount = tollgate_schemas::money::parse_scaled(&drafted.amount_disputed, 8).ok().filter(|e8| *e8 > 0);
+        let Some(amount_e8) = amount else { return Err(problem("amount_disputed", format!("'{}' is no amount above 0", drafted.amount_disputed))) };
+        let found = self.look(|books| {
+            let invoice = numbered(&drafted.invoice).and_then(|(series, number)| books.document(series, number)).filter(|d| d.kind == "invoice")?;
+            let open = books.disputes().filter(|(_, _, d)| d.invoice == drafted.invoice && d.is_open() && d.id != drafted.id);
+            let disputed = open.filter_map(|(_, _, d)| tollgate_schemas::money::parse_scaled(&d.amount_disputed, 8).ok()).fold(0i64, i64::saturating_add);
+            Some((invoice.account == drafted.account && invoice.currency == drafted.currency, books.remainder(invoice).saturating_sub(disputed)))
+        })?;
+        match found {
+            None => Err(problem("invoice", format!("there is no invoice {}", drafted.invoice))),
+            Some((false, _)) => Err(problem("account", format!("invoice {} is of another account or currency", drafted.invoice))),
+            Some((true, left_e8)) if amount_e8 > left_e8 => {
+                Err(problem("amount_disputed", format!("more than the {} of invoice {} that is not disputed yet", tollgate_schemas::money::format_amount(left_e8), drafted.invoice)))
+            }
+            Some(_) => Ok(()),
         }
     }
 

@@ -225,7 +225,7 @@ impl Inner {
         Ok(Some(basis))
     }
 
-    fn deck_currency(&self, account: &str) -> String {
+    pub fn deck_currency(&self, account: &str) -> String {
         let deck = self.shared.owner.get(Kind::Account, account).and_then(|a| a.spec["sell_deck"].as_str().map(str::to_owned));
         let deck = deck.and_then(|d| self.shared.owner.get(Kind::Deck, &d));
         deck.and_then(|d| d.spec["currency"].as_str().map(str::to_owned)).unwrap_or_else(|| "USD".to_owned())
