@@ -20,6 +20,7 @@ mod log;
 mod out;
 mod payment;
 mod rate;
+mod receivable;
 mod reconcile;
 mod rerate;
 mod restore;
@@ -65,9 +66,13 @@ enum Command {
     Rerate(Box<rerate::Args>),
     Invoice(Box<invoice::Args>),
     Reconcile(Box<reconcile::Args>),
-    /// Disputes with carriers
+    /// Disputes with carriers, and customers' about invoices
     #[command(subcommand)]
     Dispute(dispute::Command),
+    Statement(receivable::StatementArgs),
+    Ageing(receivable::AgeingArgs),
+    Accrual(receivable::AccrualArgs),
+    Netting(receivable::NettingArgs),
     /// Writes files that can be made again
     #[command(subcommand)]
     Export(export::Command),
@@ -137,6 +142,10 @@ pub fn main() -> ExitCode {
         Command::Invoice(args) => invoice::run(*args),
         Command::Reconcile(args) => reconcile::run(&args),
         Command::Dispute(command) => dispute::run(command),
+        Command::Statement(args) => receivable::statement(&args),
+        Command::Ageing(args) => receivable::ageing(&args),
+        Command::Accrual(args) => receivable::accrual(&args),
+        Command::Netting(args) => receivable::netting(&args),
         Command::Export(command) => export::run(command),
         Command::Call(command) => call::run(command),
         Command::Block(command) => block::run(command),

@@ -4,6 +4,7 @@
 //! There is always the node's own log. Alone, it is the only one. Where a log is shared with others, stages work on that one,
 //! and the own log holds what this process must know without it: its calls until they are forwarded, and provisioning and blocks.
 
+mod accounts;
 mod books;
 mod cluster;
 mod coverage;
@@ -119,7 +120,8 @@ pub struct Node {
     spool: Option<cluster::Spool>,
     leases: Option<stages::Leases>,
     credits: Option<credit::Credits>,
-    accounts: Arc<credit::Accounts>,
+    accounts: Arc<accounts::Accounts>,
+    poster: Option<books::Poster>,
     shard_threads: Vec<thread::JoinHandle<()>>,
     api: Option<Api>,
     sip_addr: Option<SocketAddr>,
@@ -263,13 +265,14 @@ impl Node {
         }
         let figures = Arc::new(Figures::default());
         let views = Arc::new(Views::new(tollgate_api::CountFrom::Calls));
-        let accounts = Arc::new(credit::Accounts::default());
-        let mut documents = None;
+        let accounts = Arc::new(accounts::Accounts::default());
+        let (mut documents, mut poster) = (None, None);
         if runs(Stage::Api) {
             let (books, worker) = books::SharedBooks::follow(log.clone())?;
             workers.push(("books", worker));
             documents = Some(books);
             workers.push(("balances", accounts.follow(&shared)?));
+            poster = documents.clone().map(|books| books::Poster::start(shared.clone(), books, accounts.clone())).transpose()?;
             workers.extend(stages::views(&shared, &views, &figures)?);
             if kafka.is_some() {
                 workers.push(("live", stages::live_view(&shared, &live)?));
@@ -291,6 +294,7 @@ impl Node {
             leases,
             credits,
             accounts,
+            poster,
             shard_threads,
             api: None,
             sip_addr,
@@ -330,7 +334,7 @@ impl Node {
             decks: Arc::new(ports::DecksPort(self.shared.clone())),
             ledger: Arc::new(credit::LedgerPort { shared: self.shared.clone(), accounts: self.accounts.clone() }),
             backups: Arc::new(ports::BackupPort::new(self.shared.clone(), self.embedded.node(), config.data_dir.clone())),
-            finance: Arc::new(ports::FinancePort::new(self.shared.clone(), stores.cdrs.clone(), books)),
+            finance: Arc::new(ports::FinancePort::new(self.shared.clone(), stores.cdrs.clone(), books, self.accounts.clone())),
             cdrs: stores.cdrs,
             views,
             keys,
@@ -404,6 +408,7 @@ impl Node {
         }
         self.leases.take();
         self.credits.take();
+        self.poster.take();
         // What the last events give is rated and stored before the stages write their snapshots.
         let until = Instant::now() + LAST;
         for (_, worker) in self.workers.iter() {

@@ -1,6 +1,7 @@
 //! Provisioning documents in force, and what they compile to: the plan that the proxy decides by. Here rating's decks
 //! and routes meet the proxy's policy.
 
+mod contracts;
 mod geography;
 
 #[cfg(test)]
@@ -177,6 +178,7 @@ impl Registry {
             }
         }
         let policies = self.route_policies(&documents, &mut problems);
+        contracts::check(self, &documents, &mut problems);
         let rates = self.of(Kind::FxRate, &mut problems);
         let fx = Fx::compile(&rates).unwrap_or_else(|mistakes| {
             problems.extend(mistakes.into_iter().map(|(name, e)| PlanProblem { kind: Kind::FxRate, name, path: String::new(), message: e.to_string() }));

@@ -119,8 +119,9 @@ pub(crate) fn pay(state: ApiState, ask: Ask) -> Reply {
         }
         let own = account.as_ref().map(|a| currency(&state, a)).unwrap_or_default();
         let currency = order.currency.clone().unwrap_or_else(|| own.clone());
-        if account.is_some() && currency != own {
-            say("currency", format!("'{currency}': the account's deck is in {own}, and amounts of two currencies never meet"));
+        let agreed = || state.parts.control.list(Kind::Contract).iter().any(|c| c.spec["account"] == order.account && c.spec["currency"] == currency);
+        if account.is_some() && currency != own && !agreed() {
+            say("currency", format!("'{currency}': the account's deck is in {own} and it has no contract in {currency}; amounts of two currencies never meet"));
         }
         match order.reason.trim() {
             "" => say("reason", "say why: it stays in the ledger".to_owned()),

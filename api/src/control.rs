@@ -33,6 +33,7 @@ pub(crate) fn folder(kind: Kind) -> &'static str {
         Kind::RoutePolicy => "route_policies",
         Kind::Account => "accounts",
         Kind::Trunk => "trunks",
+        Kind::Contract => "contracts",
     }
 }
 
@@ -90,7 +91,7 @@ fn may_see(state: &ApiState, caller: &Key, document: &Document) -> bool {
         Kind::Deck => state.parts.control.list(Kind::Account).iter().any(|a| {
             a.spec["sell_deck"].as_str() == Some(document.name.as_str()) && is_in_tree(state, &a.name, tenant)
         }),
-        Kind::Carrier | Kind::FraudPolicy | Kind::RoutePolicy | Kind::NumberTable | Kind::OriginGroup | Kind::Surcharge | Kind::NumberList | Kind::FxRate | Kind::Tax => false,
+        Kind::Carrier | Kind::FraudPolicy | Kind::RoutePolicy | Kind::NumberTable | Kind::OriginGroup | Kind::Surcharge | Kind::NumberList | Kind::FxRate | Kind::Tax | Kind::Contract => false,
     }
 }
 

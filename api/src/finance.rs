@@ -1,4 +1,4 @@
-//! `/v1/as_of`, `/v1/rerates`, `/v1/invoices`, `/v1/notes`, `/v1/disputes`: orders of finance, carried to the node.
+//! `/v1/as_of`, `/v1/rerates`, `/v1/invoices`, `/v1/notes`, `/v1/statements`, `/v1/ageing`, `/v1/accrual`, `/v1/netting`, `/v1/disputes`: orders of finance, carried to the node.
 
 use futures::FutureExt;
 use serde_json::Value;
@@ -39,6 +39,36 @@ pub(crate) fn dispute(state: ApiState, ask: Ask) -> Reply {
 
 pub(crate) fn step(state: ApiState, ask: Ask) -> Reply {
     carry(state, ask, FinanceVerb::Step)
+}
+
+pub(crate) fn statement(state: ApiState, ask: Ask) -> Reply {
+    query(state, ask, FinanceVerb::Statement, &["account", "since", "until", "timezone", "currency"])
+}
+
+pub(crate) fn ageing(state: ApiState, ask: Ask) -> Reply {
+    query(state, ask, FinanceVerb::Ageing, &["account", "at", "timezone"])
+}
+
+pub(crate) fn accrual(state: ApiState, ask: Ask) -> Reply {
+    query(state, ask, FinanceVerb::Accrual, &["at", "timezone", "account", "currency"])
+}
+
+pub(crate) fn netting(state: ApiState, ask: Ask) -> Reply {
+    query(state, ask, FinanceVerb::Netting, &["account", "carrier", "payable", "currency"])
+}
+
+/// A question whose parameters are the order.
+fn query(state: ApiState, ask: Ask, verb: FinanceVerb, params: &'static [&'static str]) -> Reply {
+    async move {
+        let caller = ask.caller()?;
+        let given = params.iter().filter_map(|name| Some(((*name).to_owned(), Value::from(ask.query.text(name)?))));
+        match state.parts.finance.ask(verb, "", Value::Object(given.collect()), &caller.id).await? {
+            Some(Ok(answer)) => Ok(render::json_response(&answer)),
+            Some(Err(problems)) => Err(Error::unprocessable(problems)),
+            None => Err(Error::not_found("account", "")),
+        }
+    }
+    .boxed()
 }
 
 fn carry(state: ApiState, ask: Ask, verb: FinanceVerb) -> Reply {

@@ -331,6 +331,11 @@ pub enum FinanceVerb {
     /// The document of that number.
     Document,
     Note,
+    /// What accounts owe; the order is the query's parameters.
+    Statement,
+    Ageing,
+    Accrual,
+    Netting,
     Disputes,
     Dispute,
     /// `name`: the dispute's id.

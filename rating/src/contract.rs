@@ -1,9 +1,13 @@
 //! What a contract adds over a period: minimum commitments, volume tiers, bundles of minutes, and the fee for too
 //! many short calls. Pure functions over a period's usage; an invoice puts their lines below the usage. Money is
-//! 1e-8 of the contract's currency, exact as ratios, rounded once per line. A credit is negative.
+//! 1e-8 of the contract's currency, exact as ratios, rounded once per line. A credit is negative. As provisioned: [`Contract`]; which
+//! one holds over a period: [`in_force`]; its lines: [`Meter`].
 
 mod bundle;
+mod cycle;
+mod meter;
 mod short_calls;
+mod terms;
 mod volume;
 
 #[cfg(test)]
@@ -13,7 +17,10 @@ use thiserror::Error;
 use tollgate_schemas::v1::Rounding;
 
 pub use bundle::{Bundle, Drawn, draw};
+pub use cycle::{BadPeriod, Cycle, Share, in_force};
+pub use meter::{BadMeter, Call, ContractLine, MAX_HELD, Meter, Rule};
 pub use short_calls::{ShortCalls, ShortCharge, ShortPolicy};
+pub use terms::{BadTerm, Contract, MAX_RULES};
 pub use volume::{Step, StepPrice, Volume, VolumeBasis, VolumeMode};
 
 /// One line for an invoice.

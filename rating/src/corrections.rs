@@ -4,6 +4,8 @@
 pub mod books;
 pub mod dispute;
 pub mod invoice;
+pub mod journal;
+pub mod receivables;
 pub mod reconcile;
 pub mod rerate;
 pub mod statement;

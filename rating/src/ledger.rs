@@ -15,10 +15,15 @@
 //! | `deposit:<root>/<account>` | a customer: what we keep for it, negative | |
 //! | `cash/<partition>` | us: payments and deposits, positive = came in | |
 //! | `adjustments/<partition>` | us: what was booked by hand, positive = given away | |
+//! | `exchange/<partition>` | us: what was invoiced in another currency than its calls', one side in each | |
+//! | `tax/<partition>` | us: taxes of invoices, to be paid on, negative | |
 //!
 //! A call of an account with a limit holds before it rings, holds more as it goes on, and gives all of it back with the posting of
 //! its charge (kinds `hold`, then `usage`, or `void` where it costs nothing): at any place of the log an account's `held:` is what its
 //! open calls hold. Accounts without a limit hold nothing, so their calls have one posting.
+//!
+//! An invoice or note (kinds `invoice`, `credit_note`, `debit_note`) posts only what it adds to the calls that are posted already:
+//! `account:` + , `revenue/` and `tax/` −; of an account that buys from another, `resale:` of that one −.
 //!
 //! A customer's calls are all in one partition, so its account has one writer; ours and the carriers' are split by
 //! partition and summed on read (design §2).
@@ -77,6 +82,14 @@ pub fn cash(partition: u16) -> String {
 
 pub fn adjustments(partition: u16) -> String {
     format!("adjustments/{partition}")
+}
+
+pub fn exchange(partition: u16) -> String {
+    format!("exchange/{partition}")
+}
+
+pub fn tax(partition: u16) -> String {
+    format!("tax/{partition}")
 }
 
 pub fn carrier(name: &str, partition: u16) -> String {

@@ -380,6 +380,12 @@ impl Stage for Rater {
                 self.balance(event, from, out);
                 return Ok(());
             }
+            Body::DocumentPosted(document) => {
+                let from = out.appends.len();
+                self.document(event, document, out)?;
+                self.balance(event, from, out);
+                return Ok(());
+            }
             Body::CallRerated(_) => (event.occurred_us, Some(body)),
             _ => return Ok(()),
         };

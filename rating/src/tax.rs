@@ -49,6 +49,8 @@ pub struct TaxLine {
     pub base_e8: i64,
     /// Millionths; 0 for a charge per line.
     pub rate_e6: i64,
+    /// Of a charge per line, what each is; None for a percentage.
+    pub per_line_e8: Option<i64>,
     pub amount_e8: i64,
     /// Why nothing is charged, or empty.
     pub reason: &'static str,

@@ -1,6 +1,7 @@
 //! Provisioning documents: `{kind, name, spec}` (design §5). What a person writes; parts compile it into what they
 //! need. Durations say their unit in the name; money is a decimal string; every default is the safe one (§5.4).
 
+mod contract;
 mod decisions;
 mod fraud_policy;
 mod geography;
@@ -8,6 +9,7 @@ mod number_list;
 mod route_policy;
 mod tariff;
 
+pub use contract::{Bundle, Contract, ShortCallPolicy, TaxPlace, TaxProfile, Volume, VolumeStep};
 pub use decisions::Decisions;
 pub use fraud_policy::{FraudPolicy, FraudRule};
 pub use geography::{FxDay, FxRate, NumberTable, OriginGroup, OriginMember, Surcharge, SurchargeRow, Tax, TaxRow};
@@ -33,10 +35,11 @@ pub enum Kind {
     RoutePolicy,
     Account,
     Trunk,
+    Contract,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 12] = [
+    pub const ALL: [Kind; 13] = [
         Kind::NumberTable,
         Kind::OriginGroup,
         Kind::FxRate,
@@ -49,6 +52,7 @@ impl Kind {
         Kind::RoutePolicy,
         Kind::Account,
         Kind::Trunk,
+        Kind::Contract,
     ];
 
     pub fn name(self) -> &'static str {
@@ -65,6 +69,7 @@ impl Kind {
             Kind::RoutePolicy => "route_policy",
             Kind::Account => "account",
             Kind::Trunk => "trunk",
+            Kind::Contract => "contract",
         }
     }
 
@@ -123,6 +128,9 @@ pub struct Account {
     /// Left out of KPIs and billing (C-107).
     #[serde(default)]
     pub test: bool,
+    /// Where it is taxed; none = its invoices have the taxes their details name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tax: Option<TaxProfile>,
 }
 
 /// How an account pays.

@@ -49,7 +49,7 @@ fn oldest_reader(body: &Body) -> u32 {
         Body::CallEndRequested(_) | Body::LeaseAsked(_) | Body::LeaseGranted(_) | Body::PartialPublished(_)
         | Body::QualityPublished(_) => OLDEST_READER_2,
         Body::CallRerated(_) | Body::InvoiceIssued(_) | Body::NoteIssued(_) | Body::DisputeChanged(_) => OLDEST_READER_2,
-        Body::PaymentPosted(_) | Body::AlertClosed(_) => OLDEST_READER_2,
+        Body::PaymentPosted(_) | Body::AlertClosed(_) | Body::DocumentPosted(_) => OLDEST_READER_2,
         Body::ControlApplied(applied) if applied.based_on.is_some() => OLDEST_READER_2,
         _ => 1,
     }
@@ -154,6 +154,7 @@ impl Event {
             Some(Body::InvoiceIssued(_)) => "invoice.issued",
             Some(Body::NoteIssued(_)) => "note.issued",
             Some(Body::DisputeChanged(_)) => "dispute.changed",
+            Some(Body::DocumentPosted(_)) => "document.posted",
             None => "unknown",
         }
     }

@@ -262,6 +262,7 @@ fn bodies() -> Vec<Body> {
                 LedgerEntry { account: "account:acme/acme-london".into(), amount_e8: 210_000_000, currency: "EUR".into() },
                 LedgerEntry { account: "tax/0".into(), amount_e8: -210_000_000, currency: "EUR".into() },
             ],
+            all_currencies: true,
         }),
         Body::NoteIssued(NoteIssued {
             series: "2026".into(), number: 42, account: "acme-london".into(), root_account: "acme".into(), currency: "EUR".into(),
@@ -293,6 +294,13 @@ fn bodies() -> Vec<Body> {
             }),
         }),
         Body::AlertClosed(AlertClosed { rule: "no_route".into(), account: String::new(), dest_group: "Somalia".into(), explanation: "2 networks reach all of it again".into() }),
+        Body::DocumentPosted(DocumentPosted {
+            account: "acme-london".into(), root_account: "acme".into(), number: "2026-41".into(), kind: "invoice".into(),
+            entries: vec![
+                LedgerEntry { account: "account:acme/acme-london".into(), amount_e8: 210_000_000, currency: "EUR".into() },
+                LedgerEntry { account: "tax/3".into(), amount_e8: -210_000_000, currency: "EUR".into() },
+            ],
+        }),
     ]
 }
 

@@ -209,5 +209,6 @@ pub fn folder(kind: Kind) -> &'static str {
         Kind::RoutePolicy => "route_policies",
         Kind::Account => "accounts",
         Kind::Trunk => "trunks",
+        Kind::Contract => "contracts",
     }
 }

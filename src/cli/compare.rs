@@ -21,6 +21,7 @@ pub fn canonical(kind: Kind, spec: &Value) -> Value {
         Kind::RoutePolicy => typed::<control::RoutePolicy>(spec),
         Kind::Account => typed::<control::Account>(spec),
         Kind::Trunk => typed::<control::Trunk>(spec),
+        Kind::Contract => typed::<control::Contract>(spec),
     };
     let mut full = full.unwrap_or_else(|| spec.clone());
     if let (Kind::Deck | Kind::NumberTable, Some(fields)) = (kind, full.as_object_mut()) {

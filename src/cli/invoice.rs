@@ -250,7 +250,12 @@ fn annex(client: &Client, document: &Value, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-const LINE: [&str; 9] = ["no", "section", "description", "destination", "rate", "calls", "minutes", "original_date", "amount"];
+const LINE: [&str; 15] = [
+    "no", "section", "description", "destination", "rate", "calls", "minutes", "original_date", "original_currency", "original_amount", "fx_rate", "fx_source", "fx_date",
+    "contract", "amount",
+];
+/// Columns that are fields of `exchanged`.
+const EXCHANGED: [(&str, &str); 5] = [("original_currency", "currency"), ("original_amount", "amount"), ("fx_rate", "rate"), ("fx_source", "source"), ("fx_date", "date")];
 
 fn lines_csv(document: &Value) -> String {
     let note = document["invoice"].is_string();
@@ -262,12 +267,16 @@ fn lines_csv(document: &Value) -> String {
             if i > 0 {
                 csv.push(',');
             }
-            cell(&value(column), matches!(*column, "description" | "destination"), &mut csv);
+            cell(&value(column), matches!(*column, "description" | "destination" | "fx_source"), &mut csv);
         }
         csv.push_str("\r\n");
     };
     for line in document["lines"].as_array().into_iter().flatten() {
-        row(&|column| match &line[column] {
+        let cell = |column: &str| match EXCHANGED.iter().find(|(name, _)| *name == column) {
+            Some((_, field)) => &line["exchanged"][*field],
+            None => &line[column],
+        };
+        row(&|column| match cell(column) {
             Value::Null => String::new(),
             Value::String(s) => s.clone(),
             other => other.to_string(),

@@ -3,23 +3,36 @@
 //! faster, then it is decided again.
 
 use std::{
-    collections::VecDeque,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
 use prost::Message;
 use tollgate_ingest::{Runner, RunnerOptions, WorkerHandle};
-use tollgate_rating::corrections::books::{Books, Fate, PARTITION};
+use tollgate_rating::corrections::books::{Books, Document, Fate, PARTITION};
 use tollgate_schemas::{
-    event::Event,
-    id::Id,
-    log::{EventLog, Topic},
+    event::{Body, Event, Origin},
+    id::{Id, partition_of},
+    log::{Append, Claim, EventLog, Topic, Urgency},
     stage::{BadSnapshot, Outputs, Poison, Stage},
+    v1::DocumentPosted,
 };
+
+use super::{Shared, accounts::Accounts};
 
 /// Fates kept for who wrote the document.
 const REMEMBERED: usize = 1024;
+/// Between two looks for documents that are not posted, and how soon a stop is seen.
+const LOOK: Duration = Duration::from_secs(2);
+const NAP: Duration = Duration::from_millis(100);
+/// When one that is missing is posted from here, and when again.
+const FIRST: Duration = Duration::from_secs(3);
+const AGAIN: Duration = Duration::from_secs(60);
 /// How long the log may take to show what was written.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -107,6 +120,70 @@ impl SharedBooks {
             }
         }
         Err("others are issuing documents at the same time: ask again".to_owned())
+    }
+}
+
+/// Says of documents that stand what they add to the ledger, to the rater of each account's partition; durable when this returns.
+/// Said again it changes nothing.
+pub fn post(shared: &Shared, documents: &[&Document]) -> Result<(), String> {
+    let origin = Origin { mint: &shared.mint, boot_id: shared.boot_id, now: (shared.clock)(), control_position: shared.owner.plan().control_position };
+    let posted = documents.iter().filter(|d| !d.entries.is_empty()).map(|document| {
+        let root = document.root_account.clone();
+        let kind = if document.kind == "invoice" { "invoice".to_owned() } else { format!("{}_note", document.kind) };
+        let body = DocumentPosted { account: document.account.clone(), root_account: root.clone(), number: document.name(), kind, entries: document.entries.clone() };
+        Append { topic: Topic::Calls, partition: partition_of(&root, shared.log.partitions()), event: Event::born(origin, &root, Body::DocumentPosted(body)) }
+    });
+    let batch: Vec<Append> = posted.collect();
+    if batch.is_empty() {
+        return Ok(());
+    }
+    let ticket = shared.log.append(batch, Urgency::Group, Claim::Reserved).map_err(|e| e.to_string())?;
+    shared.log.wait(ticket, PATIENCE).map_err(|e| e.to_string())
+}
+
+/// Posts documents whose issuer was stopped before it did: looks every few seconds for those that stand and are in no posting.
+pub struct Poster {
+    stop: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Poster {
+    pub fn start(shared: Arc<Shared>, books: Arc<SharedBooks>, accounts: Arc<Accounts>) -> std::io::Result<Poster> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopping = stop.clone();
+        let thread = thread::Builder::new().name("documents".to_owned()).spawn(move || {
+            let (mut last, mut due): (Instant, BTreeMap<String, Instant>) = (Instant::now(), BTreeMap::new());
+            while !stopping.load(Ordering::Relaxed) {
+                thread::sleep(NAP);
+                if last.elapsed() < LOOK || !accounts.has_read(&*shared.log) {
+                    continue;
+                }
+                last = Instant::now();
+                let missing = books.read(&*shared.log, |books| missing(books, &accounts)).unwrap_or_default();
+                due.retain(|name, _| missing.iter().any(|d| d.name() == *name));
+                // One just issued is on its way; one that was said may wait for a rater that is away.
+                let mut is_due = |d: &&Document| *due.entry(d.name()).or_insert(last + FIRST) <= last;
+                let said: Vec<&Document> = missing.iter().filter(|d| is_due(d)).collect();
+                if let Err(error) = post(&shared, &said) {
+                    tracing::warn!(%error, "documents wait to be posted");
+                }
+                due.extend(said.iter().map(|d| (d.name(), last + AGAIN)));
+            }
+        })?;
+        Ok(Poster { stop, thread: Some(thread) })
+    }
+}
+
+fn missing(books: &Books, accounts: &Accounts) -> Vec<Document> {
+    books.documents().filter(|d| !d.entries.is_empty() && !accounts.has_posted(&d.name())).cloned().collect()
+}
+
+impl Drop for Poster {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
 

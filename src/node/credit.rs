@@ -1,9 +1,9 @@
-//! Credit at a node (FN-06, FN-07): what its proxy asks of the writer of its accounts' money and applies, and the balances that the
-//! API shows. Demands go to the node's own log, behind the calls' events; what is granted comes on topic `leases`.
+//! Credit at a node (FN-06, FN-07): what its proxy asks of the writer of its accounts' money and applies, and the
+//! API's port. Demands go to the node's own log, behind the calls' events; what is granted comes on topic `leases`.
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -12,7 +12,6 @@ use std::{
 
 use tollgate_api::ports::{Fault, Ledger, Money, NewPayment};
 use tollgate_ingest::{WorkerHandle, follow, follow::From};
-use tollgate_rating::ledger::{self, Balances};
 use tollgate_schemas::{
     event::{Body, Event, Origin},
     id::{Id, partition_of},
@@ -20,7 +19,7 @@ use tollgate_schemas::{
     v1::PaymentPosted,
 };
 
-use super::{Shared, ports};
+use super::{Shared, accounts::Accounts, ports};
 
 /// Between two looks whether something is to be asked for; demands themselves are rarer (`credit::EVERY_NS`).
 const LOOK: Duration = Duration::from_millis(25);
@@ -92,45 +91,6 @@ impl Drop for Credits {
     }
 }
 
-/// All balances, as topic `ledger` has them.
-#[derive(Default)]
-pub struct Accounts(Mutex<Balances>);
-
-impl Accounts {
-    /// Folds the ledger from its beginning, and goes on.
-    pub fn follow(self: &Arc<Accounts>, shared: &Shared) -> anyhow::Result<WorkerHandle> {
-        let accounts = self.clone();
-        Ok(follow::follow(shared.log.clone(), "balances", &[Topic::Ledger], From::Beginning, 20, move |_, _, record| {
-            if let Some(Body::LedgerPosted(posted)) = &record.event.body
-                && let Err(error) = accounts.0.lock().unwrap_or_else(PoisonError::into_inner).apply(posted)
-            {
-                tracing::error!(%error, posting = %record.event.id(), "a posting is not in the balances");
-            }
-        })?)
-    }
-
-    fn money(&self, root: &str, account: &str) -> Vec<Money> {
-        let balances = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<Money> = Vec::new();
-        let names = [ledger::customer(root, account), ledger::held(root, account), ledger::deposit(root, account)];
-        for (n, name) in names.iter().enumerate() {
-            for (currency, e8) in balances.owed(name) {
-                let at = all.iter().position(|m| m.currency == currency).unwrap_or_else(|| {
-                    all.push(Money { currency: currency.to_owned(), ..Money::default() });
-                    all.len() - 1
-                });
-                match n {
-                    0 => all[at].owed_e8 = e8,
-                    1 => all[at].held_e8 = e8,
-                    // What we keep for it is credited.
-                    _ => all[at].deposits_e8 = e8.saturating_neg(),
-                }
-            }
-        }
-        all
-    }
-}
-
 pub struct LedgerPort {
     pub shared: Arc<Shared>,
     pub accounts: Arc<Accounts>,
@@ -147,6 +107,9 @@ impl Ledger for LedgerPort {
             let origin = Origin { mint: &shared.mint, boot_id: shared.boot_id, now: (shared.clock)(), control_position: shared.owner.plan().control_position };
             let partition = partition_of(&payment.root_account, shared.log.partitions());
             let key = payment.root_account.clone();
+            // What is booked once has one id, the one the rater knows it by, however often it is said.
+            let known = |reference: &str| Id::derived("payment", Id::NIL, &format!("{}/{}/{reference}", payment.root_account, payment.account), 0);
+            let once = (!payment.reference.is_empty()).then(|| known(&payment.reference));
             let body = Body::PaymentPosted(PaymentPosted {
                 account: payment.account,
                 root_account: payment.root_account,
@@ -158,7 +121,7 @@ impl Ledger for LedgerPort {
                 reference: payment.reference,
             });
             let event = Event::born(origin, &key, body);
-            let id = event.id();
+            let id = once.unwrap_or(event.id());
             let ticket = shared
                 .log
                 .append(vec![Append { topic: Topic::Calls, partition, event }], Urgency::Group, Claim::Reserved)

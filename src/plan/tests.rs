@@ -152,3 +152,37 @@ fn what_documents_name_must_be_there() {
     assert_eq!(problems.len(), 3, "{problems:#?}");
     assert!(problems.iter().any(|p| p.contains("there is no deck 'nobody'")) && problems.iter().any(|p| p.contains("'no-such'")), "{problems:#?}");
 }
+
+#[test]
+fn r_22_contracts_and_tax_profiles_are_checked_before_anything_is_billed_by_them() {
+    let with = |more: &[(Kind, &str, Value)]| {
+        let mut registry = registry();
+        for (kind, name, spec) in more {
+            registry.documents.insert((*kind, (*name).to_owned()), spec.clone());
+        }
+        registry.compile(1).err().into_iter().flatten().map(|p| p.to_string()).collect::<Vec<_>>()
+    };
+    let contract = |account: &str, more: Value| {
+        let mut spec = json!({ "account": account, "currency": "USD" });
+        more.as_object().into_iter().flatten().for_each(|(key, value)| spec[key] = value.clone());
+        spec
+    };
+    let right = [(Kind::Contract, "a", contract("acme", json!({ "until": "2026-04-01" }))), (Kind::Contract, "b", contract("acme", json!({ "from": "2026-04-01", "currency": "EUR" })))];
+    assert_eq!(with(&right), [""; 0]);
+    for (more, want) in [
+        (vec![(Kind::Contract, "a", contract("nobody", json!({})))], "contract 'a', account: there is no account 'nobody'"),
+        (vec![(Kind::Contract, "a", contract("acme", json!({}))), (Kind::Contract, "b", contract("acme", json!({})))], "contract 'b', from: account 'acme' has contract 'a' at the same time"),
+        (vec![(Kind::Contract, "a", contract("acme", json!({ "commitment": "ten" })))], "contract 'a', commitment: "),
+        (
+            vec![(Kind::Account, "acme", json!({ "sell_deck": "wholesale", "credit_limit": "10" })), (Kind::Contract, "a", contract("acme", json!({ "currency": "EUR" })))],
+            "contract 'a', currency: 'EUR': account 'acme' has its limit in USD",
+        ),
+        (
+            vec![(Kind::Account, "acme", json!({ "sell_deck": "wholesale", "tax": { "seller_country": "NL", "places": [{ "country": "US", "share_pct": "40" }] } }))],
+            "account 'acme', tax.places: their shares are 40 percent together: want 100",
+        ),
+    ] {
+        let told = with(&more);
+        assert!(told.len() == 1 && told[0].starts_with(want), "{want}: {told:#?}");
+    }
+}

@@ -13,32 +13,32 @@ const USA: &str = "12125550100";
 const CALLS: usize = 60;
 const HEAD: &str = "prefix,destination,rate,connect_fee,initial,increment,effective_from\n";
 
-struct Desk<'a> {
+pub struct Desk<'a> {
     node: &'a Node,
     url: String,
 }
 
 impl Desk<'_> {
-    fn of(node: &Node) -> Desk<'_> {
+    pub fn of(node: &Node) -> Desk<'_> {
         Desk { node, url: format!("http://{}", node.api.addr) }
     }
 
     /// A command's exit code, standard output and error.
-    fn run(&self, args: &[&str]) -> (i32, String, String) {
+    pub fn run(&self, args: &[&str]) -> (i32, String, String) {
         let out = tollgate().args(args).args(["--url", &self.url]).env("TOLLGATE_ADMIN_KEY", KEY).output().expect("the program runs");
         let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
         (out.status.code().unwrap_or(-1), text(&out.stdout), text(&out.stderr))
     }
 
     #[track_caller]
-    fn json(&self, args: &[&str]) -> Value {
+    pub fn json(&self, args: &[&str]) -> Value {
         let (code, out, err) = self.run(args);
         assert_eq!(code, 0, "{args:?}\n{out}{err}");
         serde_json::from_str(&out).unwrap_or_else(|e| panic!("{args:?}: {e}: {out}"))
     }
 
     #[track_caller]
-    fn refused(&self, args: &[&str], why: &str) {
+    pub fn refused(&self, args: &[&str], why: &str) {
         let (code, out, err) = self.run(args);
         assert_eq!(code, 1, "{args:?}\n{out}{err}");
         assert!(err.contains(why), "{why} in: {err}");
@@ -56,7 +56,7 @@ impl Desk<'_> {
     }
 }
 
-fn with<'a>(args: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+pub fn with<'a>(args: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
     [args, more].concat()
 }
 

@@ -6,6 +6,7 @@
 
 mod backup;
 mod bad_input;
+mod billing;
 mod blocks;
 mod calls;
 mod cancel;

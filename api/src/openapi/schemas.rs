@@ -285,7 +285,7 @@ fn of_decks() -> Value {
 }
 
 /// Orders and documents of finance; docs/finance.md has every field.
-fn finance() -> [(&'static str, Value); 8] {
+fn finance() -> [(&'static str, Value); 12] {
     [
         ("AsOf", object(json!({ "as_of": text(), "key": text() }), &[])),
         ("RerateOrder", spec("Which calls (since, until, account, carrier, deck, call_uuid), by what (side: sell | cost | both; known_at), batch, reason, apply, cursor, limit")),
@@ -293,6 +293,10 @@ fn finance() -> [(&'static str, Value); 8] {
         ("InvoiceOrder", spec("account, since, until, timezone, currency, series, dry_run, freeze_days, details, as_of")),
         ("NoteOrder", spec("invoice (SERIES-NUMBER), reason, batches, series, dry_run; amount for a credit that is no re-rating's")),
         ("FinanceDocument", spec("An invoice or note as it was issued")),
+        ("Statement", spec("account, period; items by currency: opening, rows, invoiced, credited, paid, closing, disputed, disputes, deposits")),
+        ("AgeingPage", spec("at; items by account and currency: not_due, days_1_30, days_31_60, days_61_90, days_over_90, disputed, unallocated, owed, dunned, invoices, ledger, unbilled")),
+        ("AccrualPage", spec("at, as_of; items by account and currency: rated, invoiced, accrual; converted and total where a currency was asked for")),
+        ("Netting", spec("receivable and payable with what is disputed of them, set_off, they_pay, we_pay")),
         ("Dispute", spec("A dispute: id, carrier, bill_date, deadline, amounts, reason, state, evidence")),
         ("DisputeStep", spec("to (sent | acknowledged | accepted | rejected | escalated | closed), note, credit, late_override")),
     ]
@@ -357,6 +361,7 @@ fn most() -> Value {
         "Surcharge": spec("A table of surcharges by origin: currency, decks, rows"),
         "NumberList": spec("Called numbers of a subscription, test numbers or ones known for abuse: list, source, numbers"),
         "FxRate": spec("Exchange rates by day: source, rates"),
+        "Contract": spec("Terms over a period of an account's calls: account, currency, from, until, cycle, partial, commitment, bundles, volumes, short_calls"),
         "Tax": spec("Taxes and regulatory charges by day, not authoritative: country, region, rows"),
         "Carrier": spec("Where calls go: addresses, sources, deck, prefix, channels, cps, route_class, emergency, suspended, party, upstream, cli_guaranteed, priority, weight, timers, advance_on, stop_on"),
         "Deck": spec("A rate sheet: csv, currency, timezone, places, rounding, tariff, notice_days, jurisdiction, lookup_fees"),

@@ -77,6 +77,17 @@ const SHEET: &[Param] = &[param("known_at", Form::Time, "As known then; now by d
 const COVERAGE: &[Param] = &[param("at", Form::Time, "When; now by default")];
 /// A sheet of a million rows has about 100 MB.
 const IMPORT_BYTES: usize = 256 << 20;
+const TIMEZONE: Param = param("timezone", Form::Text, "IANA zone of dates; UTC by default");
+const CURRENCY: Param = param("currency", Form::Text, "ISO 4217");
+const STATEMENT: &[Param] = &[
+    ACCOUNT,
+    param("since", Form::Text, "A date, or RFC 3339"),
+    param("until", Form::Text, "The same; not in it"),
+    TIMEZONE, CURRENCY,
+];
+const AGEING: &[Param] = &[ACCOUNT, param("at", Form::Text, "At the end of this day; now by default"), TIMEZONE];
+const ACCRUAL: &[Param] = &[param("at", Form::Text, "Before this date, or RFC 3339 time"), TIMEZONE, ACCOUNT, CURRENCY];
+const NETTING: &[Param] = &[ACCOUNT, CARRIER, param("payable", Form::Text, "What the carrier's bills come to"), CURRENCY];
 const LANDING: &[Param] = &[param("login", Form::OneOf(&["failed"]), "Shows that a key was refused")];
 const LOGIN: Option<Takes> = Some(Takes { schema: "Login", max_bytes: 4 << 10, or_form: true });
 const CDR_ROWS: Gives = Gives { status: 200, content: Content::JsonOr("CdrPage", &["text/csv", "application/jsonl"]) };
@@ -132,6 +143,10 @@ pub(super) fn table() -> Vec<Route> {
         row(Get, "/v1/invoices", "listInvoices", "Invoices and notes, oldest first", Access::Operator(Scope::Read), &[ACCOUNT], None, json("FinanceDocuments"), finance::invoices),
         row(Get, "/v1/invoices/{number}", "getInvoice", "One invoice or note as it was issued (SERIES-NUMBER)", Access::Operator(Scope::Read), &[], None, json("FinanceDocument"), finance::one),
         row(Post, "/v1/notes", "issueNote", "Issues the credit or debit note for what was rated again since an invoice (R-46, FN-19)", Access::Operator(Scope::Control), &[], body("NoteOrder", ORDER_BYTES), json("FinanceDocument"), finance::note),
+        row(Get, "/v1/statements", "getStatement", "What an account owed, was invoiced and paid over a period (FN-04)", Access::Operator(Scope::Read), STATEMENT, None, json("Statement"), finance::statement),
+        row(Get, "/v1/ageing", "getAgeing", "What accounts owe by age, disputes apart (FN-03)", Access::Operator(Scope::Read), AGEING, None, json("AgeingPage"), finance::ageing),
+        row(Get, "/v1/accrual", "getAccrual", "What calls before an instant came to and is not invoiced (FN-09)", Access::Operator(Scope::Read), ACCRUAL, None, json("AccrualPage"), finance::accrual),
+        row(Get, "/v1/netting", "getNetting", "What a party owes as a customer set off against what it is owed as a carrier (FN-03)", Access::Operator(Scope::Read), NETTING, None, json("Netting"), finance::netting),
         row(Get, "/v1/disputes", "listDisputes", "Disputes with carriers (R-48)", Access::Operator(Scope::Read), &[], None, json("Disputes"), finance::disputes),
         row(Post, "/v1/disputes", "draftDispute", "Takes a drafted dispute into the books", Access::Operator(Scope::Control), &[], body("Dispute", SPEC_BYTES), json("Dispute"), finance::dispute),
         row(Post, "/v1/disputes/{dispute_id}/step", "stepDispute", "Moves a dispute on; late ones only with an override (FN-05)", Access::Operator(Scope::Control), &[], body("DisputeStep", ORDER_BYTES), json("Dispute"), finance::step),
@@ -177,9 +192,10 @@ fn provisioning(kind: Kind) -> [Route; 4] {
         Kind::RoutePolicy => ("route_policies", "RoutePolicy", ["Route policies", "One route policy", "Sets a route policy", "Removes a route policy"]),
         Kind::Account => ("accounts", "Account", ["Accounts", "One account", "Sets an account", "Removes an account"]),
         Kind::Trunk => ("trunks", "Trunk", ["Trunks", "One trunk", "Sets a trunk", "Removes a trunk"]),
+        Kind::Contract => ("contracts", "Contract", ["Contracts", "One contract", "Sets a contract", "Removes a contract"]),
     };
     let read = match kind {
-        Kind::Carrier | Kind::FraudPolicy | Kind::RoutePolicy | Kind::NumberTable | Kind::OriginGroup | Kind::Surcharge | Kind::NumberList | Kind::FxRate | Kind::Tax => {
+        Kind::Carrier | Kind::FraudPolicy | Kind::RoutePolicy | Kind::NumberTable | Kind::OriginGroup | Kind::Surcharge | Kind::NumberList | Kind::FxRate | Kind::Tax | Kind::Contract => {
             Access::Operator(Scope::Read)
         }
         Kind::Account | Kind::Trunk | Kind::Deck => Access::Scoped(Scope::Read),

@@ -155,6 +155,7 @@ impl Server {
             (Kind::Surcharge, "default", json!({ "currency": "EUR", "rows": [{ "per_minute": "0.25" }] })),
             (Kind::FxRate, "default", json!({ "source": "ecb", "rates": [] })),
             (Kind::Tax, "default", json!({ "country": "DE", "rows": [] })),
+            (Kind::Contract, "default", json!({ "account": "acme", "currency": "USD" })),
         ] {
             documents.insert((kind, name.to_owned()), spec);
         }

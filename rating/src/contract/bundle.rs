@@ -28,32 +28,59 @@ pub struct Drawn {
 /// Draws a period's calls, in order, from the bundles, and gives what each call got. What is left stays in the bundles.
 /// Their sum for an invoice: [`Drawn::line`].
 pub fn draw<'a>(bundles: &mut [Bundle], usage: impl IntoIterator<Item = Used<'a>>, how: LineRounding) -> Vec<Drawn> {
+    let order = order(bundles);
+    let mut out = Vec::new();
+    for used in usage {
+        let covers: Vec<bool> = bundles.iter().map(|b| b.scope.covers(&used)).collect();
+        out.push(draw_one(bundles, &order, |at| covers[at], used.billed_s, used.amount_e8, how, |_, _| {}));
+    }
+    out
+}
+
+/// In which order bundles are drawn.
+pub(super) fn order(bundles: &[Bundle]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..bundles.len()).collect();
     order.sort_by_key(|at| std::cmp::Reverse(bundles[*at].weight));
-    usage
-        .into_iter()
-        .map(|used| {
-            let mut need = used.billed_s;
-            for at in &order {
-                let bundle = &mut bundles[*at];
-                if need > 0 && bundle.scope.covers(&used) {
-                    let taken = need.min(bundle.left_s);
-                    bundle.left_s -= taken;
-                    need -= taken;
-                }
-            }
-            let covered_s = used.billed_s - need;
-            if covered_s == 0 {
-                return Drawn::default();
-            }
-            let share = i128::from(used.amount_e8) * i128::from(covered_s);
-            let credit = round_amount(share, i128::from(used.billed_s) * 100_000_000, how.places, how.rounding);
-            Drawn { covered_s, credit_e8: if covered_s == used.billed_s { used.amount_e8 } else { credit.min(used.amount_e8) } }
-        })
-        .collect()
+    order
+}
+
+/// One call: what it gets, and from each bundle its part. Parts of the credit are what the seconds so far are worth, less what was
+/// given for those before, so that they sum to the whole.
+pub(super) fn draw_one(
+    bundles: &mut [Bundle],
+    order: &[usize],
+    covers: impl Fn(usize) -> bool,
+    billed_s: u64,
+    amount_e8: i64,
+    how: LineRounding,
+    mut each: impl FnMut(usize, Drawn),
+) -> Drawn {
+    let mut got = Drawn::default();
+    for at in order.iter().copied().filter(|at| covers(*at)) {
+        let taken = (billed_s - got.covered_s).min(bundles[at].left_s);
+        if taken == 0 {
+            continue;
+        }
+        bundles[at].left_s -= taken;
+        let covered_s = got.covered_s + taken;
+        let credit_e8 = if covered_s == billed_s {
+            amount_e8
+        } else {
+            let share = i128::from(amount_e8) * i128::from(covered_s);
+            round_amount(share, i128::from(billed_s) * 100_000_000, how.places, how.rounding).min(amount_e8)
+        };
+        each(at, Drawn { covered_s: taken, credit_e8: credit_e8 - got.credit_e8 });
+        got = Drawn { covered_s, credit_e8 };
+    }
+    got
 }
 
 impl Drawn {
+    pub(super) fn add(&mut self, part: Drawn) {
+        self.covered_s = self.covered_s.saturating_add(part.covered_s);
+        self.credit_e8 = self.credit_e8.saturating_add(part.credit_e8);
+    }
+
     /// The period's credits as one line; none when nothing was drawn.
     pub fn line(all: &[Drawn]) -> Option<Line> {
         let (mut seconds, mut credit) = (0u64, 0i64);

@@ -48,9 +48,16 @@ pub struct Volume {
 
 /// A period's usage in scope, added up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Total {
+pub struct Total {
     billed_s: u64,
     amount_e8: i64,
+}
+
+impl Total {
+    pub fn add(&mut self, billed_s: u64, amount_e8: i64) {
+        self.billed_s = self.billed_s.saturating_add(billed_s);
+        self.amount_e8 = self.amount_e8.saturating_add(amount_e8);
+    }
 }
 
 const MINUTE_S: i128 = 60;
@@ -79,14 +86,14 @@ impl Volume {
     /// One line for each step that has volume: the difference to what the deck charged, negative where the volume is
     /// cheaper. A step priced by rate that the deck priced alike has a line of 0 and says so.
     pub fn lines<'a>(&self, usage: impl IntoIterator<Item = Used<'a>>, how: LineRounding) -> Result<Vec<Line>, BadContract> {
-        self.check()?;
         let mut total = Total::default();
-        for used in usage {
-            if self.scope.covers(&used) {
-                total.billed_s = total.billed_s.saturating_add(used.billed_s);
-                total.amount_e8 = total.amount_e8.saturating_add(used.amount_e8);
-            }
-        }
+        usage.into_iter().filter(|used| self.scope.covers(used)).for_each(|used| total.add(used.billed_s, used.amount_e8));
+        self.lines_of(total, how)
+    }
+
+    /// As [`Volume::lines`], of usage in scope that is added up already.
+    pub fn lines_of(&self, total: Total, how: LineRounding) -> Result<Vec<Line>, BadContract> {
+        self.check()?;
         let (volume, unit) = match self.basis {
             VolumeBasis::Minutes => (i128::from(total.billed_s), MINUTE_S),
             VolumeBasis::Amount => (i128::from(total.amount_e8.max(0)), E8),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use tollgate_schemas::{
     event::{Body, Event},
     id::Id,
-    v1::{DisputeChanged, InvoiceIssued, NoteIssued},
+    v1::{DisputeChanged, InvoiceIssued, LedgerEntry, NoteIssued},
 };
 
 use super::{dispute::Dispute, invoice::Invoice};
@@ -21,6 +21,7 @@ pub struct Document {
     pub series: String,
     pub number: u64,
     pub account: String,
+    pub root_account: String,
     pub currency: String,
     /// `invoice`, `credit` or `debit`.
     pub kind: String,
@@ -30,8 +31,25 @@ pub struct Document {
     pub until_us: i64,
     /// Positive.
     pub total_e8: i64,
+    /// An invoice that has the account's calls in every currency.
+    pub all_currencies: bool,
+    pub issued_us: i64,
+    /// What it posts beside calls, balanced.
+    pub entries: Vec<LedgerEntry>,
     /// As issued.
     pub json: String,
+}
+
+impl Document {
+    /// As people see it.
+    pub fn name(&self) -> String {
+        format!("{}-{}", self.series, self.number)
+    }
+
+    /// What it changes of what its account owes by documents, 1e-8.
+    pub fn signed_e8(&self) -> i64 {
+        if self.kind == "credit" { self.total_e8.saturating_neg() } else { self.total_e8 }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +72,8 @@ pub struct Books {
 impl Books {
     pub fn apply(&mut self, event: &Event) -> Fate {
         match &event.body {
-            Some(Body::InvoiceIssued(issued)) => self.invoice(issued),
-            Some(Body::NoteIssued(issued)) => self.note(issued),
+            Some(Body::InvoiceIssued(issued)) => self.invoice(issued, event.occurred_us),
+            Some(Body::NoteIssued(issued)) => self.note(issued, event.occurred_us),
             Some(Body::DisputeChanged(changed)) => self.dispute_changed(changed),
             _ => Fate::Other,
         }
@@ -66,25 +84,30 @@ impl Books {
         self.series.get(series).map_or(1, |last| last + 1)
     }
 
-    fn invoice(&mut self, i: &InvoiceIssued) -> Fate {
-        if i.number != self.next(&i.series) || self.overlapping(&i.account, &i.currency, i.from_us, i.until_us).is_some() {
+    fn invoice(&mut self, i: &InvoiceIssued, issued_us: i64) -> Fate {
+        let currency = (!i.all_currencies).then_some(i.currency.as_str());
+        if i.number != self.next(&i.series) || self.overlapping(&i.account, currency, i.from_us, i.until_us).is_some() {
             return Fate::Void;
         }
         self.put(Document {
             series: i.series.clone(),
             number: i.number,
             account: i.account.clone(),
+            root_account: i.root_account.clone(),
             currency: i.currency.clone(),
             kind: "invoice".to_owned(),
             invoice: None,
             from_us: i.from_us,
             until_us: i.until_us,
             total_e8: i.total_e8,
+            all_currencies: i.all_currencies,
+            issued_us,
+            entries: i.entries.clone(),
             json: i.document.clone(),
         })
     }
 
-    fn note(&mut self, n: &NoteIssued) -> Fate {
+    fn note(&mut self, n: &NoteIssued, issued_us: i64) -> Fate {
         let invoice = (n.invoice_series.clone(), n.invoice_number);
         let Some(of) = self.documents.get(&invoice).filter(|d| d.kind == "invoice") else { return Fate::Void };
         let too_much = n.kind == "credit" && n.total_e8 > self.remainder(of);
@@ -96,12 +119,16 @@ impl Books {
             series: n.series.clone(),
             number: n.number,
             account: n.account.clone(),
+            root_account: n.root_account.clone(),
             currency: n.currency.clone(),
             kind: n.kind.clone(),
             invoice: Some(invoice),
             from_us,
             until_us,
             total_e8: n.total_e8,
+            all_currencies: false,
+            issued_us,
+            entries: n.entries.clone(),
             json: n.document.clone(),
         })
     }
@@ -132,14 +159,14 @@ impl Books {
         self.documents.values()
     }
 
-    /// An invoice of that account whose period shares an instant with this one.
-    pub fn overlapping(&self, account: &str, currency: &str, from_us: i64, until_us: i64) -> Option<&Document> {
-        let same = |d: &&Document| d.kind == "invoice" && d.account == account && d.currency == currency;
+    /// An invoice of that account whose period shares an instant with this one, and whose calls may: in that currency, or (None) in any.
+    pub fn overlapping(&self, account: &str, currency: Option<&str>, from_us: i64, until_us: i64) -> Option<&Document> {
+        let same = |d: &&Document| d.kind == "invoice" && d.account == account && (d.all_currencies || currency.is_none_or(|c| d.currency == c));
         self.documents().filter(same).find(|d| d.from_us < until_us && from_us < d.until_us)
     }
 
-    pub fn invoices_of<'a>(&'a self, account: &'a str, currency: &'a str) -> impl Iterator<Item = &'a Document> {
-        self.documents().filter(move |d| d.kind == "invoice" && d.account == account && d.currency == currency)
+    pub fn invoices_of<'a>(&'a self, account: &'a str) -> impl Iterator<Item = &'a Document> {
+        self.documents().filter(move |d| d.kind == "invoice" && d.account == account)
     }
 
     /// Notes about an invoice, by series and number.
@@ -149,8 +176,7 @@ impl Books {
 
     /// What an invoice comes to with its notes, 1e-8.
     pub fn remainder(&self, invoice: &Document) -> i64 {
-        let signed = |d: &Document| if d.kind == "credit" { d.total_e8.saturating_neg() } else { d.total_e8 };
-        self.notes_of(invoice).map(signed).fold(invoice.total_e8, i64::saturating_add)
+        self.notes_of(invoice).map(Document::signed_e8).fold(invoice.total_e8, i64::saturating_add)
     }
 
     /// The position of the log the newest document about an invoice was made at: what changed since is for the next note. Agreed

@@ -83,7 +83,13 @@ pub struct Evidence {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dispute {
     pub id: String,
+    /// Empty where a customer disputes an invoice of ours.
     pub carrier: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub account: String,
+    /// Our invoice, as people see its number.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub invoice: String,
     pub currency: String,
     /// `yyyy-mm-dd`.
     pub bill_date: String,
@@ -148,6 +154,8 @@ pub fn draft(report: &Report, carrier: &str, currency: &str, bill_date: &str, ev
     Ok(Some(Dispute {
         id: id.to_string(),
         carrier: carrier.to_owned(),
+        account: String::new(),
+        invoice: String::new(),
         currency: currency.to_owned(),
         bill_date: bill_date.to_owned(),
         deadline,
@@ -163,6 +171,11 @@ pub fn draft(report: &Report, carrier: &str, currency: &str, bill_date: &str, ev
 }
 
 impl Dispute {
+    /// Not settled: what is disputed is apart from what is owed.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Draft | State::Sent | State::Acknowledged | State::Escalated)
+    }
+
     /// The dispute one step on. `today`: `yyyy-mm-dd`; sending after the deadline needs `late_override`.
     pub fn step(&self, to: State, today: &str, late_override: bool) -> Result<Dispute, Refused> {
         if !self.state.next().contains(&to) {

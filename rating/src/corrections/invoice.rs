@@ -8,170 +8,34 @@
 
 use std::collections::BTreeMap;
 
-use chrono::TimeZone;
 use chrono_tz::Tz;
-use serde::{Deserialize, Serialize};
 use tollgate_schemas::{
     cdr::Cdr,
-    money::{format_amount, format_rate, parse_scaled},
+    money::{format_amount, parse_scaled},
 };
 
+mod dates;
+mod details;
+mod document;
+mod exchange;
 mod note;
+mod taxes;
+mod terms;
 mod usage;
+
+use crate::tax::TaxError;
 
 #[cfg(test)]
 mod tests;
 
+pub use dates::{day, instant, local};
+pub use details::check;
+pub use document::{Annex, ContractUsed, DayRate, Details, Exchanged, Invoice, Item, Line, Party, Period, Section, Tax, TaxOf};
+pub use exchange::{Exchange, NoRate};
 pub use note::{Ground, Note, NoteLine, NoteOrder, Refused, note};
+pub use taxes::TaxBasis;
+pub use terms::{Bill, Terms};
 pub use usage::{Difference, Usage, differences};
-
-/// What a line is for, in the order of the sections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Section {
-    Recurring,
-    Usage,
-    /// Calls of periods invoiced before they were known.
-    LateUsage,
-    Fees,
-    /// Commitments, volume terms and whatever a contract adds.
-    Contract,
-    Credits,
-    Taxes,
-    Rounding,
-}
-
-/// One line. Amounts, rates and minutes are decimal text; what does not apply is left out.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
-    pub no: u32,
-    pub section: Option<Section>,
-    pub description: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub destination: String,
-    /// Per minute.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub rate: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub calls: Option<u64>,
-    /// Billed, in whole and hundredths.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub minutes: String,
-    /// Late usage: the day of the calls, in the period's zone.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub original_date: String,
-    pub amount: String,
-}
-
-/// Who sells or buys, as printed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Party {
-    pub name: String,
-    pub address: Vec<String>,
-    pub tax_id: String,
-    /// For questions about the bill.
-    pub contact: String,
-}
-
-/// A charge or credit that is not of calls.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Item {
-    pub description: String,
-    /// Decimal; credits are given positive.
-    pub amount: String,
-}
-
-/// A tax on the sections named; empty = on all above it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tax {
-    pub code: String,
-    pub description: String,
-    /// Percent, decimal.
-    pub percent: String,
-    #[serde(default)]
-    pub on: Vec<Section>,
-}
-
-/// What calls do not say. As `--details` has it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Details {
-    pub supplier: Party,
-    pub customer: Party,
-    pub purchase_order: String,
-    pub payment_terms: String,
-    /// Days from the issue to the due date.
-    pub due_days: u32,
-    pub bank: Vec<String>,
-    pub recurring: Vec<Item>,
-    /// Lines of a contract, as its rules gave them.
-    pub contract: Vec<Item>,
-    pub credits: Vec<Item>,
-    pub taxes: Vec<Tax>,
-    /// Owed before this invoice and paid since the last, for the statement at its end; not part of its total.
-    pub balance_forward: Option<String>,
-    pub payments: Vec<Item>,
-    /// Decimal places of the total.
-    pub places: Option<u32>,
-}
-
-/// Where the calls behind a document are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Annex {
-    /// Every call of the period as `GET /v1/cdrs` with this query gives it.
-    pub query: String,
-    pub rows: u64,
-    pub sha256: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Period {
-    /// RFC 3339 in the period's zone; `until` is not in it.
-    pub from: String,
-    pub until: String,
-    pub timezone: String,
-}
-
-/// An issued invoice, field for field what its JSON is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Invoice {
-    pub kind: String,
-    pub number: String,
-    pub series: String,
-    pub sequence: u64,
-    pub account: String,
-    pub root_account: String,
-    pub currency: String,
-    pub issued: String,
-    pub due: String,
-    pub period: Period,
-    pub supplier: Party,
-    pub customer: Party,
-    pub purchase_order: String,
-    pub payment_terms: String,
-    pub bank: Vec<String>,
-    pub lines: Vec<Line>,
-    /// Before taxes and rounding.
-    pub subtotal: String,
-    pub taxes: String,
-    pub total: String,
-    pub places: u32,
-    pub tax_rules: Vec<Tax>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub balance_forward: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub payments: Vec<Item>,
-    /// The position of the log the calls were read at.
-    pub as_of: String,
-    pub annex: Annex,
-    /// Calls of the lines of late usage; at most 10,000.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub late_calls: Vec<String>,
-    pub actor: String,
-}
 
 /// What an invoice is asked for.
 #[derive(Debug, Clone)]
@@ -186,6 +50,11 @@ pub struct Order<'a> {
     pub timezone: Tz,
     pub issued_us: i64,
     pub details: &'a Details,
+    /// The day taxes are of.
+    pub supplied: &'a str,
+    pub taxes: Option<&'a TaxBasis>,
+    pub contract: Option<ContractUsed>,
+    pub exchange: Vec<DayRate>,
     pub as_of: &'a str,
     pub annex: Annex,
     pub actor: &'a str,
@@ -208,66 +77,10 @@ fn narrow(amount_e8: i128) -> i64 {
     i64::try_from(amount_e8).unwrap_or(if amount_e8 < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// Microseconds as RFC 3339 of a zone.
-pub fn local(us: i64, zone: Tz) -> String {
-    match zone.timestamp_micros(us).single() {
-        Some(t) => t.to_rfc3339_opts(chrono::SecondsFormat::Secs, false),
-        None => tollgate_schemas::time::format_rfc3339(us),
-    }
-}
-
-/// The day of an instant in a zone.
-pub fn day(us: i64, zone: Tz) -> String {
-    zone.timestamp_micros(us).single().map_or_else(String::new, |t| t.format("%Y-%m-%d").to_string())
-}
-
-/// Midnight of `yyyy-mm-dd` in a zone, or an RFC 3339 instant; microseconds. In zones whose midnight is left out that day, the
-/// first instant of the day.
-pub fn instant(text: &str, zone: Tz) -> Result<i64, String> {
-    if let Ok(us) = tollgate_schemas::time::parse_rfc3339(text) {
-        return Ok(us);
-    }
-    let date = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| format!("'{text}' is neither a date (yyyy-mm-dd) nor an RFC 3339 time"))?;
-    for minute in 0..24 * 60 {
-        let at = date.and_hms_opt(minute / 60, minute % 60, 0).map(|t| zone.from_local_datetime(&t).earliest());
-        if let Some(Some(at)) = at {
-            return Ok(at.timestamp_micros());
-        }
-    }
-    Err(format!("{text} is no day in {zone}"))
-}
-
-/// What is wrong with the details, each with its path.
-pub fn check(details: &Details) -> Vec<(String, String)> {
-    let mut wrong = Vec::new();
-    for (name, items) in [("recurring", &details.recurring), ("contract", &details.contract), ("credits", &details.credits), ("payments", &details.payments)] {
-        for (i, item) in items.iter().enumerate() {
-            if let Err(e) = parse_scaled(&item.amount, 8) {
-                wrong.push((format!("{name}[{i}].amount"), e.to_string()));
-            }
-        }
-    }
-    for (i, credit) in details.credits.iter().enumerate() {
-        if parse_scaled(&credit.amount, 8).is_ok_and(|a| a < 0) {
-            wrong.push((format!("credits[{i}].amount"), "a credit is given positive".to_owned()));
-        }
-    }
-    for (i, tax) in details.taxes.iter().enumerate() {
-        if parse_scaled(&tax.percent, 6).map_or(true, |p| p < 0) {
-            wrong.push((format!("taxes[{i}].percent"), format!("'{}' is no percentage", tax.percent)));
-        }
-    }
-    if let Some(Err(e)) = details.balance_forward.as_ref().map(|b| parse_scaled(b, 8)) {
-        wrong.push(("balance_forward".to_owned(), e.to_string()));
-    }
-    if details.places.is_some_and(|p| p > 8) {
-        wrong.push(("places".to_owned(), "an amount has 0 to 8 places".to_owned()));
-    }
-    wrong
-}
-
-/// Lines without numbers, with their exact amounts: usage, late usage, fees, items; then taxes; then rounding.
-pub(crate) fn lines(usage: &Usage, late: &BTreeMap<String, Usage>, details: &Details) -> (Vec<(Line, i128)>, i128) {
+/// Lines without numbers, with their exact amounts: usage, late usage, fees, items; then taxes; then rounding. The second is their
+/// sum before taxes.
+pub(crate) fn lines(bill: &Bill<'_>, late: &BTreeMap<String, Usage>, details: &Details, taxes: Option<&TaxBasis>, currency: &str) -> Result<(Vec<(Line, i128)>, i128), TaxError> {
+    let usage = bill.usage;
     let mut all: Vec<(Line, i128)> = Vec::new();
     let item = |section, item: &Item, sign: i128| {
         let amount = i128::from(parse_scaled(&item.amount, 8).unwrap_or(0)) * sign;
@@ -282,11 +95,14 @@ pub(crate) fn lines(usage: &Usage, late: &BTreeMap<String, Usage>, details: &Det
     for (date, calls) in late {
         all.extend(calls.fee_lines(date));
     }
+    all.extend(bill.contract.iter().cloned());
     all.extend(details.contract.iter().map(|i| item(Section::Contract, i, 1)));
     all.extend(details.credits.iter().map(|i| item(Section::Credits, i, -1)));
+    // A bundle's price is recurring.
+    all.sort_by_key(|(line, _)| line.section);
     let places = details.places.unwrap_or(PLACES);
     let net: i128 = all.iter().map(|(_, a)| a).sum();
-    let taxes: Vec<(Line, i128)> = details
+    let stated: Vec<(Line, i128)> = details
         .taxes
         .iter()
         .map(|tax| {
@@ -301,20 +117,23 @@ pub(crate) fn lines(usage: &Usage, late: &BTreeMap<String, Usage>, details: &Det
             (Line { section: Some(Section::Taxes), description, ..Line::default() }, amount)
         })
         .collect();
-    all.extend(taxes);
+    all.extend(stated);
+    if let Some(basis) = taxes {
+        all.extend(basis.lines(narrow(net), currency, places)?);
+    }
     let exact: i128 = all.iter().map(|(_, a)| a).sum();
     let total = round(exact, places);
     if total != exact {
         let line = Line { section: Some(Section::Rounding), description: "rounding".to_owned(), ..Line::default() };
         all.push((line, total - exact));
     }
-    (all, net)
+    Ok((all, net))
 }
 
-/// Makes the document. `late`: usage of earlier periods by day.
-pub fn invoice(usage: &Usage, late: &BTreeMap<String, Usage>, order: Order<'_>) -> Invoice {
+/// Makes the document. `late`: usage of earlier periods by day. Fails where the tax tables do not say what is to be charged.
+pub fn invoice(bill: &Bill<'_>, late: &BTreeMap<String, Usage>, order: Order<'_>) -> Result<Invoice, TaxError> {
     let details = order.details;
-    let (all, net) = lines(usage, late, details);
+    let (all, net) = lines(bill, late, details, order.taxes, order.currency)?;
     let sum = |section: Section| all.iter().filter(|(l, _)| l.section == Some(section)).map(|(_, a)| a).sum::<i128>();
     let total: i128 = all.iter().map(|(_, a)| a).sum();
     let taxes = sum(Section::Taxes);
@@ -322,7 +141,7 @@ pub fn invoice(usage: &Usage, late: &BTreeMap<String, Usage>, order: Order<'_>) 
     let lines = (1..).zip(all).map(|(no, (line, amount))| Line { no, amount: format_amount(narrow(amount)), ..line }).collect();
     let due_us = order.issued_us.saturating_add(i64::from(details.due_days) * 86_400_000_000);
     let late_calls = late.values().flat_map(|u| u.calls.iter().cloned()).take(LATE_LISTED).collect();
-    Invoice {
+    Ok(Invoice {
         kind: "invoice".to_owned(),
         number: format!("{}-{}", order.series, order.sequence),
         series: order.series.to_owned(),
@@ -332,6 +151,7 @@ pub fn invoice(usage: &Usage, late: &BTreeMap<String, Usage>, order: Order<'_>) 
         currency: order.currency.to_owned(),
         issued: day(order.issued_us, order.timezone),
         due: day(due_us, order.timezone),
+        supplied: order.supplied.to_owned(),
         period: Period { from: local(order.from_us, order.timezone), until: local(order.until_us, order.timezone), timezone: order.timezone.name().to_owned() },
         supplier: details.supplier.clone(),
         customer: details.customer.clone(),
@@ -344,13 +164,16 @@ pub fn invoice(usage: &Usage, late: &BTreeMap<String, Usage>, order: Order<'_>) 
         total: fixed(narrow(total), places),
         places,
         tax_rules: details.taxes.clone(),
+        tax_basis: order.taxes.cloned(),
+        contract: order.contract.clone(),
+        exchange: order.exchange.clone(),
         balance_forward: details.balance_forward.clone(),
         payments: details.payments.clone(),
         as_of: order.as_of.to_owned(),
         annex: order.annex,
         late_calls,
         actor: order.actor.to_owned(),
-    }
+    })
 }
 
 /// With exactly so many places, as totals are written.
@@ -361,9 +184,4 @@ pub fn fixed(amount_e8: i64, places: u32) -> String {
 /// Whether a row is on a customer's bill: rated, in this currency, no test.
 pub fn is_billed(row: &Cdr) -> bool {
     row.is_final() && !row.test_call && !row.sell_currency.is_empty() && row.disposition != "blocked"
-}
-
-/// What a line of usage is grouped by.
-fn rate_text(rate_e12: i64) -> String {
-    format_rate(rate_e12)
 }

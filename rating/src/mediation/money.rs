@@ -6,7 +6,7 @@ use tollgate_schemas::{
     log::Topic,
     money::format_amount,
     stage::{Outputs, Poison},
-    v1::{AlertRaised, CreditHold, Feature, LeaseAsked, PaymentPosted},
+    v1::{AlertRaised, CreditHold, DocumentPosted, Feature, LeaseAsked, PaymentPosted},
 };
 
 use super::{NAME, Rater, state::Call};
@@ -39,6 +39,18 @@ impl Rater {
         }
         let posted = self.desk.pay(event, paid, out);
         posted.ok_or_else(|| Poison(format!("{} {} is a '{}' of {}: nothing that can be posted", event.name(), event.id(), paid.kind, format_amount(paid.amount_e8))))?;
+        self.payments.insert(id);
+        Ok(())
+    }
+
+    /// An invoice or note: posted once, however often it is said.
+    pub(super) fn document(&mut self, event: &Event, document: &DocumentPosted, out: &mut Outputs) -> Result<(), Poison> {
+        let id = Id::derived("document", Id::NIL, &document.number, 0);
+        if self.payments.contains(id) {
+            return Ok(());
+        }
+        let posted = self.desk.post_document(event, document, out);
+        posted.ok_or_else(|| Poison(format!("{} {} of {} has no entries that balance", event.name(), event.id(), document.number)))?;
         self.payments.insert(id);
         Ok(())
     }

@@ -6,7 +6,7 @@ use tollgate_schemas::{
     event::Body,
     log::Topic,
     stage::Outputs,
-    v1::{CdrWritten, Event, LedgerEntry, LedgerPosted, PaymentPosted},
+    v1::{CdrWritten, DocumentPosted, Event, LedgerEntry, LedgerPosted, PaymentPosted},
 };
 
 use super::{
@@ -173,6 +173,16 @@ impl Desk {
         }
         let posted = LedgerPosted { kind: paid.kind.clone(), entries, reason: format!("{}: {}", paid.actor, paid.reason), ..LedgerPosted::default() };
         out.push(Topic::Ledger, self.partition, Event::derived(NAME, event, "payment", 0, Body::LedgerPosted(posted)));
+        Some(())
+    }
+
+    /// What an invoice or note adds to calls that are posted already. `None`: that is nothing, or does not balance.
+    pub fn post_document(&self, event: &Event, document: &DocumentPosted, out: &mut Outputs) -> Option<()> {
+        if document.entries.is_empty() || ledger::check(&document.entries).is_err() {
+            return None;
+        }
+        let posted = LedgerPosted { kind: document.kind.clone(), entries: document.entries.clone(), reason: document.number.clone(), ..LedgerPosted::default() };
+        out.push(Topic::Ledger, self.partition, Event::derived(NAME, event, "document", 0, Body::LedgerPosted(posted)));
         Some(())
     }
 

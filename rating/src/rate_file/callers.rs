@@ -100,7 +100,7 @@ impl Callers {
         let asked = caller.dipped.is_none() && caller.lrn.is_none() && needs_dip(&caller.to);
         if let Some(ported) = self.ported.as_deref().filter(|_| asked) {
             // A file answers every number, those that are not in it too.
-            who.dipped = ported.lookup(&caller.to, at_us).is_ok();
+            who.dipped = ported.lookup(&caller.to, None, at_us).is_ok();
             if let Some(found) = ported.get(&caller.to) {
                 (who.lrn, who.place) = (found.lrn, Some(&found.place).filter(|p| **p != Place::default()));
             }

@@ -159,6 +159,7 @@ impl TaxEngine for TaxTables {
                 () if row.resale_exempt && certified => "resale certificate",
                 () => "",
             };
+            let per_line_e8 = if let Kind::PerLine { amount_e8 } = row.kind { Some(amount_e8) } else { None };
             let (base, rate_e6, amount_e8) = match row.kind {
                 Kind::Share { .. } => continue,
                 Kind::PerLine { amount_e8 } => (0, 0, amount_e8.saturating_mul(i64::from(query.lines))),
@@ -175,7 +176,7 @@ impl TaxEngine for TaxTables {
                 }
             };
             let amount_e8 = if reason.is_empty() { amount_e8 } else { 0 };
-            lines.push(TaxLine { code: row.code.clone(), base_e8: base, rate_e6, amount_e8, reason, note: NOTE });
+            lines.push(TaxLine { code: row.code.clone(), base_e8: base, rate_e6, per_line_e8, amount_e8, reason, note: NOTE });
         }
         Ok(lines)
     }

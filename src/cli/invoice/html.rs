@@ -90,6 +90,9 @@ pub fn page(document: &Value) -> String {
     } else {
         facts.push(("Due", escaped(text(document, "due"))));
     }
+    if !text(document, "supplied").is_empty() {
+        facts.push(("Supplied", escaped(text(document, "supplied"))));
+    }
     facts.push(("Period from", escaped(text(period, "from"))));
     facts.push(("until (not in it)", escaped(text(period, "until"))));
     facts.push(("Time zone", escaped(text(period, "timezone"))));
@@ -138,6 +141,7 @@ fn lines(document: &Value) -> String {
             (destination, "") => escaped(destination),
             (destination, date) => format!("{}, {}", escaped(destination), escaped(date)),
         };
+        let what = what + &small(line);
         let calls = line["calls"].as_u64().map_or_else(String::new, |n| grouped(&n.to_string()));
         html.push_str(&format!(
             "<tr><td>{what}<td class=n>{}<td class=n>{calls}<td class=n>{}<td class=n>{}",
@@ -146,6 +150,23 @@ fn lines(document: &Value) -> String {
     }
     html.push_str(&format!("<tr class=total><td colspan=4>Total<td class=n>{} {}</tbody></table>", grouped(text(document, "total")), escaped(text(document, "currency"))));
     html
+}
+
+/// What a line rests on: an exchange rate, a contract, a table of taxes.
+fn small(line: &Value) -> String {
+    let exchanged = &line["exchanged"];
+    let mut parts = Vec::new();
+    if exchanged.is_object() {
+        let [amount, currency, rate, source, date] = ["amount", "currency", "rate", "source", "date"].map(|name| escaped(text(exchanged, name)));
+        parts.push(format!("{} {currency} at {rate}, {source} of {date}", grouped(&amount)));
+    }
+    if !text(line, "contract").is_empty() {
+        parts.push(format!("contract {}", escaped(text(line, "contract"))));
+    }
+    if !text(&line["tax"], "note").is_empty() {
+        parts.push(escaped(text(&line["tax"], "note")));
+    }
+    if parts.is_empty() { String::new() } else { format!("<br><span class=label>{}</span>", parts.join("; ")) }
 }
 
 fn note_lines(document: &Value) -> String {
@@ -191,12 +212,13 @@ mod tests {
         let document = json!({
             "kind": "invoice", "number": "2026-7", "account": "acme", "currency": "EUR", "issued": "2026-04-03", "due": "2026-05-03", "total": "1234567.89",
             "period": { "from": "a", "until": "b", "timezone": "UTC" }, "supplier": { "name": "<script>alert(1)</script>", "address": ["x & y"] }, "customer": {},
-            "lines": [{ "no": 1, "section": "usage", "destination": "UK \"mobile\"", "rate": "0.0125", "calls": 1200, "minutes": "33.50", "amount": "1234567.890000" }],
+            "lines": [{ "no": 1, "section": "usage", "destination": "UK \"mobile\"", "rate": "0.0125", "calls": 1200, "minutes": "33.50", "amount": "1234567.890000",
+                "exchanged": { "amount": "2000.5", "currency": "USD", "rate": "0.9", "source": "ecb <b>", "date": "2026-03-02" }, "contract": "acme-2026 0a", "tax": { "note": "non-authoritative" } }],
             "annex": { "rows": 5, "sha256": "ab" }, "as_of": "1.2",
         });
         let page = page(&document);
         assert!(!page.contains("<script>") && page.contains("&lt;script&gt;"), "{page}");
-        for wanted in ["x &amp; y", "UK &quot;mobile&quot;", "1\u{202f}200", "1\u{202f}234\u{202f}567.890000", "SHA-256 ab", "2026-7.cdrs.csv"] {
+        for wanted in ["x &amp; y", "UK &quot;mobile&quot;", "1\u{202f}200", "1\u{202f}234\u{202f}567.890000", "SHA-256 ab", "2026-7.cdrs.csv", "2\u{202f}000.5 USD at 0.9, ecb &lt;b&gt; of 2026-03-02; contract acme-2026 0a; non-authoritative"] {
             assert!(page.contains(wanted), "{wanted}");
         }
     }

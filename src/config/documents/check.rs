@@ -8,6 +8,7 @@ use std::{
 use serde_json::Value;
 use tollgate_proxy::admission::NumberLists;
 use tollgate_rating::{
+    contract::Contract,
     deck::{BadOption, Deck, DeckOptions, DeckProblems},
     geography::NumberTable,
 };
@@ -44,6 +45,10 @@ pub fn check(document: &mut Document, problems: &mut Vec<ConfigProblem>) {
         Kind::Carrier => serde_json::from_value::<control::Carrier>(spec).err(),
         Kind::Account => serde_json::from_value::<control::Account>(spec).err(),
         Kind::Trunk => serde_json::from_value::<control::Trunk>(spec).err(),
+        Kind::Contract => match serde_json::from_value::<control::Contract>(spec) {
+            Ok(spec) => return contract(document, &spec, problems),
+            Err(e) => Some(e),
+        },
     };
     problems.extend(wrong.map(|e| document.problem("", e.to_string())));
 }
@@ -70,6 +75,11 @@ fn fraud_policy(document: &Document, policy: &control::FraudPolicy, problems: &m
 fn number_list(document: &Document, list: control::NumberList, problems: &mut Vec<ConfigProblem>) {
     let lists = std::collections::BTreeMap::from([(document.name.clone(), list)]);
     problems.extend(NumberLists::compile(&lists).err().into_iter().flatten().map(|bad| document.problem(&bad.field, bad.message)));
+}
+
+fn contract(document: &Document, spec: &control::Contract, problems: &mut Vec<ConfigProblem>) {
+    let bad = Contract::compile(&document.name, spec).err().unwrap_or_default();
+    problems.extend(bad.into_iter().map(|b| document.problem(&b.path, b.problem)));
 }
 
 fn deck(document: &mut Document, problems: &mut Vec<ConfigProblem>) {

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tollgate_schemas::control::{self, Kind};
 
+mod contract;
 mod geography;
 
 /// A name of one of ours.
@@ -86,6 +87,7 @@ fn account() -> Value {
         "route_policy": name("How its calls' carriers are ordered; none = by expected cost"),
         "route_classes": list(text("A class"), "Classes of routes the account buys (S1-23); empty = all"),
         "test": flag("Left out of KPIs and billing (C-107)"),
+        "tax": part("tax_profile", "Where it is taxed; none = its invoices have the taxes their details name"),
     });
     object("Who pays", &["sell_deck"], properties, defaults)
 }
@@ -329,6 +331,7 @@ fn spec(kind: Kind) -> Value {
         Kind::RoutePolicy => route_policy(),
         Kind::Account => account(),
         Kind::Trunk => trunk(),
+        Kind::Contract => contract::contract(),
     }
 }
 
@@ -349,7 +352,7 @@ pub fn schema() -> Value {
             "additionalProperties": false,
         }));
     }
-    for (name, part) in geography::parts() {
+    for (name, part) in geography::parts().into_iter().chain(contract::parts()) {
         parts.insert(name.to_owned(), part);
     }
     let parts_of_kinds = [

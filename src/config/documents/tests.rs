@@ -134,7 +134,7 @@ fn properties(part: &Value) -> BTreeSet<&str> {
 fn the_published_schema_has_every_field_of_every_kind() {
     let schema = schema::schema();
     let parts = &schema["$defs"];
-    let types: [(&str, &[&str]); 12] = [
+    let types: [(&str, &[&str]); 19] = [
         ("deck", fields::names_of::<control::Deck>()),
         ("fraud_policy", fields::names_of::<control::FraudPolicy>()),
         ("carrier", fields::names_of::<control::Carrier>()),
@@ -147,6 +147,13 @@ fn the_published_schema_has_every_field_of_every_kind() {
         ("tariff", fields::names_of::<control::Tariff>()),
         ("tariff_step", fields::names_of::<control::TariffStep>()),
         ("time_profile", fields::names_of::<control::TimeProfile>()),
+        ("contract", fields::names_of::<control::Contract>()),
+        ("bundle", fields::names_of::<control::Bundle>()),
+        ("volume", fields::names_of::<control::Volume>()),
+        ("volume_step", fields::names_of::<control::VolumeStep>()),
+        ("short_call_policy", fields::names_of::<control::ShortCallPolicy>()),
+        ("tax_profile", fields::names_of::<control::TaxProfile>()),
+        ("tax_place", fields::names_of::<control::TaxPlace>()),
     ];
     for (part, names) in types {
         assert!(!names.is_empty(), "{part}");
@@ -187,6 +194,9 @@ fn the_published_schema_and_the_types_agree() {
         "number_list" => json!({ "list": "hot", "numbers": [{ "number": "+12125550100", "to": "12125550199", "from": "2026-01-01" }, { "number": "8816*" }] }),
         "fx_rate" => json!({ "source": "ecb", "rates": [{ "base": "EUR", "quote": "USD", "rate": "1.1650", "date": "2026-11-20" }] }),
         "tax" => json!({ "country": "US", "rows": [{ "code": "usf", "rate": "37.0", "base": "interstate", "resale_exempt": true }] }),
+        "contract" => json!({ "account": "a", "currency": "EUR", "from": "2026-01-01", "commitment": "1000", "bundles": [{ "name": "uk", "minutes": 500, "prefixes": ["44"] }],
+            "volumes": [{ "name": "all", "mode": "incremental", "basis": "minutes", "steps": [{ "from": 0, "rate": "0.01" }, { "from": 1000, "discount_pct": "10" }] }], "short_calls": {} }),
+        "tax_profile" => json!({ "seller_country": "NL", "places": [{ "country": "US", "region": "TX", "lines": 3 }], "vat_id": null }),
         _ => json!({}),
     };
     for part in ["trunk", "carrier", "account", "deck", "fraud_policy"] {
@@ -202,6 +212,9 @@ fn the_published_schema_and_the_types_agree() {
     right("surcharge", full(serde_json::from_value::<control::Surcharge>(sample("surcharge")).and_then(serde_json::to_value)));
     right("number_list", full(serde_json::from_value::<control::NumberList>(sample("number_list")).and_then(serde_json::to_value)));
     right("fx_rate", full(serde_json::from_value::<control::FxRate>(sample("fx_rate")).and_then(serde_json::to_value)));
+    right("contract", sample("contract"));
+    right("contract", full(serde_json::from_value::<control::Contract>(sample("contract")).and_then(serde_json::to_value)));
+    right("tax_profile", full(serde_json::from_value::<control::TaxProfile>(sample("tax_profile")).and_then(serde_json::to_value)));
     right("tax", full(serde_json::from_value::<control::Tax>(sample("tax")).and_then(serde_json::to_value)));
     right("route_policy", full(serde_json::to_value(control::RoutePolicy::default())));
     right("fraud_policy", full(serde_json::to_value(control::FraudPolicy::default())));

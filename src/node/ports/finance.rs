@@ -1,15 +1,20 @@
 //! Finance's orders on a running node: re-rating, invoices, notes, disputes. What is computed is rating's; here the store is
 //! read, prices are looked up in the plan, and what is decided goes into the log.
 
+mod calls;
 mod invoices;
+mod notes;
 mod pages;
+mod posting;
 mod rerate;
+mod statements;
 
 use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
+use chrono_tz::Tz;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tollgate_api::ports::{Fault, Finance, FinanceVerb, Problem};
@@ -28,7 +33,7 @@ use tollgate_schemas::{
 };
 
 use super::{Answer, off};
-use crate::node::{Shared, books::SharedBooks};
+use crate::node::{Shared, accounts::Accounts, books::SharedBooks};
 
 /// How long the store may lag behind the log before an order is told to wait.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -39,6 +44,7 @@ pub struct Inner {
     shared: Arc<Shared>,
     cdrs: Arc<dyn CdrStore>,
     books: Arc<SharedBooks>,
+    accounts: Arc<Accounts>,
     /// The plan as it was known at some time, with the control position it was made at.
     known: Mutex<Option<(i64, u64, SharedPlan)>>,
     /// Orders of re-ratings lately, by partition: how many of each second.
@@ -71,8 +77,8 @@ pub fn problem(path: &str, message: impl Into<String>) -> Stop {
 }
 
 impl FinancePort {
-    pub fn new(shared: Arc<Shared>, cdrs: Arc<dyn CdrStore>, books: Arc<SharedBooks>) -> FinancePort {
-        FinancePort(Arc::new(Inner { shared, cdrs, books, known: Mutex::default(), pace: Mutex::default() }))
+    pub fn new(shared: Arc<Shared>, cdrs: Arc<dyn CdrStore>, books: Arc<SharedBooks>, accounts: Arc<Accounts>) -> FinancePort {
+        FinancePort(Arc::new(Inner { shared, cdrs, books, accounts, known: Mutex::default(), pace: Mutex::default() }))
     }
 }
 
@@ -122,8 +128,12 @@ impl Inner {
                 self.look(|books| books.document(series, number).and_then(|d| serde_json::from_str(&d.json).ok()))
             }
             FinanceVerb::Note => self.note(&read(order)?, actor).map(Some),
+            FinanceVerb::Statement => self.statement(&read(order)?).map(Some),
+            FinanceVerb::Ageing => self.ageing(&read(order)?).map(Some),
+            FinanceVerb::Accrual => self.accrual(&read(order)?).map(Some),
+            FinanceVerb::Netting => self.netting(&read(order)?).map(Some),
             FinanceVerb::Disputes => {
-                let items: Vec<Value> = self.look(|books| books.disputes().map(|(_, revision, d)| shown(d, revision)).collect())?;
+                let items: Vec<Value> = self.look(|books| books.disputes().map(|(_, revision, d)| shown_dispute(d, revision)).collect())?;
                 Ok(Some(json!({ "items": items, "next_cursor": null })))
             }
             FinanceVerb::Dispute => {
@@ -131,6 +141,7 @@ impl Inner {
                 if drafted.state != State::Draft {
                     return Err(problem("state", "a dispute begins as a draft"));
                 }
+                self.check_disputed(&drafted)?;
                 let id: Id = drafted.id.parse().map_err(|_| problem("id", "want an id in UUID shape, as `tollgate reconcile` drafts it"))?;
                 self.change(id, actor, "drafted", move |known| match known {
                     Some(_) => Err("there is this dispute already".to_owned()),
@@ -160,6 +171,29 @@ impl Inner {
         }
     }
 
+    /// A customer's dispute is about an invoice of ours, and no more than is left of it.
+    fn check_disputed(&self, drafted: &Dispute) -> Result<(), Stop> {
+        if drafted.invoice.is_empty() {
+            return Ok(());
+        }
+        let amount = tollgate_schemas::money::parse_scaled(&drafted.amount_disputed, 8).ok().filter(|e8| *e8 > 0);
+        let Some(amount_e8) = amount else { return Err(problem("amount_disputed", format!("'{}' is no amount above 0", drafted.amount_disputed))) };
+        let found = self.look(|books| {
+            let invoice = numbered(&drafted.invoice).and_then(|(series, number)| books.document(series, number)).filter(|d| d.kind == "invoice")?;
+            let open = books.disputes().filter(|(_, _, d)| d.invoice == drafted.invoice && d.is_open() && d.id != drafted.id);
+            let disputed = open.filter_map(|(_, _, d)| tollgate_schemas::money::parse_scaled(&d.amount_disputed, 8).ok()).fold(0i64, i64::saturating_add);
+            Some((invoice.account == drafted.account && invoice.currency == drafted.currency, books.remainder(invoice).saturating_sub(disputed)))
+        })?;
+        match found {
+            None => Err(problem("invoice", format!("there is no invoice {}", drafted.invoice))),
+            Some((false, _)) => Err(problem("account", format!("invoice {} is of another account or currency", drafted.invoice))),
+            Some((true, left_e8)) if amount_e8 > left_e8 => {
+                Err(problem("amount_disputed", format!("more than the {} of invoice {} that is not disputed yet", tollgate_schemas::money::format_amount(left_e8), drafted.invoice)))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
     fn look<T>(&self, look: impl FnOnce(&tollgate_rating::corrections::books::Books) -> T) -> Result<T, Stop> {
         self.books.read(&*self.shared.log, look).map_err(|e| Stop::Fault(Fault::Unavailable(e)))
     }
@@ -182,7 +216,7 @@ impl Inner {
                     note: note.to_owned(),
                     document: serde_json::to_string(&dispute).map_err(|e| e.to_string())?,
                 });
-                Ok((self.born("", body), shown(&dispute, revision)))
+                Ok((self.born("", body), shown_dispute(&dispute, revision)))
             },
             |event| self.write(event),
         );
@@ -248,10 +282,24 @@ impl Inner {
     }
 }
 
-fn shown(dispute: &Dispute, revision: u64) -> Value {
+fn shown_dispute(dispute: &Dispute, revision: u64) -> Value {
     let mut value = serde_json::to_value(dispute).unwrap_or_default();
     value["revision"] = revision.into();
     value
+}
+
+/// A document as it is answered.
+fn shown(document: &impl serde::Serialize, draft: bool) -> Result<Value, Stop> {
+    let mut value = serde_json::to_value(document).map_err(|e| Fault::Internal(e.to_string()))?;
+    if draft {
+        value["draft"] = true.into();
+    }
+    Ok(value)
+}
+
+fn zone(name: Option<&str>) -> Result<Tz, Stop> {
+    let name = name.unwrap_or("UTC");
+    name.parse().map_err(|_| problem("timezone", format!("'{name}' is not a time zone of the IANA list")))
 }
 
 /// `2026-41` → ("2026", 41): a series may have a dash in it.

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tollgate_schemas::money::{format_amount, parse_scaled};
 
-use super::{Details, Invoice, Line, Party, Period, Section, Usage, day, fixed, lines, narrow};
+use super::{Bill, Details, Exchanged, Invoice, Line, Party, Period, Section, day, fixed, lines, narrow};
+use crate::tax::TaxError;
 
 /// A note's line: what a line of the invoice came to, and comes to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub struct NoteLine {
     pub was: String,
     pub is: String,
     pub amount: String,
+    /// Of calls in another currency: their change there, and the rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchanged: Option<Exchanged>,
 }
 
 /// An issued note, field for field what its JSON is. Amounts of lines are signed as they change the invoice; `total` is positive.
@@ -73,18 +77,20 @@ pub enum Refused {
     NothingChanged(String),
     #[error("a credit of {credit} is more than the {remainder} that is left of invoice {invoice}: pay it back instead")]
     MoreThanIsLeft { invoice: String, credit: String, remainder: String },
+    #[error(transparent)]
+    Tax(#[from] TaxError),
 }
 
 /// The usage of an invoiced period as it stood at the last document about it, and as it stands; or an agreed credit.
 pub enum Ground<'a> {
-    Rerated { then: &'a Usage, now: &'a Usage },
+    Rerated { then: &'a Bill<'a>, now: &'a Bill<'a> },
     Agreed { amount_e8: i64 },
 }
 
 /// Makes the note, or refuses.
 pub fn note(invoice: &Invoice, ground: Ground<'_>, order: NoteOrder<'_>) -> Result<Note, Refused> {
     let found = match ground {
-        Ground::Rerated { then, now } => changed(invoice, then, now),
+        Ground::Rerated { then, now } => changed(invoice, then, now)?,
         Ground::Agreed { amount_e8 } => vec![NoteLine {
             no: 1,
             invoice_line: None,
@@ -95,6 +101,7 @@ pub fn note(invoice: &Invoice, ground: Ground<'_>, order: NoteOrder<'_>) -> Resu
             was: format_amount(0),
             is: format_amount(-amount_e8),
             amount: format_amount(-amount_e8),
+            exchanged: None,
         }],
     };
     let total: i64 = found.iter().filter_map(|l| parse_scaled(&l.amount, 8).ok()).fold(0, i64::saturating_add);
@@ -132,21 +139,27 @@ pub fn note(invoice: &Invoice, ground: Ground<'_>, order: NoteOrder<'_>) -> Resu
     })
 }
 
-/// The lines that usage gives then and now, with the invoice's taxes and rounding, laid side by side.
-fn changed(invoice: &Invoice, then: &Usage, now: &Usage) -> Vec<NoteLine> {
-    // Items of the invoice beside its calls count for taxes and rounding on both sides alike.
+/// Lines of one key, added up.
+#[derive(Default)]
+struct Side {
+    amount: i128,
+    /// In the calls' own currency.
+    original: i128,
+    exchanged: Option<Exchanged>,
+}
+
+/// The lines that usage gives then and now, with the invoice's contract, taxes and rounding, laid side by side.
+fn changed(invoice: &Invoice, then: &Bill<'_>, now: &Bill<'_>) -> Result<Vec<NoteLine>, TaxError> {
+    // Items of the invoice beside its calls count for taxes and rounding on both sides alike; what its contract makes of the calls is
+    // made again. Late usage was billed here, but is of another period: it stays as it was.
     let other = |section: Section| {
-        invoice
-            .lines
-            .iter()
-            .filter(move |l| l.section == Some(section))
-            .map(|l| super::Item { description: l.description.clone(), amount: l.amount.clone() })
-            .collect::<Vec<_>>()
+        let stays = move |l: &&Line| l.section == Some(section) && l.contract.is_empty() && (section != Section::Fees || !l.original_date.is_empty());
+        invoice.lines.iter().filter(stays).map(|l| super::Item { description: l.description.clone(), amount: l.amount.clone() }).collect::<Vec<_>>()
     };
     let credits = other(Section::Credits).into_iter().map(|i| super::Item { amount: i.amount.trim_start_matches('-').to_owned(), ..i });
     let mut contract = other(Section::Contract);
-    // Late usage was billed here, but is of another period: it stays as it was.
     contract.extend(other(Section::LateUsage));
+    contract.extend(other(Section::Fees));
     let details = Details {
         recurring: other(Section::Recurring),
         contract,
@@ -155,41 +168,48 @@ fn changed(invoice: &Invoice, then: &Usage, now: &Usage) -> Vec<NoteLine> {
         places: Some(invoice.places),
         ..Details::default()
     };
-    type Key = (Section, String, String, String);
-    let side = |usage: &Usage| {
-        let (all, _) = lines(usage, &BTreeMap::new(), &details);
-        let key = |l: &Line| {
-            let section = l.section.unwrap_or(Section::Usage);
-            // A tax is told by its rule, not by the base it names.
-            let description = if section == Section::Taxes { l.description.split(" on ").next().unwrap_or_default().to_owned() } else { l.description.clone() };
-            (section, l.destination.clone(), l.rate.clone(), description)
-        };
-        all.into_iter().map(|(l, a)| (key(&l), a)).collect::<BTreeMap<Key, i128>>()
+    type Key = (Section, String, String, String, String);
+    let key = |l: &Line| {
+        let section = l.section.unwrap_or(Section::Usage);
+        // A tax is told by its rule, not by the base it names.
+        let description = if section == Section::Taxes { l.description.split(" on ").next().unwrap_or_default().to_owned() } else { l.description.clone() };
+        let exchanged = l.exchanged.as_ref().map_or(String::new(), |e| format!("{} at {} of {}", e.currency, e.rate, e.date));
+        (section, l.destination.clone(), l.rate.clone(), description, exchanged)
     };
-    let (was, is) = (side(then), side(now));
+    let side = |bill: &Bill<'_>| {
+        let (all, _) = lines(bill, &BTreeMap::new(), &details, invoice.tax_basis.as_ref(), &invoice.currency)?;
+        let mut side: BTreeMap<Key, Side> = BTreeMap::new();
+        for (line, amount) in all {
+            let sum = side.entry(key(&line)).or_default();
+            sum.amount += amount;
+            sum.original += line.exchanged.as_ref().and_then(|e| parse_scaled(&e.amount, 8).ok()).map_or(0, i128::from);
+            sum.exchanged = line.exchanged;
+        }
+        Ok::<_, TaxError>(side)
+    };
+    let (was, is) = (side(then)?, side(now)?);
     let mut keys: Vec<&Key> = was.keys().chain(is.keys()).collect();
     keys.sort();
     keys.dedup();
-    let amount = |of: &BTreeMap<Key, i128>, key: &Key| of.get(key).copied().unwrap_or(0);
+    let amount = |of: &BTreeMap<Key, Side>, key: &Key| of.get(key).map_or(0, |s| s.amount);
+    let original = |of: &BTreeMap<Key, Side>, key: &Key| of.get(key).map_or(0, |s| s.original);
+    let rated = |key: &Key| was.get(key).or_else(|| is.get(key)).and_then(|s| s.exchanged.clone());
     let moved = keys.into_iter().filter(|k| amount(&was, k) != amount(&is, k));
-    (1..)
-        .zip(moved)
-        .map(|(no, key)| {
-            let (section, destination, rate, description) = key;
-            let of_invoice = invoice.lines.iter().find(|l| {
-                l.section == Some(*section) && l.destination == *destination && l.rate == *rate && l.description.starts_with(description.as_str())
-            });
-            NoteLine {
-                no,
-                invoice_line: of_invoice.map(|l| l.no),
-                section: *section,
-                description: description.clone(),
-                destination: destination.clone(),
-                rate: rate.clone(),
-                was: format_amount(narrow(amount(&was, key))),
-                is: format_amount(narrow(amount(&is, key))),
-                amount: format_amount(narrow(amount(&is, key) - amount(&was, key))),
-            }
-        })
-        .collect()
+    let line = |(no, found): (u32, &Key)| {
+        let (section, destination, rate, description, exchanged) = found;
+        let of_invoice = invoice.lines.iter().find(|l| key(l) == *found && l.original_date.is_empty());
+        NoteLine {
+            no,
+            invoice_line: of_invoice.map(|l| l.no),
+            section: *section,
+            description: if exchanged.is_empty() { description.clone() } else { format!("{description}, {exchanged}") },
+            destination: destination.clone(),
+            rate: rate.clone(),
+            was: format_amount(narrow(amount(&was, found))),
+            is: format_amount(narrow(amount(&is, found))),
+            amount: format_amount(narrow(amount(&is, found) - amount(&was, found))),
+            exchanged: rated(found).map(|e| Exchanged { amount: format_amount(narrow(original(&is, found) - original(&was, found))), ..e }),
+        }
+    };
+    Ok((1..).zip(moved).map(line).collect())
 }

@@ -13,6 +13,8 @@ use tollgate_schemas::{
 use super::*;
 use crate::corrections::books::{Books, Fate};
 
+mod terms;
+
 fn row(n: u8, destination: &str, rate_e12: i64, billed_s: u64, amount_e8: i64) -> Cdr {
     Cdr {
         call_uuid: Id(n.into()).to_vec(),
@@ -49,7 +51,11 @@ fn details() -> Details {
 }
 
 fn issue(usage: &Usage, late: &BTreeMap<String, Usage>, details: &Details, sequence: u64) -> Invoice {
-    invoice(usage, late, Order {
+    issue_with(&Bill::plain(usage), late, details, sequence, None)
+}
+
+fn issue_with(bill: &Bill<'_>, late: &BTreeMap<String, Usage>, details: &Details, sequence: u64, taxes: Option<&TaxBasis>) -> Invoice {
+    invoice(bill, late, Order {
         series: "2026",
         sequence,
         account: "acme",
@@ -60,10 +66,15 @@ fn issue(usage: &Usage, late: &BTreeMap<String, Usage>, details: &Details, seque
         timezone: Tz::Europe__Amsterdam,
         issued_us: instant("2026-04-03", Tz::Europe__Amsterdam).expect("date"),
         details,
+        supplied: "2026-03-31",
+        taxes,
+        contract: None,
+        exchange: Vec::new(),
         as_of: "10.20",
         annex: Annex::default(),
         actor: "finance",
     })
+    .expect("taxes are known")
 }
 
 fn e8(text: &str) -> i64 {
@@ -131,7 +142,7 @@ fn fn_17_calls_known_after_the_freeze_are_late_usage_of_the_next_invoice_with_th
     let mut by_day: BTreeMap<String, Usage> = BTreeMap::new();
     differences(then, now, |d| {
         if let Difference::Late(r) = d {
-            by_day.entry(day(r.invite_ts, Tz::Europe__Amsterdam)).or_default().add_named(&r);
+            by_day.entry(day(r.invite_ts, Tz::Europe__Amsterdam)).or_default().add_named(&r, None);
         }
     });
     let made = issue(&Usage::default(), &by_day, &Details::default(), 2);
@@ -155,7 +166,7 @@ fn r_46_a_notes_total_is_the_invoices_delta_and_the_invoice_stays() {
     let (then, now) = (many(&old), many(&new));
     let made = issue(&then, &BTreeMap::new(), &details(), 7);
     let json = serde_json::to_string(&made).expect("json");
-    let credit = note(&made, Ground::Rerated { then: &then, now: &now }, note_order(e8(&made.total))).expect("a note");
+    let credit = note(&made, Ground::Rerated { then: &Bill::plain(&then), now: &Bill::plain(&now) }, note_order(e8(&made.total))).expect("a note");
     let again = issue(&now, &BTreeMap::new(), &details(), 7);
     assert_eq!(-e8(&credit.total), e8(&again.total) - e8(&made.total));
     assert_eq!((credit.kind.as_str(), credit.invoice.as_str()), ("credit_note", "2026-7"));
@@ -165,7 +176,7 @@ fn r_46_a_notes_total_is_the_invoices_delta_and_the_invoice_stays() {
     ]);
     assert_eq!(credit.lines.iter().map(|l| e8(&l.amount)).sum::<i64>(), -e8(&credit.total));
     assert_eq!(serde_json::to_string(&made).expect("json"), json, "the invoice is what it was");
-    assert_eq!(note(&made, Ground::Rerated { then: &now, now: &now }, note_order(e8(&made.total))), Err(Refused::NothingChanged("2026-7".into())));
+    assert_eq!(note(&made, Ground::Rerated { then: &Bill::plain(&now), now: &Bill::plain(&now) }, note_order(e8(&made.total))), Err(Refused::NothingChanged("2026-7".into())));
 }
 
 #[test]

@@ -3,22 +3,41 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tollgate_schemas::{cdr::Cdr, id::Id, money::parse_scaled, terms::USAGE};
+use tollgate_schemas::{
+    cdr::Cdr,
+    id::Id,
+    money::{format_amount, format_rate, parse_scaled},
+    terms::USAGE,
+};
 
-use super::{Line, Section, is_billed, rate_text};
+use super::{Exchanged, Line, Section, is_billed, narrow};
+use crate::fx::{self, Used};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Sum {
     calls: u64,
     billed_s: u64,
     amount_e8: i128,
+    /// In the calls' own currency.
+    original_e8: i128,
 }
 
-/// A period's calls in one currency.
+impl Sum {
+    fn add(&mut self, e8: i64, at: Option<&Used>) {
+        self.calls += 1;
+        self.original_e8 += i128::from(e8);
+        self.amount_e8 += i128::from(at.map_or(e8, |at| fx::convert(e8, at.rate_e12)));
+    }
+}
+
+/// Currency, rate, source and day of what was converted: one line each.
+type At = Option<(String, i64, String, String)>;
+
+/// A period's calls, in the currency of an invoice.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Usage {
-    by_rate: BTreeMap<(String, i64), Sum>,
-    fees: BTreeMap<String, Sum>,
+    by_rate: BTreeMap<(String, i64, At), Sum>,
+    fees: BTreeMap<(String, At), Sum>,
     /// Ids of its calls, where they are wanted.
     pub calls: Vec<String>,
     /// Calls seen, billed or not.
@@ -26,32 +45,33 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Takes a call's final. Calls that cost nothing and were not answered are no line.
+    /// Takes a call's final that is in the invoice's currency. Calls that cost nothing and were not answered are no line.
     pub fn add(&mut self, row: &Cdr) {
+        self.add_at(row, None);
+    }
+
+    /// As [`Usage::add`], of a call that is converted at this rate.
+    pub fn add_at(&mut self, row: &Cdr, at: Option<&Used>) {
         self.rows += 1;
         if !is_billed(row) {
             return;
         }
-        let fees = fees(row);
-        let of_fees: i64 = fees.iter().fold(0, |sum, (_, amount)| sum.saturating_add(*amount));
+        let key = || at.map(|at| (row.sell_currency.clone(), at.rate_e12, at.source.clone(), at.date.clone()));
+        let (used_e8, fees) = billed(row);
         for (name, amount_e8) in fees {
-            let sum = self.fees.entry(name).or_default();
-            sum.calls += 1;
-            sum.amount_e8 += i128::from(amount_e8);
+            self.fees.entry((name, key())).or_default().add(amount_e8, at);
         }
-        let used = row.sell_amount.saturating_sub(of_fees);
-        if used == 0 && row.billed_sec_sell == 0 {
+        if used_e8 == 0 && row.billed_sec_sell == 0 {
             return;
         }
-        let sum = self.by_rate.entry((row.b_dest_group.clone(), row.sell_rate.unwrap_or(0))).or_default();
-        sum.calls += 1;
+        let sum = self.by_rate.entry((row.b_dest_group.clone(), row.sell_rate.unwrap_or(0), key())).or_default();
+        sum.add(used_e8, at);
         sum.billed_s += row.billed_sec_sell;
-        sum.amount_e8 += i128::from(used);
     }
 
-    /// As [`Usage::add`], and remembers which call it was.
-    pub fn add_named(&mut self, row: &Cdr) {
-        self.add(row);
+    /// As [`Usage::add_at`], and remembers which call it was.
+    pub fn add_named(&mut self, row: &Cdr, at: Option<&Used>) {
+        self.add_at(row, at);
         self.calls.push(Id::of(&row.call_uuid).to_string());
     }
 
@@ -60,15 +80,16 @@ impl Usage {
     }
 
     pub(super) fn lines(&self, section: Section, date: &str) -> Vec<(Line, i128)> {
-        let line = |((destination, rate_e12), sum): (&(String, i64), &Sum)| {
+        let line = |((destination, rate_e12, at), sum): (&(String, i64, At), &Sum)| {
             let line = Line {
                 section: Some(section),
                 description: if date.is_empty() { "calls".to_owned() } else { format!("calls of {date}, known after its invoice") },
                 destination: destination.clone(),
-                rate: rate_text(*rate_e12),
+                rate: format_rate(*rate_e12),
                 calls: Some(sum.calls),
                 minutes: minutes(sum.billed_s),
                 original_date: date.to_owned(),
+                exchanged: exchanged(at, sum),
                 ..Line::default()
             };
             (line, sum.amount_e8)
@@ -77,15 +98,35 @@ impl Usage {
     }
 
     pub(super) fn fee_lines(&self, date: &str) -> Vec<(Line, i128)> {
-        let line = |(name, sum): (&String, &Sum)| {
-            (Line { section: Some(Section::Fees), description: name.clone(), calls: Some(sum.calls), original_date: date.to_owned(), ..Line::default() }, sum.amount_e8)
+        let line = |((name, at), sum): (&(String, At), &Sum)| {
+            let line = Line {
+                section: Some(Section::Fees),
+                description: name.clone(),
+                calls: Some(sum.calls),
+                original_date: date.to_owned(),
+                exchanged: exchanged(at, sum),
+                ..Line::default()
+            };
+            (line, sum.amount_e8)
         };
         self.fees.iter().map(line).collect()
     }
 }
 
+fn exchanged(at: &At, sum: &Sum) -> Option<Exchanged> {
+    let (currency, rate_e12, source, date) = at.clone()?;
+    Some(Exchanged { currency, amount: format_amount(narrow(sum.original_e8)), rate: format_rate(rate_e12), source, date })
+}
+
+/// What a row's usage came to, and its fees by name.
+pub(super) fn billed(row: &Cdr) -> (i64, Vec<(String, i64)>) {
+    let fees = fees(row);
+    let of_fees: i64 = fees.iter().fold(0, |sum, (_, amount)| sum.saturating_add(*amount));
+    (row.sell_amount.saturating_sub(of_fees), fees)
+}
+
 /// Billed minutes to the hundredth, rounded half up.
-fn minutes(billed_s: u64) -> String {
+pub(super) fn minutes(billed_s: u64) -> String {
     let hundredths = (u128::from(billed_s) * 100 + 30) / 60;
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }

@@ -1,0 +1,158 @@
+//! Invoices by contracts, tax tables and exchange rates, and what they add to an account's money, on a running node over real SIP.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{
+    finance::{Desk, with},
+    harness::{Node, Setup, Sipp, ms, scenario, wait_for},
+    ua::{AutoCarrier, Plan},
+};
+
+const USA: &str = "12125550100";
+/// Each is a minute for 0.06, and 0.01 to connect.
+const CALLS: usize = 20;
+
+fn node_with(more: impl FnOnce(&mut Setup)) -> (Node, AutoCarrier) {
+    let mut setup = Setup::new(1);
+    (setup.trunk()["channels"], setup.trunk()["cps"], setup.trunk()["burst"]) = (10_000.into(), 5_000.into(), 5_000.into());
+    more(&mut setup);
+    let plan = Plan { refuses: None, rings_after: ms(20), answers_after: ms(50), hangs_up_after: None };
+    let alpha = AutoCarrier::start("alpha", setup.net.carrier(0), move |_| plan);
+    (Node::start(setup), alpha)
+}
+
+fn calls(node: &Node, count: usize) {
+    let before = node.api.items("/v1/cdrs?limit=1000").len();
+    let mut caller = Sipp::caller(scenario!("load"), node.setup.net.caller(), node.sip, USA, count, &["-r", "30", "-l", "1000"]);
+    caller.passes();
+    wait_for("every CDR", Duration::from_secs(20), || (node.api.items("/v1/cdrs?limit=1000").len() == before + count).then_some(()));
+}
+
+fn balance(node: &Node, currency: &str) -> Value {
+    let rows = node.api.items("/v1/balances?account=acme");
+    rows.iter().find(|r| r["currency"] == currency).map_or(Value::Null, |r| r["balance"].clone())
+}
+
+fn has_balance(node: &Node, currency: &str, want: &str) {
+    wait_for(&format!("a balance of {want} {currency}"), Duration::from_secs(10), || (balance(node, currency) == want).then_some(()));
+}
+
+/// `section description amount` of an invoice's lines.
+fn lines(invoice: &Value) -> Vec<String> {
+    let text = |l: &Value, name: &str| l[name].as_str().unwrap_or_default().to_owned();
+    invoice["lines"].as_array().expect("lines").iter().map(|l| format!("{} {} {}", text(l, "section"), text(l, "description"), text(l, "amount"))).collect()
+}
+
+/// 20 calls are 1.40. Ten minutes are bundled for 0.50 and give 0.70 back; the tier takes 10 % off the other 0.70; 0.63 of 5.00 committed; with
+/// the trunk 100.00 before taxes.
+#[test]
+fn r_22_r_31_fn_06_fn_08_an_invoice_is_made_by_contract_and_tables_and_is_in_the_balance_once() {
+    let (mut node, _alpha) = node_with(|setup| {
+        let account = setup.spec("account", "acme");
+        account["credit_limit"] = "500".into();
+        account["tax"] = json!({ "seller_country": "US", "places": [{ "country": "US" }] });
+        setup.doc("tax", "us", json!({ "country": "US", "rows": [
+            { "code": "usf-share", "kind": "share", "rate": "64.9" },
+            { "code": "usf", "rate": "37.0", "base": "interstate", "resale_exempt": true },
+        ] }));
+        setup.doc("contract", "acme-2026", json!({
+            "account": "acme", "currency": "USD", "cycle": "invoice", "commitment": "5",
+            "bundles": [{ "name": "usa 10", "minutes": 10, "price": "0.50", "destinations": ["usa"] }],
+            "volumes": [{ "name": "usa", "mode": "whole_volume", "basis": "amount", "steps": [{ "from": 0, "discount_pct": "10" }] }],
+        }));
+    });
+    calls(&node, CALLS);
+    has_balance(&node, "USD", "-1.400000");
+    let dir = tempfile::tempdir().expect("folder");
+    let path = |name: &str| dir.path().join(name).to_str().expect("UTF-8").to_owned();
+    std::fs::write(dir.path().join("details.yaml"), "recurring: [{ description: trunk, amount: '94.50' }]\n").expect("file");
+    let until = node.api.items("/v1/cdrs?limit=1")[0]["end_ts"].as_str().expect("a time").to_owned();
+    let desk = Desk::of(&node);
+    let (details, bills) = (path("details.yaml"), path("bills"));
+    let bill = ["invoice", "--account", "acme", "--from", "2020-01-01T00:00:00Z", "--until", &until, "--series", "t", "--freeze-days", "0", "--details", &details, "--json", "--out", &bills];
+    desk.json(&with(&bill, &["--dry-run"]));
+    let accrued = |rated: &str, invoiced: &str, left: &str| {
+        let found = desk.json(&["accrual", "--at", "2100-01-01", "--json"]);
+        let item = &found["items"][0];
+        assert_eq!((&item["account"], &item["rated"], &item["invoiced"], &item["accrual"]), (&json!("acme"), &json!(rated), &json!(invoiced), &json!(left)));
+    };
+    accrued("1.400000", "0.000000", "1.400000");
+    let invoice = desk.json(&bill);
+    assert_eq!(lines(&invoice), [
+        "recurring trunk 94.500000", "recurring usa 10, 10 minutes 0.500000", "usage calls 1.400000", "contract usa 10, bundled minutes used -0.700000",
+        "contract usa, from 0, less 10% -0.070000", "contract commitment shortfall 4.370000", "taxes usf (US) 37 % on 64.900000 24.010000",
+    ]);
+    assert_eq!((&invoice["subtotal"], &invoice["total"]), (&json!("100.000000"), &json!("124.01")));
+    let of = invoice["lines"].as_array().expect("lines").iter().filter(|l| l["contract"].as_str().is_some_and(|c| c.starts_with("acme-2026 "))).count();
+    assert_eq!(of, 4, "{invoice}");
+    assert!(invoice["lines"][6]["tax"]["note"].as_str().expect("a note").contains("non-authoritative"));
+    // Calls were owed already: 124.01 altogether.
+    has_balance(&node, "USD", "-124.010000");
+    let row = node.api.items("/v1/balances?account=acme").remove(0);
+    assert_eq!((&row["exposure"], &row["available"]), (&json!("124.010000"), &json!("375.990000")), "what is invoiced and unpaid counts");
+
+    // A credit that was agreed.
+    desk.json(&["invoice", "note", "--invoice", "t-1", "--reason", "outage", "--amount", "4.01", "--json", "--out", &bills]);
+    has_balance(&node, "USD", "-120.000000");
+    owed(&node, &desk);
+    accrued("1.400000", "1.400000", "0.000000");
+
+    node.stop();
+    node.log_is_sound_and_replays();
+    node.restart();
+    has_balance(&node, "USD", "-100.000000");
+    // Nothing is said again, by the issuer or by who looks for what is missing.
+    std::thread::sleep(Duration::from_secs(6));
+    assert_eq!(balance(&node, "USD"), "-100.000000");
+}
+
+/// FN-03, FN-04: 124.01 less a note of 4.01 less a payment of 20.00, of which 30.00 are disputed.
+fn owed(node: &Node, desk: &Desk<'_>) {
+    let pay = || node.api.post("/v1/payments", &json!({ "account": "acme", "amount": "20.00", "reason": "bank", "reference": "RF-1" })).1;
+    assert_eq!(pay()["payment_id"], pay()["payment_id"], "said again it is the same one");
+    has_balance(node, "USD", "-100.000000");
+    desk.refused(&["dispute", "raise", "--invoice", "t-1", "--amount", "121", "--reason", "rate"], "more than the 120.000000 of invoice t-1");
+    let (code, out, err) = desk.run(&["dispute", "raise", "--invoice", "t-1", "--amount", "30.00", "--reason", "rate"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let found = desk.json(&["statement", "--account", "acme", "--from", "2020-01-01", "--until", "2100-01-01", "--json"]);
+    let item = &found["items"][0];
+    let kinds: Vec<&str> = item["rows"].as_array().expect("rows").iter().map(|r| r["kind"].as_str().expect("kind")).collect();
+    assert_eq!(kinds, ["invoice", "credit_note", "payment"]);
+    let sums: Vec<&str> = ["opening", "invoiced", "credited", "paid", "closing", "disputed"].iter().map(|name| item[*name].as_str().expect("an amount")).collect();
+    assert_eq!(sums, ["0.000000", "124.010000", "4.010000", "20.000000", "100.000000", "30.000000"]);
+    let aged = desk.json(&["ageing", "--json"]);
+    let of = |name: &str| aged[0][name].as_str().expect("an amount").to_owned();
+    assert_eq!(["not_due", "days_1_30", "disputed", "owed", "ledger", "unbilled"].map(of), ["70.000000", "0.000000", "30.000000", "100.000000", "100.000000", "0.000000"]);
+    let net = desk.json(&["netting", "--account", "acme", "--carrier", "alpha", "--payable", "50.00", "--json"]);
+    assert_eq!((&net["set_off"], &net["they_pay"], &net["we_pay"]), (&json!("50.000000"), &json!("20.000000"), &json!("0.000000")));
+    let (code, table, _) = desk.run(&["ageing", "--account", "acme"]);
+    assert!(code == 0 && table.contains("NOT DUE") && table.contains("70.000000"), "{table}");
+    desk.refused(&["statement", "--account", "nobody", "--from", "2020-01-01", "--until", "2100-01-01"], "there is no account 'nobody'");
+}
+
+#[test]
+fn r_30_an_invoice_in_the_contracts_currency_converts_by_the_day_or_says_which_day_has_no_rate() {
+    let (node, _alpha) = node_with(|setup| setup.doc("contract", "acme-eur", json!({ "account": "acme", "currency": "EUR", "cycle": "invoice" })));
+    calls(&node, 2);
+    let until = node.api.items("/v1/cdrs?limit=1")[0]["end_ts"].as_str().expect("a time").to_owned();
+    let today = until[..10].to_owned();
+    let dir = tempfile::tempdir().expect("folder");
+    let bills = dir.path().to_str().expect("UTF-8").to_owned();
+    let desk = Desk::of(&node);
+    let bill = ["invoice", "--account", "acme", "--from", "2020-01-01T00:00:00Z", "--until", &until, "--series", "t", "--freeze-days", "0", "--json", "--out", &bills];
+    desk.refused(&bill, &format!("calls answered on {today} are in USD, and there is no rate of USD/EUR"));
+    desk.refused(&with(&bill, &["--currency", "USD"]), "contract 'acme-eur' is in EUR");
+    let rates = json!({ "source": "ecb", "rates": [{ "base": "USD", "quote": "EUR", "rate": "0.5", "date": today }] });
+    assert_eq!(node.api.put("/v1/fx_rates/ecb?reason=day", &rates).0, 200);
+    let invoice = desk.json(&bill);
+    assert_eq!((&invoice["currency"], &invoice["total"]), (&json!("EUR"), &json!("0.07")));
+    let at = json!({ "currency": "USD", "amount": "0.140000", "rate": "0.5000", "source": "ecb", "date": today });
+    assert_eq!((&invoice["lines"][0]["exchanged"], &invoice["lines"][0]["amount"]), (&at, &json!("0.070000")));
+    // What was owed in one currency is owed in the other.
+    has_balance(&node, "USD", "0.000000");
+    has_balance(&node, "EUR", "-0.070000");
+    assert_eq!(node.api.post("/v1/payments", &json!({ "account": "acme", "amount": "0.07", "currency": "EUR", "reason": "bank" })).0, 201);
+    has_balance(&node, "EUR", "0.000000");
+}
