@@ -295,7 +295,7 @@ mod tests {
         /// What coverage says of a prefix is what routing would do with a call to it.
         #[test]
         fn s1_85_a_prefix_is_covered_by_whom_routing_would_try(
-            rows in proptest::collection::vec(proptest::collection::vec(("[1-3]{1,3}", 0u8..4), 0..6), 1..4),
+            rows in proptest::collection::vec(proptest::collection::vec(("[1-3]{1,3}", 0u8..4), 1..6), 1..4),
             suspended in 0usize..6, allowed in 0usize..4, class in 0usize..3, prefix in "[1-3]{1,4}",
         ) {
             use crate::routing::{CarrierRoutes, RouteQuery, RouteTable};

@@ -1,6 +1,9 @@
 //! each filter takes out its own carrier and names itself.
 
-use tollgate_rating::routing::{CarrierRoutes, Gap, RoutePolicy, RouteQuery, cover};
+use tollgate_rating::{
+    coverage::{Buyer, Gap, Reach, cover},
+    routing::{CarrierRoutes, RoutePolicy, RouteQuery},
+};
 use tollgate_schemas::{control, v1::CarrierQuality};
 
 use super::made::{NOW, carrier, known, left_out, names, policy, query, sell, table, verdict};
@@ -129,15 +132,19 @@ fn r_41_the_guard_asks_the_margin_of_the_calls_that_are_expected() {
 #[test]
 fn s1_27_s1_85_coverage_names_gaps_and_single_networks() {
     let behind = |name: &str, rows: &str, upstream: &str| CarrierRoutes { upstream: upstream.into(), route_class: "std".into(), ..carrier(name, rows) };
-    let carriers = table(vec![behind("a", "1 0.01 1/1,44 0.01 1/1", "big"), behind("b", "1 0.01 1/1", "big"), behind("c", "44 0.01 1/1", "c")]);
-    let sold = [("1", "USA"), ("44", "UK"), ("252", "Somalia")];
-    let covers: Vec<_> = cover(&carriers, sold.into_iter(), query()).collect();
-    let told: Vec<_> = covers.iter().map(|c| (c.destination.as_str(), c.carriers.len(), c.upstreams, c.gap().map(Gap::name))).collect();
-    assert_eq!(told, [("USA", 2, 1, Some("diversity=1")), ("UK", 2, 2, None), ("Somalia", 0, 0, Some("no_route"))]);
-    let mut fewer = carriers.carriers().to_vec();
-    fewer.retain(|c| c.name != "c");
-    let covers: Vec<_> = cover(&table(fewer), sold.into_iter(), query()).collect();
-    assert_eq!(covers[1].gap(), Some(Gap::OneUpstream));
+    let carriers = [behind("a", "1 0.01 1/1,44 0.01 1/1", "big"), behind("b", "1 0.01 1/1", "big"), behind("c", "44 0.01 1/1", "c")];
+    let taken = |carriers: &[CarrierRoutes]| {
+        let reach: Vec<Reach<'_>> = carriers
+            .iter()
+            .map(|c| Reach { name: &c.name, upstream: &c.upstream, route_class: &c.route_class, suspended: c.suspended, deck: &c.deck })
+            .collect();
+        let mut taken = Vec::new();
+        cover([("1", "USA"), ("44", "UK"), ("252", "Somalia")].into_iter(), &reach, Buyer::default(), NOW, |t| taken.push(t));
+        taken
+    };
+    let told: Vec<_> = taken(&carriers).iter().map(|t| (t.destination.clone(), t.carriers.len(), t.upstreams, Gap::of(t.upstreams).map(Gap::name))).collect();
+    assert_eq!(told, [("USA".to_owned(), 2, 1, Some("diversity=1")), ("UK".to_owned(), 2, 2, None), ("Somalia".to_owned(), 0, 0, Some("no_route"))]);
+    assert_eq!(Gap::of(taken(&carriers[..2])[1].upstreams), Some(Gap::OneUpstream));
 }
 
 #[test]
