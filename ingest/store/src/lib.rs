@@ -14,6 +14,7 @@ mod flush;
 mod fresh;
 mod identity;
 mod manifest;
+mod older;
 mod parquet_file;
 mod query;
 mod traffic;

@@ -3,7 +3,7 @@
 //! by run, each run a batch sorted when it was made. No answer depends on the order; how much a query skips does.
 
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     fs::{self, File},
     io::{BufWriter, Write},
     path::Path,
@@ -29,7 +29,7 @@ use parquet::{
     schema::types::ColumnPath,
 };
 use tollgate_schemas::{
-    cdr::{COLUMNS, ColumnType},
+    cdr::{COLUMNS, Column, ColumnType},
     id::Id,
     store::StoreError,
 };
@@ -38,6 +38,7 @@ use crate::{
     columns,
     identity::{Kind, RowId, Stand},
     manifest::{FileEntry, corrupt, unavailable},
+    older,
 };
 
 /// Rows of a row group: what a page of recent rows has to look at, at most.
@@ -164,7 +165,7 @@ pub fn write(dir: &Path, name: String, kind: Kind, batches: &[RecordBatch]) -> R
     Ok((entry, ids))
 }
 
-/// Joins files by copying their encoded row groups: no row is decoded.
+/// Joins files by copying their encoded row groups: no row is decoded, unless one of the files is of an older column table.
 pub fn join(dir: &Path, name: &str, inputs: &[impl AsRef<Path>]) -> Result<u64, StoreError> {
     let mut sources = Vec::with_capacity(inputs.len());
     for path in inputs {
@@ -176,6 +177,9 @@ pub fn join(dir: &Path, name: &str, inputs: &[impl AsRef<Path>]) -> Result<u64, 
             .map_err(|e| corrupt(path, &e))?;
         sources.push((file, metadata));
     }
+    if sources.iter().any(|(_, metadata)| missing(metadata).is_ok_and(|m| !m.is_empty())) {
+        return join_anew(dir, name, inputs);
+    }
     create(dir, name, |out| {
         let Some((_, first)) = sources.first() else { return Ok(()) };
         let facts = first.file_metadata();
@@ -185,6 +189,18 @@ pub fn join(dir: &Path, name: &str, inputs: &[impl AsRef<Path>]) -> Result<u64, 
             for group in 0..metadata.num_row_groups() {
                 copy_group(&mut writer, file, metadata, group)?;
             }
+        }
+        writer.close().map(drop)
+    })
+}
+
+/// The same with every row encoded again, batch by batch, in the columns of now.
+fn join_anew(dir: &Path, name: &str, inputs: &[impl AsRef<Path>]) -> Result<u64, StoreError> {
+    create(dir, name, |out| {
+        let mut writer = ArrowWriter::try_new(out, columns::schema(), Some(properties()?))?;
+        for path in inputs {
+            let mut copy = |batch: RecordBatch| writer.write(&batch).map_err(|e| unavailable(path.as_ref(), &e));
+            each_batch(path.as_ref(), None, &mut copy).map_err(|e| ParquetError::External(Box::new(e)))?;
         }
         writer.close().map(drop)
     })
@@ -227,14 +243,16 @@ pub fn check(dir: &Path, entry: &FileEntry) -> Result<(), StoreError> {
     if rows != entry.rows as i64 {
         return Err(corrupt(&path, &format!("{rows} rows, {} in the manifest", entry.rows)));
     }
-    let names: HashMap<&str, ()> = metadata.file_metadata().schema_descr().columns().iter().map(|c| (c.name(), ())).collect();
-    match COLUMNS.iter().find(|c| !names.contains_key(c.name)) {
-        Some(c) => Err(corrupt(&path, &format!("has no column {}", c.name))),
-        None => Ok(()),
-    }
+    missing(&metadata).map(drop).map_err(|c| corrupt(&path, &format!("has no column {}", c.name)))
 }
 
-/// Every batch of a file, with the columns named (all where None).
+/// What a file of an older column table does not have.
+fn missing(metadata: &ParquetMetaData) -> Result<Vec<&'static Column>, &'static Column> {
+    let names: HashSet<&str> = metadata.file_metadata().schema_descr().columns().iter().map(|c| c.name()).collect();
+    older::missing(|name| names.contains(name))
+}
+
+/// Every batch of a file, with the columns named (all of the table where None, also those that came after the file).
 pub fn each_batch(
     path: &Path,
     names: Option<&[&str]>,
@@ -247,7 +265,8 @@ pub fn each_batch(
         builder = builder.with_projection(mask);
     }
     for batch in builder.build().map_err(|e| corrupt(path, &e))? {
-        take(batch.map_err(|e| corrupt(path, &e))?)?;
+        let batch = batch.map_err(|e| corrupt(path, &e))?;
+        take(if names.is_some() { batch } else { older::complete(&batch).map_err(|e| corrupt(path, &e))? })?;
     }
     Ok(())
 }

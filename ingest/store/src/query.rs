@@ -38,6 +38,7 @@ use crate::{
     embedded::Snapshot,
     identity::{Kind, Revised, Stand},
     manifest::StoredFile,
+    older,
 };
 
 /// DataFusion with this store's settings.
@@ -376,6 +377,7 @@ impl TableProvider for CdrTable {
                 let config = FileScanConfigBuilder::new(url, Arc::new(source))
                     .with_file_groups(vec![group])
                     .with_projection_indices(projection.cloned())?
+                    .with_expr_adapter(Some(Arc::new(older::EmptyWhereMissing)))
                     .build();
                 Ok(DataSourceExec::from_data_source(config))
             }

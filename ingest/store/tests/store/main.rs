@@ -3,6 +3,7 @@
 mod calls_file;
 mod content;
 mod crash;
+mod older;
 mod suite;
 mod support;
 mod traffic;
