@@ -151,7 +151,7 @@ pub fn rate_call<'d>(decks: &'d Decks, call: &CallIn<'_>, caller: Option<&Caller
     let Some(deck) = decks.of(call.account) else { return Some(RatedOut::without_deck()) };
     match decks.callers().zip(caller) {
         Some((callers, caller)) => {
-            let who = callers.who(caller, call.priced_at_us());
+            let who = callers.who(caller);
             callers.priced(deck, deck.lookup_dialled(&who.dialled(), call.priced_at_us()), &who, call)
         }
         None => priced(deck, deck.lookup_dialled(&call.dialled(), call.priced_at_us()), call),

@@ -42,11 +42,13 @@ impl E164 {
 
     /// Count of digits, 1 to 15.
     #[allow(clippy::len_without_is_empty)]
+    #[inline]
     pub fn len(&self) -> usize {
         usize::from(self.len)
     }
 
     /// The digits in ASCII, with zero bytes behind them.
+    #[inline]
     pub fn padded(&self) -> &[u8; 15] {
         &self.digits
     }

@@ -74,6 +74,7 @@ impl Dialled {
     }
 
     /// Of `len` ASCII digits, filled with zero bytes.
+    #[inline]
     pub fn padded(digits: &[u8; MAX_DIGITS], len: usize) -> Dialled {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o] = *digits;
         let head = eight_digits(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
@@ -114,6 +115,7 @@ impl Dialled {
 }
 
 /// The number written by eight ASCII digits, the first in the lowest byte; zero bytes count as 0.
+#[inline]
 fn eight_digits(bytes: u64) -> u64 {
     // Pairs, then fours, then all: three multiplications in place of eight.
     let ones = bytes & 0x0f0f_0f0f_0f0f_0f0f;

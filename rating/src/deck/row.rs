@@ -25,10 +25,12 @@ pub struct RowRef<'d> {
 }
 
 impl<'d> RowRef<'d> {
+    #[inline]
     fn row(&self) -> &'d Row {
         &self.deck.rows[self.row as usize]
     }
 
+    #[inline]
     fn kind(&self) -> &'d Kind {
         &self.deck.kinds[self.row().kind()]
     }
@@ -51,6 +53,7 @@ impl<'d> RowRef<'d> {
         index::digits(self.key())
     }
 
+    #[inline]
     pub fn prefix_len(&self) -> usize {
         self.row().prefix_len()
     }
@@ -109,14 +112,17 @@ impl<'d> RowRef<'d> {
         format_scaled(self.rate_e12(), RATE_PLACES, self.kind().rate_places.into())
     }
 
+    #[inline]
     pub fn connect_fee_e12(&self) -> i64 {
         self.kind().connect_fee_e12
     }
 
+    #[inline]
     pub fn initial_s(&self) -> u32 {
         self.kind().initial_s
     }
 
+    #[inline]
     pub fn increment_s(&self) -> u32 {
         self.kind().increment_s
     }
@@ -175,6 +181,7 @@ impl<'d> RowRef<'d> {
     }
 
     /// Nothing but the row's own cells prices the call.
+    #[inline]
     pub fn is_plain(&self) -> bool {
         self.deck.tariff.is_none()
     }

@@ -51,10 +51,12 @@ pub struct CallIn<'a> {
 
 impl CallIn<'_> {
     /// the answer's time, else the setup's.
+    #[inline]
     pub fn priced_at_us(&self) -> i64 {
         self.answer_us.unwrap_or(self.setup_us)
     }
 
+    #[inline]
     pub(super) fn dialled(&self) -> Dialled {
         Dialled::padded(self.number.padded(), self.number.len())
     }

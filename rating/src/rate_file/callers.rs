@@ -7,7 +7,7 @@ use tollgate_schemas::{
     money::format_rate,
     number::E164,
     parties::{CallerValidity, Jurisdiction, Parties, Place},
-    portability::{Portability as _, needs_dip},
+    portability::needs_dip,
 };
 
 use super::{CallFields, CallIn, RatedOut, Wrong, context, lines_text, parse_number, priced, priced_by};
@@ -94,13 +94,13 @@ impl Callers {
     }
 
     /// a row that says nothing of portability is looked up where numbers of its kind are; one that does is believed.
-    pub(super) fn who(&self, caller: &CallerIn<'_>, at_us: i64) -> Who<'_> {
+    pub(super) fn who(&self, caller: &CallerIn<'_>) -> Who<'_> {
         let (validity, a) = (self.read)(caller.from);
         let mut who = Who { a, validity, jip: caller.jip, to: caller.to, lrn: caller.lrn, place: None, dipped: caller.dipped == Some(true) };
         let asked = caller.dipped.is_none() && caller.lrn.is_none() && needs_dip(&caller.to);
         if let Some(ported) = self.ported.as_deref().filter(|_| asked) {
             // A file answers every number, those that are not in it too.
-            who.dipped = ported.lookup(&caller.to, None, at_us).is_ok();
+            who.dipped = true;
             if let Some(found) = ported.get(&caller.to) {
                 (who.lrn, who.place) = (found.lrn, Some(&found.place).filter(|p| **p != Place::default()));
             }
@@ -125,7 +125,7 @@ impl Callers {
     /// What [`RatedOut::explain`] says, and which of the row's prices held for this caller and why.
     pub(super) fn explain(&self, call: &CallIn<'_>, caller: &CallerIn<'_>, out: &RatedOut<'_>) -> String {
         let at_us = call.priced_at_us();
-        let who = self.who(caller, at_us);
+        let who = self.who(caller);
         let parties = who.parties();
         let known = self.places.known(&parties, at_us);
         let price = out.row.filter(|row| !row.blocked()).and_then(|row| self.places.sell_price(&row, &known, &parties, at_us));

@@ -45,6 +45,7 @@ impl Decks {
     }
 
     /// Whether prices go by the caller: then every call comes with its [`CallerIn`].
+    #[inline]
     pub fn callers(&self) -> Option<&Callers> {
         self.callers.as_ref()
     }
@@ -63,6 +64,7 @@ impl Decks {
     }
 
     /// Whether any account has a deck of its own.
+    #[inline]
     pub(super) fn by_account(&self) -> bool {
         !self.by_account.is_empty()
     }

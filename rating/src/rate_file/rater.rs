@@ -3,8 +3,8 @@
 use super::{CallIn, CallerIn, Decks, RatedOut, callers::Who, priced, recent::Recent};
 use crate::deck::{Ask, Deck, Lookup, lookup_all};
 
-/// Calls whose look-ups are kept at a time.
-const TOGETHER: usize = 256;
+/// Calls whose look-ups are kept at a time: what is kept of them fits into the first cache.
+const TOGETHER: usize = 128;
 
 /// Prices calls by the decks, on one thread.
 pub struct Rater<'d> {
@@ -36,8 +36,8 @@ impl<'d> Rater<'d> {
                 calls.chunks(TOGETHER).zip(callers.chunks(TOGETHER)).for_each(|(block, callers)| {
                     self.who.clear();
                     let mut who = std::mem::take(&mut self.who);
-                    self.gather(block, |call, at| {
-                        let one = by.who(&callers[at], call.priced_at_us());
+                    self.gather(block, |_, at| {
+                        let one = by.who(&callers[at]);
                         let dialled = one.dialled();
                         who.push(one);
                         dialled
