@@ -30,6 +30,11 @@ struct State {
     next: BTreeMap<u16, u64>,
 }
 
+/// Where the ledger's partitions end now.
+pub fn ends(log: &dyn EventLog) -> Vec<u64> {
+    (0..log.partitions()).map(|p| log.end(Topic::Ledger, p)).collect()
+}
+
 #[derive(Default)]
 pub struct Accounts(Mutex<State>);
 
@@ -53,17 +58,16 @@ impl Accounts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether everything that is durable now has been read.
-    pub fn has_read(&self, log: &dyn EventLog) -> bool {
-        let ends: Vec<u64> = (0..log.partitions()).map(|p| log.end(Topic::Ledger, p)).collect();
+    /// Whether the ledger has been read up to these ends.
+    pub fn has_read(&self, ends: &[u64]) -> bool {
         let state = self.lock();
-        (0u16..).zip(ends).all(|(p, end)| state.next.get(&p).copied().unwrap_or(0) >= end)
+        (0u16..).zip(ends).all(|(p, end)| state.next.get(&p).copied().unwrap_or(0) >= *end)
     }
 
-    /// Money once everything durable now has been read.
+    /// Money once everything that is durable now has been read; what comes meanwhile may be in it.
     pub fn read<T>(&self, log: &dyn EventLog, look: impl FnOnce(&Journal, &Balances) -> T) -> Result<T, String> {
-        let until = Instant::now() + PATIENCE;
-        while !self.has_read(log) {
+        let (until, ends) = (Instant::now() + PATIENCE, ends(log));
+        while !self.has_read(&ends) {
             if Instant::now() > until {
                 return Err("the ledger has not been read up to its end: ask again".to_owned());
             }

@@ -23,7 +23,7 @@ use tollgate_schemas::{
     v1::DocumentPosted,
 };
 
-use super::{Shared, accounts::Accounts};
+use super::{Shared, accounts::{self, Accounts}};
 
 /// Fates kept for who wrote the document.
 const REMEMBERED: usize = 1024;
@@ -152,10 +152,12 @@ impl Poster {
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = stop.clone();
         let thread = thread::Builder::new().name("documents".to_owned()).spawn(move || {
+            // What was posted before this start is known then.
+            let ends = accounts::ends(&*shared.log);
             let (mut last, mut due): (Instant, BTreeMap<String, Instant>) = (Instant::now(), BTreeMap::new());
             while !stopping.load(Ordering::Relaxed) {
                 thread::sleep(NAP);
-                if last.elapsed() < LOOK || !accounts.has_read(&*shared.log) {
+                if last.elapsed() < LOOK || !accounts.has_read(&ends) {
                     continue;
                 }
                 last = Instant::now();

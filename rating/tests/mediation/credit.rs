@@ -147,6 +147,33 @@ fn fn_08_payments_are_posted_once_by_their_reference() {
     }
 }
 
+fn document(seq: u32, number: &str, amounts: &[(&str, i64)]) -> Event {
+    let mint = Mint::new(NODE, 0x3000_0000 | seq);
+    let entries = amounts.iter().map(|(account, amount_e8)| LedgerEntry { account: (*account).to_owned(), amount_e8: *amount_e8, currency: USD.to_owned() }).collect();
+    let body = DocumentPosted { account: "shop".to_owned(), root_account: "acme".to_owned(), number: number.to_owned(), kind: "invoice".to_owned(), entries };
+    Event::born(Origin { mint: &mint, boot_id: 7, now: Now { utc_us: T0, mono_ns: 0 }, control_position: 3 }, "acme", Body::DocumentPosted(body))
+}
+
+#[test]
+fn fn_08_a_document_is_posted_once_and_over_a_snapshot() {
+    let invoice = [(SHOP, 2_00000000), ("revenue/5", -1_50000000), ("tax/5", -50000000)];
+    let mut stage = Rater::new(5, 9);
+    let mut out = Outputs::default();
+    stage.apply(0, &document(1, "2026-1", &invoice), &mut out).expect("postable");
+    let mut again = Rater::new(5, 9);
+    again.restore(&stage.snapshot()).expect("its own");
+    again.apply(1, &document(2, "2026-1", &invoice), &mut out).expect("known");
+    again.apply(2, &document(3, "2026-2", &[(SHOP, -40000000), ("revenue/5", 40000000)]), &mut out).expect("postable");
+    assert_eq!(kinds(&course(&out)), [("invoice", 2_00000000, 0), ("invoice", 1_60000000, 0)]);
+    assert_eq!(postings(&out).remove(0).reason, "2026-1");
+    for wrong in [&[][..], &[(SHOP, 1)][..]] {
+        assert!(again.apply(3, &document(4, "2026-3", wrong), &mut out).is_err(), "{wrong:?}");
+    }
+    // What was poison is not known: the right one may still come.
+    again.apply(4, &document(5, "2026-3", &invoice), &mut out).expect("postable");
+    assert_eq!(postings(&out).len(), 3);
+}
+
 fn traffic() -> impl Strategy<Value = Vec<Event>> {
     let call = (0..4u32, 0..90_000i64, 1..400_000u64, any::<bool>());
     (prop::collection::vec(call, 1..12), prop::collection::vec((0..3usize, 1..9i64, 0..90_000i64), 0..6)).prop_map(|(calls, payments)| {

@@ -73,8 +73,8 @@ fn narrow(e8: i128) -> i64 {
 impl Inner {
     /// Looks at books and ledger as they are now.
     fn owed<T>(&self, look: impl FnOnce(&Books, &Journal, &Balances) -> T) -> Result<T, Stop> {
-        let books = self.look(Books::clone)?;
-        self.accounts.read(&*self.shared.log, |journal, balances| look(&books, journal, balances)).map_err(|e| Stop::Fault(Fault::Unavailable(e)))
+        let both = self.look(|books| self.accounts.read(&*self.shared.log, |journal, balances| look(books, journal, balances)))?;
+        both.map_err(|e| Stop::Fault(Fault::Unavailable(e)))
     }
 
     fn known(&self, account: &str) -> Result<String, Stop> {
