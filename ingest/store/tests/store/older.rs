@@ -59,8 +59,6 @@ fn same(store: &EmbeddedStore, model: &Model, rng: &mut Rng, queries: usize, ste
     }
 }
 
-<<<<<<< HEAD
-=======
 /// Waits for the merges of the flush before: the next one comes after them.
 fn merged(store: &EmbeddedStore) {
     runtime().block_on(store.flush()).expect("flush");
@@ -70,7 +68,6 @@ fn files(dir: &Path) -> usize {
     fs::read_dir(dir).expect("dir").filter(|e| e.as_ref().is_ok_and(|e| e.path().extension().is_some_and(|e| e == "parquet"))).count()
 }
 
->>>>>>> h-rate
 #[test]
 fn rows_of_an_older_column_table_are_read_filtered_and_merged_with_those_of_now() {
     let dir = tempfile::tempdir().expect("dir");
@@ -103,19 +100,11 @@ fn rows_of_an_older_column_table_are_read_filtered_and_merged_with_those_of_now(
     let digest = content_digest(dir.path()).expect("digest");
     drop(store);
     // Merged: by being read and sorted, as small files are.
-<<<<<<< HEAD
-    let store = open(dir.path());
-    store.write(0, vec![Arc::new(Cdr { invite_ts: rows[0].invite_ts, ..full_row(&mut rng, 1 << 40) })], 5).expect("write");
-    rt.block_on(store.flush()).expect("flush");
-    let files = fs::read_dir(dir.path()).expect("dir").filter(|e| e.as_ref().is_ok_and(|e| e.path().extension().is_some_and(|e| e == "parquet"))).count();
-    assert!(files < 8, "{files} files: none were merged");
-=======
     let store = EmbeddedStore::open(dir.path(), Options { merge_files: 2, ..options() }).expect("open");
     store.write(0, vec![Arc::new(Cdr { invite_ts: rows[0].invite_ts, ..full_row(&mut rng, 1 << 40) })], 5).expect("write");
     rt.block_on(store.flush()).expect("flush");
     merged(&store);
     assert!(files(dir.path()) < 8, "none were merged");
->>>>>>> h-rate
     assert_ne!(content_digest(dir.path()).expect("digest"), digest, "one row more");
     let aged = rt.block_on(store.cdrs(crate::support::all(FINAL))).expect("cdrs").len() + rt.block_on(store.cdrs(crate::support::all(ATTEMPT))).expect("cdrs").len();
     assert_eq!(aged, model.current().count() + 1);
@@ -133,24 +122,14 @@ fn large_files_of_an_older_column_table_are_joined_in_the_columns_of_now() {
         let rows = (0..per_file).map(|at| Arc::new(row(1 + part * per_file + at))).collect();
         store.write(0, rows, part as u64 + 1).expect("write");
         rt.block_on(store.flush()).expect("flush");
-<<<<<<< HEAD
-        if part == 1 {
-            // Two of before, two of now.
-            rt.block_on(store.flush()).expect("flush");
-        }
-=======
->>>>>>> h-rate
     }
     drop(store);
     age(dir.path());
     let store = open(dir.path());
     store.write(0, vec![Arc::new(row(u128::from(u64::MAX)))], 5).expect("write");
     rt.block_on(store.flush()).expect("flush");
-<<<<<<< HEAD
-=======
     merged(&store);
     assert_eq!(files(dir.path()), 2, "four that are one, and the last row");
->>>>>>> h-rate
     let mut got = rt.block_on(store.cdrs(crate::support::all(FINAL))).expect("cdrs");
     got.sort_by_key(|r| RowKey::of(r));
     assert_eq!(got.len() as u128, 4 * per_file + 1);
