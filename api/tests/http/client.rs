@@ -156,6 +156,7 @@ impl Server {
             (Kind::FxRate, "default", json!({ "source": "ecb", "rates": [] })),
             (Kind::Tax, "default", json!({ "country": "DE", "rows": [] })),
             (Kind::Contract, "default", json!({ "account": "acme", "currency": "USD" })),
+            (Kind::NumberList, "default", json!({ "list": "hot", "numbers": [{ "number": "25261" }] })),
         ] {
             documents.insert((kind, name.to_owned()), spec);
         }
