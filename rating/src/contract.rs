@@ -74,6 +74,8 @@ pub enum BadContract {
     Discount(u32),
     #[error("a price is 0 or more, not {0}")]
     Negative(i64),
+    #[error("the volume is too large to be priced exactly: give steps a rate of fewer places, or a shorter cycle")]
+    TooLarge,
 }
 
 /// A minimum commitment: the shortfall is charged as a line of its own; none when it was reached.

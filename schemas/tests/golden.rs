@@ -262,12 +262,12 @@ fn bodies() -> Vec<Body> {
                 LedgerEntry { account: "account:acme/acme-london".into(), amount_e8: 210_000_000, currency: "EUR".into() },
                 LedgerEntry { account: "tax/0".into(), amount_e8: -210_000_000, currency: "EUR".into() },
             ],
-            all_currencies: true,
+            all_currencies: true, earlier: Some(3),
         }),
         Body::NoteIssued(NoteIssued {
             series: "2026".into(), number: 42, account: "acme-london".into(), root_account: "acme".into(), currency: "EUR".into(),
             invoice_series: "2026".into(), invoice_number: 41, kind: "credit".into(), total_e8: 5_000_000, document: "{\"number\":\"2026-42\"}".into(),
-            entries: vec![],
+            entries: vec![], follows: "7.0.12".into(),
         }),
         Body::DisputeChanged(DisputeChanged {
             dispute_id: vec![8u8; 16], carrier: "cheap".into(), state: "sent".into(), revision: 1, actor: "finance".into(), note: "by mail".into(),

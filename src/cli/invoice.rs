@@ -142,7 +142,10 @@ pub fn run(args: Args) -> anyhow::Result<Done> {
                 }
             }
             let client = Client::new(&files.api)?;
-            let note = client.send_patiently("POST", "/v1/notes", &[], Some(&order))?.ok()?;
+            // A credit that was agreed has nothing to tell its repetition by: it is asked for once, whatever became of the answer.
+            let agreed = order.get("amount").is_some();
+            let ask = if agreed { Client::send } else { Client::send_patiently };
+            let note = ask(&client, "POST", "/v1/notes", &[], Some(&order))?.ok()?;
             write(&client, &files, &note)
         }
         None => issue(&args.issue),

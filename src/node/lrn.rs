@@ -5,7 +5,8 @@
 //! A number is asked for once, however many calls want it; the look-up is the first shard's, the others have it from memory.
 //! Limits: [`QUEUE`] numbers waiting to be asked, beyond that the call falls back and nothing is asked; one that waited there as
 //! long as an answer may take is not asked any more; answers as configured, the oldest given up first, none kept longer than 24 h.
-//! After `circuit_failures` failures in a row nothing is asked for `circuit_s`: calls go by the dialled number at once.
+//! After `circuit_failures` look-ups in a row without an answer nothing is asked for `circuit_s`: calls go by the dialled number at
+//! once. An answer that is of no use for its number is an answer.
 
 mod http;
 mod name_server;
@@ -42,7 +43,27 @@ pub type Tell = Box<dyn Fn(Asker, E164, DipAnswer) + Send + Sync>;
 /// Somebody who knows about numbers, asked by several threads.
 trait Ask: Send + Sync + 'static {
     /// Blocks for as long as the configuration lets it.
-    fn ask(&self, number: &E164) -> Result<Ported, String>;
+    fn ask(&self, number: &E164) -> Result<Ported, NoAnswer>;
+}
+
+/// Why a look-up brought nothing.
+#[derive(Debug)]
+enum NoAnswer {
+    /// The source does not answer, or says that it cannot.
+    Silent(String),
+    /// It answered, and not so that anything is known of this number: no fault of the source's for others. Who chooses the number may
+    /// choose the answer, so this must not switch the source off.
+    Useless(String),
+    /// Nobody asked: too many look-ups at once.
+    Unasked(String),
+}
+
+impl NoAnswer {
+    fn into_text(self) -> String {
+        match self {
+            NoAnswer::Silent(text) | NoAnswer::Useless(text) | NoAnswer::Unasked(text) => text,
+        }
+    }
 }
 
 /// What metrics show of a source that is asked.
@@ -115,6 +136,15 @@ struct Pending {
     askers: Vec<Asker>,
 }
 
+impl State {
+    /// A number that was not asked says nothing of the source; only a probe must come to an end.
+    fn unasked(&mut self, now: Now) {
+        if self.circuit.state() == CircuitState::Probing {
+            self.circuit.failed(now.mono_ns);
+        }
+    }
+}
+
 fn ms_since(since_ns: u64, now: Now) -> u32 {
     u32::try_from(now.mono_ns.saturating_sub(since_ns) / 1_000_000).unwrap_or(u32::MAX)
 }
@@ -165,7 +195,7 @@ impl Portability for Service {
             Ok(()) => Err(DipError::Pending(self.shared.timeout_ms)),
             Err(_) => {
                 state.pending.remove(number);
-                state.circuit.failed(now.mono_ns);
+                state.unasked(now);
                 Err(DipError::Busy)
             }
         }
@@ -186,14 +216,14 @@ impl Shared {
                 self.asked.fetch_add(1, Ordering::Relaxed);
                 ask.ask(&number)
             } else {
-                Err(format!("it waited {waited_ms} ms to be asked: {ASKERS} look-ups at once are too few"))
+                Err(NoAnswer::Unasked(format!("it waited {waited_ms} ms to be asked: {ASKERS} look-ups at once are too few")))
             };
             self.answered(number, answer);
         }
     }
 
     /// Remembers an answer and tells who waits for it.
-    fn answered(&self, number: E164, answer: Result<Ported, String>) {
+    fn answered(&self, number: E164, answer: Result<Ported, NoAnswer>) {
         let now = (self.clock)();
         let mut state = self.lock();
         let Some(pending) = state.pending.remove(&number) else { return };
@@ -206,10 +236,22 @@ impl Shared {
                 }
                 Ok(Dip { ported, cached: false, took_ms })
             }
-            Err(error) => {
+            Err(none) => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
+                let left_alone = match &none {
+                    NoAnswer::Silent(_) => state.circuit.failed(now.mono_ns),
+                    NoAnswer::Useless(_) => {
+                        state.circuit.succeeded();
+                        false
+                    }
+                    NoAnswer::Unasked(_) => {
+                        state.unasked(now);
+                        false
+                    }
+                };
+                let error = none.into_text();
                 tracing::debug!(error, took_ms, "a portability look-up failed: its calls go by the dialled number");
-                if state.circuit.failed(now.mono_ns) {
+                if left_alone {
                     tracing::warn!(error, "portability: the source is left alone for a while, calls go by the dialled number");
                 }
                 Err(DipError::Failed(error))

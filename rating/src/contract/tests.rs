@@ -59,6 +59,20 @@ fn r_22_incremental_and_whole_volume_differ_as_specified() {
     assert_eq!(of(WholeVolume, Amount, &discounts, &[]), Vec::<String>::new());
 }
 
+/// Large carriers' months: products of seconds, money and prices beyond 128 bits are cut down first, or told.
+#[test]
+fn r_22_a_large_volume_is_priced_exactly_or_told() {
+    let priced = |minutes, charged: &str, rate| {
+        let volume = volume(VolumeMode::WholeVolume, VolumeBasis::Amount, &[(0, StepPrice::RateE12(rate))]);
+        volume.lines([used("UK", minutes, charged)], LineRounding::default()).map(|lines| amounts(&lines))
+    };
+    assert_eq!(priced(20_000_000, "200000.00", 10_000_000_000), Ok(vec!["0.000000".to_owned()]));
+    assert_eq!(priced(50_000_000, "500000.00", 8_000_000_000), Ok(vec!["-100000.000000".to_owned()]));
+    let steps = [(0, StepPrice::RateE12(8_123_456_789)), (7, StepPrice::RateE12(8_123_456_789))];
+    let many = volume(VolumeMode::Incremental, VolumeBasis::Amount, &steps);
+    assert_eq!(many.lines([used("UK", 900_000_000_000, "90000000.00000001")], LineRounding::default()), Err(BadContract::TooLarge));
+}
+
 #[test]
 fn r_22_a_rule_counts_only_its_scope() {
     let mut rule = volume(VolumeMode::WholeVolume, VolumeBasis::Amount, &[(0, StepPrice::DiscountE6(100_000))]);

@@ -110,14 +110,14 @@ impl Volume {
             VolumeMode::WholeVolume => {
                 // A step is reached at its bound: 1000 minutes are in the step from 1000 on.
                 let at = (0..self.steps.len()).rev().find(|at| bounds(*at).0 <= volume).unwrap_or(0);
-                lines.push(self.line(at, volume, volume, total, how));
+                lines.push(self.line(at, volume, volume, total, how)?);
             }
             VolumeMode::Incremental => {
                 for at in 0..self.steps.len() {
                     let (from, to) = bounds(at);
                     let inside = to.unwrap_or(i128::MAX).min(volume) - from;
                     if inside > 0 {
-                        lines.push(self.line(at, inside, volume, total, how));
+                        lines.push(self.line(at, inside, volume, total, how)?);
                     }
                 }
             }
@@ -126,7 +126,7 @@ impl Volume {
     }
 
     /// The difference that `part` of the volume makes in a step.
-    fn line(&self, at: usize, part: i128, volume: i128, total: Total, how: LineRounding) -> Line {
+    fn line(&self, at: usize, part: i128, volume: i128, total: Total, how: LineRounding) -> Result<Line, BadContract> {
         let (charged, over) = self.charged(part, volume, total);
         let round = |numerator, unit| round_amount(numerator, unit, how.places, how.rounding);
         let amount_e8 = match self.steps[at].price {
@@ -137,12 +137,19 @@ impl Volume {
             StepPrice::RateE12(rate) => {
                 let (seconds, of) = match self.basis {
                     VolumeBasis::Minutes => (part, 1),
-                    VolumeBasis::Amount => (i128::from(total.billed_s) * part, volume),
+                    VolumeBasis::Amount => {
+                        let common = gcd(part, volume);
+                        (i128::from(total.billed_s) * (part / common), volume / common)
+                    }
                 };
-                round(seconds * i128::from(rate), of * MINUTE_S * E12).saturating_sub(round(charged, over * E8))
+                let common = gcd(i128::from(rate), MINUTE_S * E12);
+                let (seconds, of) = (seconds.checked_mul(i128::from(rate) / common), of.checked_mul(MINUTE_S * E12 / common));
+                // Places are multiplied on when it is rounded.
+                let (Some(seconds), Some(of)) = (seconds.filter(|s| s.checked_mul(E8).is_some()), of) else { return Err(BadContract::TooLarge) };
+                round(seconds, of).saturating_sub(round(charged, over * E8))
             }
         };
-        Line { name: self.name_of(at), amount_e8 }
+        Ok(Line { name: self.name_of(at), amount_e8 })
     }
 
     /// What the deck charged for a part of the volume, 1e-8 as a ratio: where money is counted the part itself, else its

@@ -86,7 +86,8 @@ impl Books {
 
     fn invoice(&mut self, i: &InvoiceIssued, issued_us: i64) -> Fate {
         let currency = (!i.all_currencies).then_some(i.currency.as_str());
-        if i.number != self.next(&i.series) || self.overlapping(&i.account, currency, i.from_us, i.until_us).is_some() {
+        let overtaken = i.earlier.is_some_and(|earlier| earlier as usize != self.invoices_of(&i.account).count());
+        if overtaken || i.number != self.next(&i.series) || self.overlapping(&i.account, currency, i.from_us, i.until_us).is_some() {
             return Fate::Void;
         }
         self.put(Document {
@@ -111,7 +112,8 @@ impl Books {
         let invoice = (n.invoice_series.clone(), n.invoice_number);
         let Some(of) = self.documents.get(&invoice).filter(|d| d.kind == "invoice") else { return Fate::Void };
         let too_much = n.kind == "credit" && n.total_e8 > self.remainder(of);
-        if n.number != self.next(&n.series) || too_much {
+        let overtaken = !n.follows.is_empty() && n.follows != self.read_at(of);
+        if n.number != self.next(&n.series) || too_much || overtaken {
             return Fate::Void;
         }
         let (from_us, until_us) = (of.from_us, of.until_us);

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tollgate_schemas::{number::E164, parties::Place, portability::Ported};
 
-use super::{Ask, millis};
+use super::{Ask, NoAnswer, millis};
 use crate::config::LrnConfig;
 
 /// An answer is a few fields.
@@ -43,13 +43,15 @@ impl Http {
 }
 
 impl Ask for Http {
-    fn ask(&self, number: &E164) -> Result<Ported, String> {
+    fn ask(&self, number: &E164) -> Result<Ported, NoAnswer> {
         let mut response = match self.agent.get(self.url.replace("{number}", number.digits())).call() {
             Ok(response) => response,
             Err(ureq::Error::StatusCode(404)) => return Ok(Ported::default()),
-            Err(e) => return Err(e.to_string()),
+            Err(ureq::Error::StatusCode(status)) if status < 500 && status != 429 => return Err(NoAnswer::Useless(format!("HTTP {status}"))),
+            Err(e) => return Err(NoAnswer::Silent(e.to_string())),
         };
-        let answer: Answer = response.body_mut().with_config().limit(MAX_ANSWER).read_json().map_err(|e| e.to_string())?;
-        answer.ported()
+        let text = response.body_mut().with_config().limit(MAX_ANSWER).read_to_string().map_err(|e| NoAnswer::Silent(e.to_string()))?;
+        let answer: Answer = serde_json::from_str(&text).map_err(|e| NoAnswer::Useless(e.to_string()))?;
+        answer.ported().map_err(NoAnswer::Useless)
     }
 }

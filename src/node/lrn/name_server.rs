@@ -11,7 +11,7 @@ use std::{
 use tollgate_rating::portability::enum_dns::{self, DnsError, MAX_ANSWER};
 use tollgate_schemas::{number::E164, portability::Ported};
 
-use super::{Ask, millis};
+use super::{Ask, NoAnswer, millis};
 use crate::config::LrnConfig;
 
 pub struct NameServer {
@@ -27,10 +27,10 @@ impl NameServer {
 }
 
 impl Ask for NameServer {
-    fn ask(&self, number: &E164) -> Result<Ported, String> {
-        let at = |e: std::io::Error| format!("name server {}: {e}", self.server);
+    fn ask(&self, number: &E164) -> Result<Ported, NoAnswer> {
+        let at = |e: std::io::Error| NoAnswer::Silent(format!("name server {}: {e}", self.server));
         let mut id = [0; 2];
-        getrandom::fill(&mut id).map_err(|e| format!("no randomness: {e}"))?;
+        getrandom::fill(&mut id).map_err(|e| NoAnswer::Silent(format!("no randomness: {e}")))?;
         let id = u16::from_be_bytes(id);
         let any: IpAddr = if self.server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let socket = UdpSocket::bind((any, 0)).map_err(at)?;
@@ -50,13 +50,13 @@ impl Ask for NameServer {
                 match socket.recv(&mut buffer) {
                     Ok(n) => match enum_dns::answer(id, number, &self.suffix, &buffer[..n]) {
                         Err(DnsError::NotOurs) => {}
-                        answer => return answer.map_err(|e| format!("name server {}: {e}", self.server)),
+                        answer => return answer.map_err(|e| NoAnswer::Useless(format!("name server {}: {e}", self.server))),
                     },
                     Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
                     Err(e) => return Err(at(e)),
                 }
             }
         }
-        Err(format!("name server {}: no answer within {} ms", self.server, self.timeout.as_millis()))
+        Err(NoAnswer::Silent(format!("name server {}: no answer within {} ms", self.server, self.timeout.as_millis())))
     }
 }

@@ -99,8 +99,8 @@ fn r_04_a_source_that_is_slow_is_left_alone_after_a_few_failures_and_tried_again
     let slow = Arc::new(std::sync::atomic::AtomicBool::new(true));
     struct Moody(Arc<std::sync::atomic::AtomicBool>);
     impl Ask for Moody {
-        fn ask(&self, _: &E164) -> Result<Ported, String> {
-            if self.0.load(Ordering::SeqCst) { Err("timed out".to_owned()) } else { Ok(Ported::default()) }
+        fn ask(&self, _: &E164) -> Result<Ported, NoAnswer> {
+            if self.0.load(Ordering::SeqCst) { Err(NoAnswer::Silent("timed out".to_owned())) } else { Ok(Ported::default()) }
         }
     }
     let (tell, told) = std::sync::mpsc::channel();
@@ -117,6 +117,20 @@ fn r_04_a_source_that_is_slow_is_left_alone_after_a_few_failures_and_tried_again
     assert!(matches!(service.lookup(&number("12125550109"), Some(0), clock_us()), Err(DipError::Pending(_))));
     assert!(next(&told).2.is_ok());
     assert_eq!((gauges.circuit(), gauges.asked()), (0, (4, 3)));
+}
+
+/// Who dials a number may choose what its source says of it.
+#[test]
+fn r_04_what_a_source_says_of_one_number_switches_it_off_for_none() {
+    for (head, body) in [("400 Bad Request", ""), ("200 OK", "not json"), ("200 OK", r#"{"lrn":"x"}"#)] {
+        let (url, _) = service(0, head, body);
+        let (source, gauges, told) = started(&LrnConfig { url: Some(url), ..config() });
+        for n in 0..9 {
+            assert!(matches!(source.lookup(&number(&format!("1212555010{n}")), Some(0), clock_us()), Err(DipError::Pending(_))), "{head} {body}");
+            assert!(next(&told).2.is_err());
+        }
+        assert_eq!((gauges.circuit(), gauges.asked()), (0, (9, 9)), "{head} {body}");
+    }
 }
 
 /// A name server on a real socket: it answers each question by `reply`, which may say nothing.

@@ -26,7 +26,9 @@ pub fn check(details: &Details) -> Vec<(String, String)> {
     }
     let mut placed = |path: &str, found: Vec<(String, String)>| wrong.extend(found.into_iter().map(|(at, what)| (format!("{path}.{at}"), what)));
     placed("tax", details.tax.iter().flat_map(TaxBasis::check).collect());
-    if details.supply_date.as_ref().is_some_and(|d| chrono::NaiveDate::parse_from_str(d, "%Y-%m-%d").is_err()) {
+    // In this one form, as days are compared as text.
+    let is_day = |text: &String| chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok_and(|d| d.to_string() == *text);
+    if details.supply_date.as_ref().is_some_and(|d| !is_day(d)) {
         wrong.push(("supply_date".to_owned(), "want yyyy-mm-dd".to_owned()));
     }
     if let Some(Err(e)) = details.balance_forward.as_ref().map(|b| parse_scaled(b, 8)) {

@@ -105,7 +105,8 @@ pub fn note(invoice: &Invoice, ground: Ground<'_>, order: NoteOrder<'_>) -> Resu
         }],
     };
     let total: i64 = found.iter().filter_map(|l| parse_scaled(&l.amount, 8).ok()).fold(0, i64::saturating_add);
-    if found.is_empty() || total == 0 {
+    // Lines that cancel each other out are a note all the same: a part of them is posted by it, the other was by the rater.
+    if found.is_empty() {
         return Err(Refused::NothingChanged(invoice.number.clone()));
     }
     let places = invoice.places;
@@ -118,7 +119,7 @@ pub fn note(invoice: &Invoice, ground: Ground<'_>, order: NoteOrder<'_>) -> Resu
     }
     let zone = invoice.period.timezone.parse().unwrap_or(chrono_tz::Tz::UTC);
     Ok(Note {
-        kind: if total < 0 { "credit_note" } else { "debit_note" }.to_owned(),
+        kind: if total <= 0 { "credit_note" } else { "debit_note" }.to_owned(),
         number: format!("{}-{}", order.series, order.sequence),
         series: order.series.to_owned(),
         sequence: order.sequence,

@@ -218,6 +218,27 @@ fn fn_01_a_series_has_no_gap_and_no_double_whoever_issues() {
     assert_eq!((books.remainder(&first), books.read_at(&first).as_str(), books.next("s")), (0, "9.9", 6));
 }
 
+/// Late calls are looked for by the invoices there are, changes by how far the last note has read: who did not know of one is void.
+#[test]
+fn fn_17_r_46_documents_made_side_by_side_bill_nothing_twice() {
+    let mut books = Books::default();
+    let after = |body, earlier| match body {
+        Body::InvoiceIssued(i) => Body::InvoiceIssued(InvoiceIssued { earlier: Some(earlier), ..i }),
+        other => other,
+    };
+    let note = |number, follows: &str, as_of: &str| {
+        let document = format!("{{\"as_of\":\"{as_of}\"}}");
+        Body::NoteIssued(NoteIssued { series: "s".into(), number, account: "a".into(), invoice_series: "s".into(), invoice_number: 1, kind: "credit".into(), total_e8: 10, document, follows: follows.into(), ..NoteIssued::default() })
+    };
+    let story = [
+        (after(issued(1, "a", 0, 10), 0), Fate::Stands), (after(issued(2, "a", 10, 20), 0), Fate::Void), (after(issued(2, "b", 10, 20), 0), Fate::Stands),
+        (after(issued(3, "a", 10, 20), 1), Fate::Stands), (note(4, "1.0", "9.0"), Fate::Stands), (note(5, "1.0", "9.0"), Fate::Void), (note(5, "9.0", "12.0"), Fate::Stands),
+    ];
+    for (n, (body, fate)) in story.into_iter().enumerate() {
+        assert_eq!(books.apply(&event(n as u32 + 1, body)), fate, "{n}");
+    }
+}
+
 #[test]
 fn fn_01_a_day_begins_at_its_first_instant_in_the_zone() {
     for (date, zone, utc) in [

@@ -59,6 +59,9 @@ impl<'c> Into<'c> {
 
     /// Adds a row that is billed: to the usage, and to what the contract counts.
     pub fn add(&mut self, row: &Cdr, usage: &mut Usage) {
+        if !costs(row) {
+            return;
+        }
         let Some((terms, exchange)) = &mut self.agreed else { return usage.add(row) };
         match exchange.of(row) {
             Ok(at) => {

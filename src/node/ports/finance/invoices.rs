@@ -131,6 +131,12 @@ impl Inner {
                     overtaken = Some(taken(other));
                     return Err(taken(other));
                 }
+                // Their late calls would be on both.
+                if books.invoices_of(&order.account).count() != earlier.len() {
+                    let said = "another invoice of the account was issued meanwhile: ask again".to_owned();
+                    overtaken = Some(said.clone());
+                    return Err(said);
+                }
                 let made = make(books.next(&series))?;
                 let body = Body::InvoiceIssued(InvoiceIssued {
                     series: series.clone(),
@@ -144,6 +150,7 @@ impl Inner {
                     document: serde_json::to_string(&made).map_err(|e| e.to_string())?,
                     entries: posting::of_invoice(&at, &made),
                     all_currencies: used.is_some(),
+                    earlier: u32::try_from(earlier.len()).ok(),
                 });
                 Ok((self.born(&root, body), made))
             },

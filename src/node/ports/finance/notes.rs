@@ -1,6 +1,6 @@
 //! `POST /v1/notes`: what was rated again of an invoiced period, or a credit that was agreed.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use chrono_tz::Tz;
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use tollgate_rating::{
         invoice::{self, Bill, Difference, Exchange, Ground, Invoice, NoteOrder, Terms, Usage},
     },
 };
-use tollgate_schemas::{cdr::Cdr, event::Body, money::parse_scaled, v1::NoteIssued};
+use tollgate_schemas::{cdr::Cdr, event::Body, id::Id, money::parse_scaled, v1::NoteIssued};
 
 use super::{
     Inner, Stop,
@@ -61,7 +61,8 @@ impl Inner {
         if agreed.is_none() {
             let (then, now) = (self.walk(&period, &read_at), self.walk(&period, &as_of));
             let failures = [then.failure(), now.failure()];
-            let of = |r: &Arc<Cdr>| contract.is_some() || r.sell_currency == document.currency;
+            let late = self.became_known_since(&period, &invoice.as_of, &read_at)?;
+            let of = |r: &Arc<Cdr>| (contract.is_some() || r.sell_currency == document.currency) && !late.contains(&Id::of(&r.call_uuid));
             invoice::differences(then, now, |difference| match difference {
                 // It goes to the next invoice (FN-17).
                 Difference::Late(_) => {}
@@ -120,6 +121,11 @@ impl Inner {
         let issued = self.books.issue(
             &*self.shared.log,
             |books| {
+                if agreed.is_none() && books.read_at(&document) != read_at {
+                    let said = format!("another note on {} was issued meanwhile: ask again", order.invoice);
+                    refused = Some(said.clone());
+                    return Err(said);
+                }
                 let made = make(books).map_err(|e| {
                     refused = Some(e.to_string());
                     e.to_string()
@@ -138,6 +144,7 @@ impl Inner {
                     total_e8,
                     document: serde_json::to_string(&made).map_err(|e| e.to_string())?,
                     entries: posting::of_note(&at, &made),
+                    follows: if agreed.is_none() { read_at.clone() } else { String::new() },
                 });
                 Ok((self.born(&made.root_account.clone(), body), made))
             },
@@ -150,6 +157,25 @@ impl Inner {
             }
             Err(e) => Err(refused.take().map_or_else(|| Stop::Fault(Fault::Unavailable(e)), |said| problem("", said))),
         }
+    }
+}
+
+impl Inner {
+    /// Calls of a period that its invoice did not know and a note's reading found: they are on later invoices, and no part of this.
+    fn became_known_since(&self, period: &Period<'_>, invoiced: &str, read_at: &str) -> Result<HashSet<Id>, Stop> {
+        let mut late = HashSet::new();
+        if invoiced == read_at {
+            return Ok(late);
+        }
+        let (then, now) = (self.walk(period, invoiced), self.walk(period, read_at));
+        let failures = [then.failure(), now.failure()];
+        invoice::differences(then, now, |difference| {
+            if let Difference::Late(row) = difference {
+                late.insert(Id::of(&row.call_uuid));
+            }
+        });
+        failures.iter().try_for_each(|f| pages::check(f))?;
+        Ok(late)
     }
 }
 
