@@ -1,7 +1,7 @@
 //! `/v1/cdrs`: pages, exports, and one call with its attempts.
 
 use futures::FutureExt;
-use serde_json::{Value, json};
+use serde_json::json;
 use tollgate_schemas::{
     cdr,
     store::{CdrFilter, CdrQuery, RowKey},
@@ -25,7 +25,9 @@ pub(crate) fn list(state: ApiState, ask: Ask) -> Reply {
     async move {
         let caller = ask.caller()?;
         let filter = filter(&ask.query, &caller)?;
-        let columns = if ask.query.text("view") == Some("customer") { render::customer_columns() } else { render::columns(&caller) };
+        let customer = ask.query.text("view") == Some("customer");
+        let columns = if customer { render::customer_columns() } else { render::columns(&caller) };
+        let sight = render::Sight::of(&caller, filter.payer.as_deref(), customer);
         let format = match ask.query.text("format") {
             Some("csv") => Some(Format::Csv),
             Some("jsonl") => Some(Format::JsonLines),
@@ -35,8 +37,9 @@ pub(crate) fn list(state: ApiState, ask: Ask) -> Reply {
             if ask.query.text("cursor").is_some() {
                 return Err(Error::bad_parameter("cursor", "an export has every row; leave it out"));
             }
-            return export::cdrs(state.parts.cdrs.clone(), filter, columns, format).await;
+            return export::cdrs(state.parts.cdrs.clone(), filter, render::Seen { columns, sight }, format).await;
         }
+        let seen = render::Seen { columns, sight };
         let mark = Mark::of(&filter);
         let after = cursor::read(mark, ask.query.text("cursor"))?;
         let after = after.map(|p| RowKey { invite_us: p.us, call: p.id, attempt_no: p.attempt_no });
@@ -47,7 +50,7 @@ pub(crate) fn list(state: ApiState, ask: Ask) -> Reply {
         rows.truncate(limit);
         let last = rows.last().filter(|_| more).map(|r| RowKey::of(r));
         let next = last.map(|k| cursor::write(mark, Place { us: k.invite_us, id: k.call, attempt_no: k.attempt_no }));
-        let items = rows.iter().map(|r| render::cdr(r, &columns)).collect();
+        let items = rows.iter().filter_map(|r| seen.cdr(r)).collect();
         Ok(render::json_response(&render::list(items, next)))
     }
     .boxed()
@@ -57,7 +60,7 @@ pub(crate) fn one(state: ApiState, ask: Ask) -> Reply {
     async move {
         let caller = ask.caller()?;
         let call = ask.path_id("CDR")?;
-        let columns = render::columns(&caller);
+        let seen = render::Seen { columns: render::columns(&caller), sight: render::Sight::of(&caller, None, false) };
         let of = |record_type: &str| CdrQuery {
             filter: CdrFilter {
                 tenant: caller.tenant.clone(),
@@ -69,13 +72,13 @@ pub(crate) fn one(state: ApiState, ask: Ask) -> Reply {
             limit: ATTEMPTS,
         };
         let finals = state.parts.cdrs.cdrs(of(cdr::FINAL)).await?;
-        let mut out = json!({ "final": finals.first().map_or(Value::Null, |r| render::cdr(r, &columns)) });
+        let mut out = json!({ "final": finals.first().and_then(|r| seen.cdr(r)) });
         let mut found = !finals.is_empty();
         if caller.sees_costs() {
             let mut attempts = state.parts.cdrs.cdrs(of(cdr::ATTEMPT)).await?;
             attempts.sort_by_key(|a| a.attempt_no);
             found |= !attempts.is_empty();
-            out["attempts"] = attempts.iter().map(|r| render::cdr(r, &columns)).collect();
+            out["attempts"] = attempts.iter().filter_map(|r| seen.cdr(r)).collect();
         }
         if !found {
             return Err(Error::not_found("CDR", &ask.path));
@@ -93,12 +96,20 @@ pub(crate) fn filter(query: &Query, caller: &Key) -> Result<CdrFilter, Error> {
     if !caller.sees_costs() && (record_type != cdr::FINAL || query.text("carrier").is_some()) {
         return Err(Error::forbidden(format!("key '{}' does not see carriers: it has no scope 'costs'", caller.id)));
     }
+    let payer = query.owned("payer");
+    if let (Some(payer), Some(own)) = (&payer, &caller.tenant)
+        && payer != own
+    {
+        return Err(Error::forbidden(format!("key '{}' sees what account '{own}' pays, not what '{payer}' does", caller.id)));
+    }
     Ok(CdrFilter {
         tenant: caller.tenant.clone(),
         record_type,
         since_us,
         until_us,
         account: query.owned("account"),
+        payer,
+        resold: false,
         trunk: query.owned("trunk"),
         carrier: query.owned("carrier"),
         disposition: query.owned("disposition"),

@@ -12,12 +12,15 @@ use axum::{
 use bytes::Bytes;
 use futures::stream;
 use tollgate_schemas::{
-    cdr::{Cdr, Column},
+    cdr::Cdr,
     csv_text::header_line,
     store::{CdrFilter, CdrQuery, CdrStore, RowKey, StoreError},
 };
 
-use crate::{problem::Error, render};
+use crate::{
+    problem::Error,
+    render::{self, Seen},
+};
 
 /// Rows asked of the store at a time.
 const PAGE: usize = 1_000;
@@ -30,22 +33,22 @@ pub(crate) enum Format {
 
 /// Streams every row of `filter`. The first page is read before the answer begins, so that a store that is away is an
 /// error and not a broken file; a fault later breaks the stream off, which a reader of chunked HTTP notices.
-pub(crate) async fn cdrs(store: Arc<dyn CdrStore>, filter: CdrFilter, columns: Vec<&'static Column>, format: Format) -> Result<Response, Error> {
+pub(crate) async fn cdrs(store: Arc<dyn CdrStore>, filter: CdrFilter, seen: Seen, format: Format) -> Result<Response, Error> {
     let first = store.cdrs(CdrQuery { filter: filter.clone(), after: None, limit: PAGE }).await?;
     let mut head = String::new();
     if format == Format::Csv {
-        header_line(columns.iter().map(|c| c.name), &mut head);
+        header_line(seen.columns.iter().map(|c| c.name), &mut head);
     }
     struct Walk {
         store: Arc<dyn CdrStore>,
         filter: CdrFilter,
-        columns: Vec<&'static Column>,
+        seen: Seen,
         /// Rows read and not yet written; none = read on after `last`.
         page: Option<Vec<Arc<Cdr>>>,
         last: Option<RowKey>,
         head: String,
     }
-    let walk = Walk { store, filter, columns, page: Some(first), last: None, head };
+    let walk = Walk { store, filter, seen, page: Some(first), last: None, head };
     let chunks = stream::try_unfold(Some(walk), move |walk| async move {
         let Some(mut walk) = walk else { return Ok::<_, StoreError>(None) };
         let rows = match walk.page.take() {
@@ -56,11 +59,11 @@ pub(crate) async fn cdrs(store: Arc<dyn CdrStore>, filter: CdrFilter, columns: V
             }
         };
         let mut text = std::mem::take(&mut walk.head);
-        for row in &rows {
+        for row in rows.iter().filter_map(|r| walk.seen.row(r)) {
             match format {
-                Format::Csv => row.csv_row(&walk.columns, &mut text),
+                Format::Csv => row.csv_row(&walk.seen.columns, &mut text),
                 Format::JsonLines => {
-                    text.push_str(&render::cdr(row, &walk.columns).to_string());
+                    text.push_str(&render::cdr(&row, &walk.seen.columns).to_string());
                     text.push('\n');
                 }
             }

@@ -1,9 +1,12 @@
 //! How things look in JSON, for whom: carriers, costs and margins are absent, not null, for who may not see them.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 use tollgate_schemas::{
     cdr::{COLUMNS, Cdr, Column},
     money::format_amount,
+    tiers,
     time::format_rfc3339,
     v1::{BlockScope, Feature},
 };
@@ -35,6 +38,53 @@ pub fn customer_columns() -> Vec<&'static Column> {
 /// The columns a key may see, in the table's order.
 pub(crate) fn columns(key: &Key) -> Vec<&'static Column> {
     COLUMNS.iter().filter(|c| key.sees_costs() || !is_wholesale(c.name)).collect()
+}
+
+/// What of rows a caller sees, beside columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// As the store has them.
+    All,
+    /// What is handed on to each row's own account: nothing of what is above it.
+    Customer,
+    /// Without what accounts above this one pay.
+    Below(String),
+    /// As a bill of this account has them.
+    Paid(String),
+}
+
+impl Sight {
+    /// `payer` and `customer`: what was asked for.
+    pub fn of(key: &Key, payer: Option<&str>, customer: bool) -> Sight {
+        match (payer, &key.tenant) {
+            (Some(payer), _) => Sight::Paid(payer.to_owned()),
+            (None, _) if customer => Sight::Customer,
+            (None, Some(own)) => Sight::Below(own.clone()),
+            (None, None) => Sight::All,
+        }
+    }
+}
+
+/// How CDRs are shown to one caller.
+pub(crate) struct Seen {
+    pub columns: Vec<&'static Column>,
+    pub sight: Sight,
+}
+
+impl Seen {
+    /// None: there is nothing of it to see.
+    pub fn row(&self, row: &Arc<Cdr>) -> Option<Arc<Cdr>> {
+        match &self.sight {
+            Sight::All => Some(row.clone()),
+            Sight::Customer => Some(tiers::told_to(row, &row.account)),
+            Sight::Below(own) => Some(tiers::told_to(row, own)),
+            Sight::Paid(payer) => tiers::paid_by(row, payer),
+        }
+    }
+
+    pub fn cdr(&self, row: &Arc<Cdr>) -> Option<Value> {
+        self.row(row).map(|row| cdr(&row, &self.columns))
+    }
 }
 
 pub(crate) fn cdr(cdr: &Cdr, columns: &[&'static Column]) -> Value {

@@ -53,7 +53,7 @@ async fn feed(
     mut facts: tokio::sync::broadcast::Receiver<Fact>,
     out: tokio::sync::mpsc::Sender<Result<Event, Infallible>>,
 ) {
-    let columns = render::columns(&caller);
+    let seen = render::Seen { columns: render::columns(&caller), sight: render::Sight::of(&caller, None, false) };
     let mut closing = state.closing.subscribe();
     let mut second = time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
@@ -82,7 +82,7 @@ async fn feed(
                 Ok(Fact::Cdr(_)) if cdrs_left == 0 => None,
                 Ok(Fact::Cdr(cdr)) => {
                     cdrs_left -= 1;
-                    Some(named("cdr", &render::cdr(&cdr, &columns)))
+                    seen.cdr(&cdr).map(|row| named("cdr", &row))
                 }
             },
         };

@@ -17,6 +17,7 @@ pub mod cdr;
 pub mod csv_text;
 pub mod event;
 pub mod json;
+pub mod tiers;
 pub mod v1;
 
 pub mod control;

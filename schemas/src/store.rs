@@ -32,6 +32,11 @@ pub struct CdrFilter {
     pub since_us: Option<i64>,
     pub until_us: Option<i64>,
     pub account: Option<String>,
+    /// Calls this account pays for: its own, and those of accounts below it. Rows come as they are; what it pays of them and may see
+    /// is [`crate::tiers::paid_by`].
+    pub payer: Option<String>,
+    /// Only calls that accounts above the caller's pay for too.
+    pub resold: bool,
     pub trunk: Option<String>,
     pub carrier: Option<String>,
     pub disposition: Option<String>,

@@ -253,8 +253,8 @@ fn annex(client: &Client, document: &Value, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-const LINE: [&str; 15] = [
-    "no", "section", "description", "destination", "rate", "calls", "minutes", "original_date", "original_currency", "original_amount", "fx_rate", "fx_source", "fx_date",
+const LINE: [&str; 16] = [
+    "no", "section", "description", "sub_account", "destination", "rate", "calls", "minutes", "original_date", "original_currency", "original_amount", "fx_rate", "fx_source", "fx_date",
     "contract", "amount",
 ];
 /// Columns that are fields of `exchanged`.
@@ -262,7 +262,7 @@ const EXCHANGED: [(&str, &str); 5] = [("original_currency", "currency"), ("origi
 
 fn lines_csv(document: &Value) -> String {
     let note = document["invoice"].is_string();
-    let columns: Vec<&str> = if note { vec!["no", "invoice_line", "section", "description", "destination", "rate", "was", "is", "amount"] } else { LINE.to_vec() };
+    let columns: Vec<&str> = if note { vec!["no", "invoice_line", "section", "description", "sub_account", "destination", "rate", "was", "is", "amount"] } else { LINE.to_vec() };
     let mut csv = String::new();
     header_line(columns.iter().copied(), &mut csv);
     let mut row = |value: &dyn Fn(&str) -> String| {
@@ -303,7 +303,12 @@ fn shown(document: &Value) -> String {
         text(&document["period"], "from"), text(&document["period"], "until"), text(&document["period"], "timezone"),
     );
     let row = |line: &Value| {
-        ["section", "description", "destination", "rate", "calls", "minutes", "amount"].iter().map(|c| line[*c].as_str().map_or_else(|| if line[*c].is_null() { String::new() } else { line[*c].to_string() }, str::to_owned)).collect()
+        let mut cells: Vec<String> =
+            ["section", "description", "destination", "rate", "calls", "minutes", "amount"].iter().map(|c| line[*c].as_str().map_or_else(|| if line[*c].is_null() { String::new() } else { line[*c].to_string() }, str::to_owned)).collect();
+        if !text(line, "sub_account").is_empty() {
+            cells[1].push_str(&format!(", {}", text(line, "sub_account")));
+        }
+        cells
     };
     let rows: Vec<Vec<String>> = document["lines"].as_array().into_iter().flatten().map(row).collect();
     all.push_str(&out::table(&["SECTION", "WHAT", "DESTINATION", "RATE", "CALLS", "MINUTES", "AMOUNT"], &rows));

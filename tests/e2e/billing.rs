@@ -132,6 +132,73 @@ fn owed(node: &Node, desk: &Desk<'_>) {
     desk.refused(&["statement", "--account", "nobody", "--from", "2020-01-01", "--until", "2100-01-01"], "there is no account 'nobody'");
 }
 
+/// Four calls of `shop`, below `acme`: it pays 0.17 each and `acme` 0.07; two of `acme`'s own.
+#[test]
+fn r_20_r_21_fn_09_fn_20_a_reseller_and_the_account_below_it_are_invoiced_from_the_same_calls() {
+    let (mut node, _alpha) = node_with(|setup| {
+        setup.doc("deck", "retail", json!({ "csv": "prefix,destination,rate,connect_fee,initial,increment,effective_from\n1,usa,0.15,0.02,60,60,2020-01-01\n" }));
+        setup.doc("account", "shop", json!({ "parent": "acme", "sell_deck": "retail" }));
+        setup.trunk()["account"] = "shop".into();
+    });
+    calls(&node, 4);
+    let mut trunk = node.setup.trunk().clone();
+    trunk["account"] = "acme".into();
+    assert_eq!(node.api.put("/v1/trunks/acme-in?reason=own", &trunk).0, 200);
+    calls(&node, 2);
+    let rows = node.api.items("/v1/cdrs?limit=1000");
+    let e8 = |v: &Value| tollgate_schemas::money::parse_scaled(v.as_str().expect("an amount"), 8).expect("decimal");
+    // What each account pays, by the CDRs.
+    let (mut shop, mut acme) = (0, 0);
+    for row in &rows {
+        match row["account"].as_str() {
+            Some("shop") => {
+                shop += e8(&row["sell_amount"]);
+                let tiers: Vec<Value> = serde_json::from_str(row["tier_amounts"].as_str().expect("tiers")).expect("JSON");
+                assert_eq!((tiers.len(), &tiers[0]["account"], &tiers[0]["billed_sec"]), (1, &json!("acme"), &json!(60)));
+                acme += e8(&tiers[0]["amount"]);
+            }
+            _ => acme += e8(&row["sell_amount"]),
+        }
+    }
+    assert_eq!((shop, acme), (68_000_000, 42_000_000));
+    let desk = Desk::of(&node);
+    let accrued = |want: &[(&str, &str, &str)]| {
+        let found = desk.json(&["accrual", "--at", "2100-01-01", "--json"]);
+        let told: Vec<(&str, &str, &str)> = found["items"].as_array().expect("items").iter().map(|i| (i["account"].as_str().expect("a"), i["invoiced"].as_str().expect("b"), i["accrual"].as_str().expect("c"))).collect();
+        assert_eq!(told, want);
+    };
+    accrued(&[("acme", "0.000000", "0.420000"), ("shop", "0.000000", "0.680000")]);
+    let entries = || ["acme", "shop"].map(|account| node.api.items(&format!("/v1/balances?account={account}")));
+    let before = entries();
+    let until = rows[0]["end_ts"].as_str().expect("a time").to_owned();
+    let dir = tempfile::tempdir().expect("folder");
+    let bills = dir.path().to_str().expect("UTF-8").to_owned();
+    let bill = |account: &str| desk.json(&["invoice", "--account", account, "--from", "2020-01-01T00:00:00Z", "--until", &until, "--series", "t", "--freeze-days", "0", "--json", "--out", &bills]);
+    let (retail, wholesale) = (bill("shop"), bill("acme"));
+    assert_eq!((&retail["total"], &wholesale["total"]), (&json!("0.68"), &json!("0.42")));
+    let usage = |invoice: &Value| -> Vec<(String, u64, String, String)> {
+        let text = |l: &Value, name: &str| l[name].as_str().unwrap_or_default().to_owned();
+        invoice["lines"].as_array().expect("lines").iter().map(|l| (text(l, "sub_account"), l["calls"].as_u64().expect("calls"), text(l, "rate"), text(l, "amount"))).collect()
+    };
+    assert_eq!(usage(&retail), [(String::new(), 4, "0.1500".to_owned(), "0.680000".to_owned())]);
+    assert_eq!(usage(&wholesale), [(String::new(), 2, "0.0600".to_owned(), "0.140000".to_owned()), ("shop".to_owned(), 4, "0.0600".to_owned(), "0.280000".to_owned())]);
+    // The reseller's margin: what it charges less what it pays for those calls.
+    assert_eq!(shop - 28_000_000, 40_000_000);
+    // The calls behind each, at its own price and nobody else's.
+    let annex = |name: &str| std::fs::read_to_string(dir.path().join(name)).expect("an annex");
+    let (of_shop, of_acme) = (annex("t-1.cdrs.csv"), annex("t-2.cdrs.csv"));
+    assert_eq!((of_shop.lines().count(), of_acme.lines().count()), (5, 7));
+    assert!(of_shop.contains(",0.170000,") && !of_shop.contains("0.070000"), "{of_shop}");
+    assert!(of_acme.contains(",0.070000,") && !of_acme.contains("0.170000") && !of_acme.contains("alpha"), "{of_acme}");
+    assert!(std::fs::read_to_string(dir.path().join("t-2.csv")).expect("lines").contains(",shop,usa,"));
+    accrued(&[("acme", "0.420000", "0.000000"), ("shop", "0.680000", "0.000000")]);
+    // Calls were in the balances when they were rated: documents of whole cents add nothing.
+    assert_eq!(entries(), before);
+    desk.refused(&["invoice", "note", "--invoice", "t-2", "--reason", "none"], "nothing of invoice t-2 has changed");
+    node.stop();
+    node.log_is_sound_and_replays();
+}
+
 #[test]
 fn r_30_an_invoice_in_the_contracts_currency_converts_by_the_day_or_says_which_day_has_no_rate() {
     let (node, _alpha) = node_with(|setup| setup.doc("contract", "acme-eur", json!({ "account": "acme", "currency": "EUR", "cycle": "invoice" })));

@@ -27,6 +27,7 @@ const DRY_RUN: Param = param("dry_run", Form::Bool, "Decide, but change nothing"
 const CDRS: &[Param] = &[
     LIMIT, CURSOR, SINCE, UNTIL, ACCOUNT, CARRIER, TRUNK, DISPOSITION,
     param("record_type", Form::OneOf(&["final", "attempt"]), "Finals (default) or attempts; attempts for keys that see costs"),
+    param("payer", Form::Name, "Calls that this account pays for, its own and those of accounts below it; sell columns are what it pays (R-20). With a key of an account only that account"),
     param("call_uuid", Form::Id, "One call"),
     param("sip_call_id_in", Form::Text, "Call-ID on the customer leg"),
     param("a_number", Form::Digits, "Calling number in full, canonical, without plus"),

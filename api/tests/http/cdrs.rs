@@ -143,3 +143,46 @@ fn one_call_comes_with_its_attempts_in_order() {
         assert_eq!(server.get("admin", &format!("/v1/cdrs/{unknown}")).status, 404);
     }
 }
+
+/// `shop` is below `acme`, a call of it is sold at 0.015 for which `acme` pays 0.006.
+fn resold(server: &Server) {
+    let tiers = r#"[{"account":"acme","deck":"wholesale","amount":"0.006000","currency":"USD","rate":"0.0060","billed_sec":60}]"#;
+    let shop = Cdr { account: "shop".to_owned(), sell_amount: 1_500_000, tier_amounts: tiers.to_owned(), ..row(server.fakes.id(), "acme", DAY) };
+    server.fakes.store(shop);
+    server.fakes.store(Cdr { sell_amount: 700_000, ..row(server.fakes.id(), "acme", DAY + 1) });
+    server.fakes.store(row(server.fakes.id(), "globex", DAY + 2));
+}
+
+#[test]
+fn r_20_calls_a_payer_pays_for_are_its_own_and_those_below_at_its_price() {
+    let server = Server::start();
+    resold(&server);
+    for key in ["admin", "acme"] {
+        let items = server.get(key, "/v1/cdrs?payer=acme").json()["items"].clone();
+        let told: Vec<(&str, &str)> = items.as_array().expect("items").iter().map(|r| (r["account"].as_str().expect("a name"), r["sell_amount"].as_str().expect("an amount"))).collect();
+        assert_eq!(told, [("acme", "0.007000"), ("shop", "0.006000")], "{key}");
+    }
+    let csv = server.get("admin", "/v1/cdrs?payer=acme&view=customer&format=csv").body;
+    assert!(csv.lines().count() == 3 && csv.contains("0.006000") && !csv.contains("0.015000") && !csv.contains("northtel"), "{csv}");
+    // To ask for another's view would show it.
+    let refused = server.get("acme", "/v1/cdrs?payer=globex");
+    assert_eq!(refused.status, 403, "{}", refused.body);
+}
+
+#[test]
+fn r_21_what_accounts_above_pay_is_not_handed_on_to_those_below() {
+    let server = Server::start();
+    resold(&server);
+    for path in ["/v1/cdrs?account=shop&view=customer", "/v1/cdrs?account=shop&view=customer&format=csv", "/v1/cdrs?payer=shop&format=jsonl"] {
+        let body = server.get("admin", path).body;
+        assert!(body.contains("0.015000") && !body.contains("wholesale") && !body.contains("0.006"), "{path}: {body}");
+    }
+    // The reseller sees its own price, as before.
+    assert!(server.get("acme", "/v1/cdrs?account=shop").body.contains("0.006000"));
+    // The caller's own key, whose account is not the root.
+    let shop = server.get("shop", "/v1/cdrs").json()["items"].clone();
+    assert_eq!((shop[0]["sell_amount"].as_str(), shop[0]["tier_amounts"].as_str()), (Some("0.015000"), Some("")), "{shop}");
+    let one = server.get("shop", &format!("/v1/cdrs/{}", shop[0]["call_uuid"].as_str().expect("an id"))).body;
+    assert!(one.contains("0.015000") && !one.contains("wholesale"), "{one}");
+    assert_eq!(server.get("shop", "/v1/cdrs?payer=acme").status, 403);
+}

@@ -62,6 +62,7 @@ impl Server {
             key_config("acme", Some("acme"), &["admin"]),
             key_config("acme-costs", Some("acme"), &["read", "costs"]),
             key_config("globex", Some("globex"), &["admin"]),
+            key_config("shop", Some("shop"), &["read"]),
             key_config("reader", None, &["read"]),
         ];
         let state = fakes.state(keys, limits);

@@ -24,6 +24,7 @@ use tollgate_schemas::{
     id::{Id, Mint},
     log::Topic,
     store::{Answer, CdrFilter, CdrQuery, CdrStore, GroupBy, Positions, RowKey, StoreError, TrafficQuery, TrafficRow},
+    tiers,
     time::{Now, format_rfc3339},
     v1::{BlockLifted, BlockPlaced},
 };
@@ -344,7 +345,9 @@ impl Blocks for Fakes {
 
 fn admits(filter: &CdrFilter, c: &Cdr) -> bool {
     let is = |want: &Option<String>, have: &str| want.as_deref().is_none_or(|w| w == have);
-    is(&filter.tenant, &c.root_account)
+    filter.tenant.as_ref().is_none_or(|t| *t == c.root_account || *t == c.account)
+        && filter.payer.as_ref().is_none_or(|p| *p == c.account || tiers::read(&c.tier_amounts).iter().any(|t| t.account == *p))
+        && (!filter.resold || !c.tier_amounts.is_empty())
         && c.record_type == filter.record_type
         && filter.since_us.is_none_or(|t| c.invite_ts >= t)
         && filter.until_us.is_none_or(|t| c.invite_ts < t)
@@ -436,6 +439,10 @@ impl Finance for Fakes {
             FinanceVerb::Documents | FinanceVerb::Disputes => json!({ "items": [], "next_cursor": null }),
             FinanceVerb::Invoice if order["account"].is_null() => {
                 let problem = Problem { path: "account".to_owned(), message: "is missing".to_owned() };
+                return Box::pin(async { Ok(Some(Err(vec![problem]))) });
+            }
+            FinanceVerb::Accrual if order["at"].is_null() => {
+                let problem = Problem { path: "at".to_owned(), message: "is missing".to_owned() };
                 return Box::pin(async { Ok(Some(Err(vec![problem]))) });
             }
             FinanceVerb::Document if name == "nobody-1" => return Box::pin(async { Ok(None) }),

@@ -5,6 +5,7 @@ use tollgate_schemas::{
     cdr::{ATTEMPT, FINAL},
     id::Id,
     store::{CdrFilter, RowKey, StoreError},
+    tiers,
 };
 
 use crate::{
@@ -45,6 +46,8 @@ impl Scope {
             since_us,
             until_us,
             account,
+            payer,
+            resold,
             trunk,
             carrier,
             disposition,
@@ -71,6 +74,12 @@ impl Scope {
             if let Some(value) = value {
                 narrow.push(&format!(" AND {name} = ")).bind(Bound::Text(value.clone()));
             }
+        }
+        if let Some(payer) = payer {
+            narrow.push(" AND (account = ").bind(Bound::Text(payer.clone())).push(" OR position(tier_amounts, ").bind(Bound::Text(tiers::mark(payer))).push(") > 0)");
+        }
+        if *resold {
+            narrow.push(" AND tier_amounts != ''");
         }
         if let Some(id) = call_uuid {
             let (hi, lo) = halves(*id);

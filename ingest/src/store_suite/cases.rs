@@ -288,6 +288,9 @@ pub(super) fn filters(bed: &mut Bed) {
         CdrFilter { since_us: Some(T0 + DAY), ..only(FINAL) },
         CdrFilter { until_us: Some(T0 + DAY), ..only(FINAL) },
         CdrFilter { account: of("it's; --"), ..only(FINAL) },
+        CdrFilter { payer: of("acme"), ..only(FINAL) },
+        CdrFilter { payer: of("mid_1"), ..only(ATTEMPT) },
+        CdrFilter { resold: true, ..only(FINAL) },
         CdrFilter { trunk: of("t2"), ..only(FINAL) },
         CdrFilter { carrier: of(""), ..only(FINAL) },
         CdrFilter { disposition: of("blocked"), ..only(FINAL) },
@@ -313,6 +316,8 @@ pub(super) fn filters(bed: &mut Bed) {
     for text in ["' OR 1=1 --", "\\", "it''s", "{p0:String}", "?", "%", "a\u{0}b", "\n\t"] {
         let filter = CdrFilter { account: of(text), tenant: of(text), sip_call_id_in: of(text), ..only(FINAL) };
         assert!(bed.cdrs(page(filter, 10)).is_empty(), "{text:?}");
+        let payer = CdrFilter { payer: of(text), ..only(FINAL) };
+        assert!(bed.cdrs(page(payer, 10)).is_empty(), "payer {text:?}");
     }
     let mut odd = cdr(CALLS as u128 + 1, FINAL, 1, 1);
     odd.account = "tab\tnew\nline \\N \\ 'ü' 😀".into();

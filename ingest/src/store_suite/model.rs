@@ -6,7 +6,7 @@ use tollgate_schemas::{
     cdr::{ATTEMPT, Cdr},
     id::Id,
     store::{CdrFilter, CdrQuery, GroupBy, RowKey, TrafficQuery, TrafficRow},
-    time,
+    tiers, time,
 };
 
 type Chain = (String, Id, u32);
@@ -105,6 +105,8 @@ pub fn matches(f: &CdrFilter, r: &Cdr) -> bool {
         && f.since_us.is_none_or(|t| r.invite_ts >= t)
         && f.until_us.is_none_or(|t| r.invite_ts < t)
         && is(&f.account, &r.account)
+        && f.payer.as_ref().is_none_or(|p| *p == r.account || tiers::read(&r.tier_amounts).iter().any(|t| t.account == *p))
+        && (!f.resold || !r.tier_amounts.is_empty())
         && is(&f.trunk, &r.trunk)
         && is(&f.carrier, &r.carrier)
         && is(&f.disposition, &r.disposition)

@@ -23,6 +23,7 @@ fn random_report(rng: &mut Rng) -> TrafficQuery {
     let mut filter = random_filter(rng);
     if rng.below(2) == 0 {
         // What sums by hour can answer.
+        (filter.payer, filter.resold) = (None, false);
         (filter.disposition, filter.call_uuid, filter.sip_call_id_in, filter.a_number, filter.b_number) = (None, None, None, None, None);
     }
     TrafficQuery { filter, group_by }

@@ -128,6 +128,12 @@ pub fn small_row(rng: &mut Rng) -> Cdr {
     row.cost_amount = own.below(1_000_000_000) as i64 - 300_000_000;
     row.sell_currency = (*own.pick(&["USD", "EUR", "USD", ""])).to_owned();
     row.cost_currency = (*own.pick(&["USD", "EUR", "USD"])).to_owned();
+    let tier = |account: &str| format!(r#"{{"account":"{account}","deck":"d","amount":"0.5","currency":"USD"}}"#);
+    row.tier_amounts = match own.below(4) {
+        0 => format!("[{}]", tier("acme")),
+        1 => format!("[{},{}]", tier("mid_1"), tier("globex")),
+        _ => String::new(),
+    };
     row.margin_base = (own.below(2) == 0).then_some(row.sell_amount - row.cost_amount);
     row
 }
@@ -144,6 +150,8 @@ pub fn random_filter(rng: &mut Rng) -> CdrFilter {
         since_us: (rng.below(3) == 0).then(|| time(rng)),
         until_us: (rng.below(3) == 0).then(|| time(rng)),
         account: some(rng, &["acme", "globex", "it's; --", "' OR 1=1 --"]),
+        payer: some(rng, &["acme", "mid_1", "mid-1", "it's; --"]),
+        resold: rng.below(8) == 0,
         trunk: some(rng, &["t1", "t2"]),
         carrier: some(rng, &["alfa", "beta", ""]),
         disposition: some(rng, &["answered", "busy"]),

@@ -31,6 +31,7 @@ use tollgate_schemas::{
     cdr::Cdr,
     id::Id,
     store::{CdrFilter, CdrQuery, RowKey, StoreError},
+    tiers,
 };
 
 use crate::{
@@ -219,6 +220,8 @@ pub(crate) fn conditions(filter: &CdrFilter) -> Result<Vec<Expr>, StoreError> {
         since_us,
         until_us,
         account,
+        payer,
+        resold,
         trunk,
         carrier,
         disposition,
@@ -233,6 +236,12 @@ pub(crate) fn conditions(filter: &CdrFilter) -> Result<Vec<Expr>, StoreError> {
     let mut all = Vec::new();
     if let Some(t) = tenant {
         all.push(col("root_account").eq(lit(t.as_str())).or(col("account").eq(lit(t.as_str()))));
+    }
+    if let Some(p) = payer {
+        all.push(col("account").eq(lit(p.as_str())).or(col("tier_amounts").like(lit(containing(&tiers::mark(p))))));
+    }
+    if *resold {
+        all.push(col("tier_amounts").not_eq(lit("")));
     }
     all.extend(since_us.map(|t| col("invite_ts").gt_eq(time(t))));
     all.extend(until_us.map(|t| col("invite_ts").lt(time(t))));
@@ -250,6 +259,19 @@ pub(crate) fn conditions(filter: &CdrFilter) -> Result<Vec<Expr>, StoreError> {
     }
     all.extend(call_uuid.map(|id| col("call_uuid").eq(call(id))));
     Ok(all)
+}
+
+/// The pattern of text that has this in it; the backslash is what escapes in LIKE.
+fn containing(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
 }
 
 /// Rows behind `key` in the order of lists.

@@ -3,7 +3,8 @@
 
 use tollgate_schemas::{
     cdr::Cdr,
-    money::{AMOUNT_PLACES, format_scaled, parse_scaled},
+    money::{AMOUNT_PLACES, format_rate, format_scaled},
+    tiers,
     v1::{Fx, LedgerEntry, Tier},
 };
 
@@ -44,9 +45,10 @@ pub(super) fn paid(call: &Call) -> Vec<Paid<'_>> {
     tiers_of(call, answered).iter().map(|tier| Paid { tier, charge: charge(tier) }).collect()
 }
 
-/// `[{"account":"acme","deck":"wholesale","amount":"0.006000","currency":"USD"},…]`, nearest first.
+/// In the form of [`tollgate_schemas::tiers`], nearest first.
 pub(super) fn write_tiers(column: &mut String, paid: &[Paid<'_>]) {
     column.clear();
+    let mut lines = String::new();
     for one in paid {
         column.push_str(if column.is_empty() { "[{\"account\":" } else { ",{\"account\":" });
         push_json(column, &one.tier.account);
@@ -56,6 +58,17 @@ pub(super) fn write_tiers(column: &mut String, paid: &[Paid<'_>]) {
         column.push_str(&format_scaled(one.charge.charge.amount_e8, AMOUNT_PLACES, 6));
         column.push_str("\",\"currency\":");
         push_json(column, one.currency());
+        if let Some(terms) = &one.tier.terms {
+            column.push_str(",\"rate\":\"");
+            column.push_str(&format_rate(terms.rate_e12));
+            column.push_str("\",\"billed_sec\":");
+            column.push_str(&one.charge.charge.billed_s.to_string());
+            one.charge.write_lines(&mut lines);
+            if !lines.is_empty() {
+                column.push_str(",\"lines\":");
+                column.push_str(&lines);
+            }
+        }
         column.push('}');
     }
     if !column.is_empty() {
@@ -114,19 +127,9 @@ pub(super) fn set_margin(row: &mut Cdr, paid: &[Paid<'_>], rate: Option<&Fx>, an
     row.margin_pct = margin_percent(margin, revenue);
 }
 
-/// [`write_tiers`] read back: account, amount and currency, nearest first.
-fn told(row: &Cdr) -> Vec<(String, i64, String)> {
-    let tiers: Vec<serde_json::Value> = serde_json::from_str(&row.tier_amounts).unwrap_or_default();
-    let one = |t: &serde_json::Value| {
-        let text = |name: &str| Some(t[name].as_str()?.to_owned());
-        Some((text("account")?, parse_scaled(t["amount"].as_str()?, AMOUNT_PLACES).ok()?, text("currency")?))
-    };
-    tiers.iter().filter_map(one).collect()
-}
-
 /// The account above the caller's, which the caller's account pays; none where that is the house.
 pub(super) fn nearest(row: &Cdr) -> Option<String> {
-    told(row).into_iter().next().map(|(account, ..)| account)
+    tiers::read(&row.tier_amounts).into_iter().next().map(|t| t.account)
 }
 
 /// The margin of a row whose sell or cost was rated again. What the accounts above paid stays as it was written, and so does the
@@ -134,8 +137,8 @@ pub(super) fn nearest(row: &Cdr) -> Option<String> {
 pub(super) fn set_margin_again(row: &mut Cdr) {
     row.margin_base = None;
     row.margin_pct.clear();
-    let (revenue, currency) = match told(row).pop() {
-        Some((_, amount, currency)) => (amount, currency),
+    let (revenue, currency) = match tiers::read(&row.tier_amounts).pop() {
+        Some(top) => (top.amount_e8, top.currency),
         None => (row.sell_amount, row.sell_currency.clone()),
     };
     if currency.is_empty() || row.cost_currency.is_empty() {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use tollgate_rating::ledger::Balances;
+use tollgate_rating::{corrections::invoice::Usage, ledger::Balances};
 use tollgate_schemas::v1::*;
 
 use super::{calls::*, fold};
@@ -47,7 +47,7 @@ fn r_20_each_account_pays_the_next_and_the_house_keeps_the_difference_to_the_cos
     let row = rows.iter().find(|r| r.is_final()).expect("a final");
     assert_eq!((row.sell_amount, row.cost_amount, row.margin_base), (1_500_000, 400_000, Some(200_000)));
     assert_eq!(row.margin_pct, "33.33");
-    assert_eq!(row.tier_amounts, r#"[{"account":"acme","deck":"wholesale","amount":"0.006000","currency":"USD"}]"#);
+    assert_eq!(row.tier_amounts, r#"[{"account":"acme","deck":"wholesale","amount":"0.006000","currency":"USD","rate":"0.0060","billed_sec":60}]"#);
     let mut balances = Balances::default();
     posted.iter().for_each(|p| balances.apply(p).expect("balanced"));
     for (account, e8) in [
@@ -75,7 +75,7 @@ fn r_20_tiers_of_a_call_nobody_answered_pay_nothing() {
     one.ended(end("busy", 486, 1));
     let (rows, posted) = run(&one);
     let row = rows.iter().find(|r| r.is_final()).expect("a final");
-    assert_eq!(row.tier_amounts, r#"[{"account":"acme","deck":"wholesale","amount":"0.000000","currency":"USD"}]"#);
+    assert_eq!(row.tier_amounts, r#"[{"account":"acme","deck":"wholesale","amount":"0.000000","currency":"USD","rate":"0.0060","billed_sec":0}]"#);
     assert!(posted.is_empty());
 }
 
@@ -150,6 +150,44 @@ proptest! {
         // Every account between keeps the difference; all of them and the house together keep sell − cost.
         let kept: i64 = (0..tiers.len()).map(|i| -balances.balance(&format!("resale:acme/t{i}"), "USD") - balances.balance(&format!("account:acme/t{i}"), "USD")).sum();
         prop_assert_eq!(kept + house, row.sell_amount - row.cost_amount);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    /// Calls of accounts at any depth: what is on each account's invoice is what the ledger says it owes, fees and all; and who resells
+    /// keeps what it charges less what it pays.
+    #[test]
+    fn fn_20_what_each_account_is_invoiced_for_calls_is_what_the_ledger_says_it_owes(
+        calls in prop::collection::vec((0usize..4, 1i64..4_000_000, 0i64..1_000_000_000_000, 0i64..50_000_000_000), 1..24)
+    ) {
+        const CHAIN: [&str; 4] = ["top", "mid", "low", "shop"];
+        let (mut bills, mut balances) = (CHAIN.map(Usage::of), Balances::default());
+        for (n, (caller, ms, rate, fee)) in calls.iter().enumerate() {
+            let fees = vec![Fee { name: "cnam_dip".to_owned(), amount_e12: *fee, on: FeeOn::Call.into() }];
+            let terms = |step: usize| Terms { fees: if (step + n).is_multiple_of(2) { fees.clone() } else { Vec::new() }, ..priced("d", rate / (step as i64 + 1), "USD") };
+            let tiers = (0..*caller).rev().map(|at| Tier { account: CHAIN[at].to_owned(), terms: Some(terms(at)) }).collect();
+            let mut one = story(n as u32 + 1, *ms, terms(*caller), priced("buy", 1, "USD"), tiers, None);
+            if let Some((_, Event { body: Some(tollgate_schemas::event::Body::CallAttempted(b)), .. })) = one.events.first_mut() {
+                b.facts.as_mut().expect("facts").account = CHAIN[*caller].to_owned();
+            }
+            let (rows, posted) = run(&one);
+            posted.iter().for_each(|p| balances.apply(p).expect("balanced"));
+            let row = std::sync::Arc::new(rows.into_iter().find(|r| r.is_final()).expect("a final"));
+            for (at, bill) in bills.iter_mut().enumerate() {
+                let seen = tollgate_schemas::tiers::paid_by(&row, CHAIN[at]);
+                prop_assert_eq!(seen.is_some(), at <= *caller);
+                seen.iter().for_each(|row| bill.add(row));
+            }
+        }
+        let pays = |at: usize| bills[at].amount_e8();
+        for (at, account) in CHAIN.into_iter().enumerate() {
+            prop_assert_eq!(pays(at), i128::from(balances.balance(&format!("account:acme/{account}"), "USD")), "{}", account);
+        }
+        // Each is paid by the one below what that pays for its own calls and those below it.
+        for (at, account) in CHAIN.into_iter().enumerate().take(3) {
+            prop_assert_eq!(pays(at + 1), -i128::from(balances.balance(&format!("resale:acme/{account}"), "USD")), "{}", account);
+        }
     }
 }
 

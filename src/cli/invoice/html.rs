@@ -152,10 +152,13 @@ fn lines(document: &Value) -> String {
     html
 }
 
-/// What a line rests on: an exchange rate, a contract, a table of taxes.
+/// What a line rests on: whose calls, an exchange rate, a contract, a table of taxes.
 fn small(line: &Value) -> String {
     let exchanged = &line["exchanged"];
     let mut parts = Vec::new();
+    if !text(line, "sub_account").is_empty() {
+        parts.push(format!("account {}", escaped(text(line, "sub_account"))));
+    }
     if exchanged.is_object() {
         let [amount, currency, rate, source, date] = ["amount", "currency", "rate", "source", "date"].map(|name| escaped(text(exchanged, name)));
         parts.push(format!("{} {currency} at {rate}, {source} of {date}", grouped(&amount)));
@@ -173,9 +176,10 @@ fn note_lines(document: &Value) -> String {
     let mut html = "<table><thead><tr><th>Line<th>What<th class=n>Rate<th class=n>Was<th class=n>Is<th class=n>Change</thead><tbody>".to_owned();
     for line in document["lines"].as_array().into_iter().flatten() {
         let what = if text(line, "destination").is_empty() { text(line, "description") } else { text(line, "destination") };
+        let whose = if text(line, "sub_account").is_empty() { String::new() } else { format!("<br><span class=label>account {}</span>", escaped(text(line, "sub_account"))) };
         html.push_str(&format!(
             "<tr><td>{}<td>{}<td class=n>{}<td class=n>{}<td class=n>{}<td class=n>{}",
-            line["invoice_line"].as_u64().map_or_else(|| "new".to_owned(), |n| n.to_string()), escaped(what), escaped(text(line, "rate")),
+            line["invoice_line"].as_u64().map_or_else(|| "new".to_owned(), |n| n.to_string()), escaped(what) + &whose, escaped(text(line, "rate")),
             grouped(text(line, "was")), grouped(text(line, "is")), grouped(text(line, "amount"))
         ));
     }

@@ -35,6 +35,8 @@ impl Cube {
             since_us: _,
             until_us: _,
             account,
+            payer,
+            resold,
             trunk,
             carrier,
             disposition,
@@ -45,6 +47,9 @@ impl Cube {
             as_of,
         } = &query.filter;
         // Sums are of the rows as they stand.
+        if *resold || payer.is_some() {
+            return None;
+        }
         if as_of.is_some() || disposition.is_some() || call_uuid.is_some() || sip_call_id_in.is_some() || a_number.is_some() || b_number.is_some() {
             return None;
         }

@@ -187,6 +187,8 @@ pub fn random_filter(rng: &mut Rng) -> CdrFilter {
         since_us: (rng.below(3) == 0).then(|| T0 + rng.below(200) as i64 * 30_000_000),
         until_us: (rng.below(3) == 0).then(|| T0 + rng.below(200) as i64 * 30_000_000),
         account: some(rng, &["acme", "globex", "it's; --", "' OR 1=1 --"]),
+        payer: None,
+        resold: false,
         trunk: some(rng, &["t1", "t2"]),
         carrier: some(rng, &["alfa", "beta", ""]),
         disposition: some(rng, &["answered", "busy"]),

@@ -27,6 +27,9 @@ pub struct Line {
     pub no: u32,
     pub section: Option<Section>,
     pub description: String,
+    /// Whose calls, where it is an account below the invoice's: the amount is what the invoice's account pays for them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sub_account: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub destination: String,
     /// Per minute.

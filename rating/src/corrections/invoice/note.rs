@@ -19,6 +19,9 @@ pub struct NoteLine {
     pub invoice_line: Option<u32>,
     pub section: Section,
     pub description: String,
+    /// As the invoice's line has it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sub_account: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub destination: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -96,6 +99,7 @@ pub fn note(invoice: &Invoice, ground: Ground<'_>, order: NoteOrder<'_>) -> Resu
             invoice_line: None,
             section: Section::Credits,
             description: "credit agreed".to_owned(),
+            sub_account: String::new(),
             destination: String::new(),
             rate: String::new(),
             was: format_amount(0),
@@ -169,13 +173,14 @@ fn changed(invoice: &Invoice, then: &Bill<'_>, now: &Bill<'_>) -> Result<Vec<Not
         places: Some(invoice.places),
         ..Details::default()
     };
-    type Key = (Section, String, String, String, String);
+    // Section, whose calls, destination, rate, description, exchange.
+    type Key = (Section, String, String, String, String, String);
     let key = |l: &Line| {
         let section = l.section.unwrap_or(Section::Usage);
         // A tax is told by its rule, not by the base it names.
         let description = if section == Section::Taxes { l.description.split(" on ").next().unwrap_or_default().to_owned() } else { l.description.clone() };
         let exchanged = l.exchanged.as_ref().map_or(String::new(), |e| format!("{} at {} of {}", e.currency, e.rate, e.date));
-        (section, l.destination.clone(), l.rate.clone(), description, exchanged)
+        (section, l.sub_account.clone(), l.destination.clone(), l.rate.clone(), description, exchanged)
     };
     let side = |bill: &Bill<'_>| {
         let (all, _) = lines(bill, &BTreeMap::new(), &details, invoice.tax_basis.as_ref(), &invoice.currency)?;
@@ -197,13 +202,14 @@ fn changed(invoice: &Invoice, then: &Bill<'_>, now: &Bill<'_>) -> Result<Vec<Not
     let rated = |key: &Key| was.get(key).or_else(|| is.get(key)).and_then(|s| s.exchanged.clone());
     let moved = keys.into_iter().filter(|k| amount(&was, k) != amount(&is, k));
     let line = |(no, found): (u32, &Key)| {
-        let (section, destination, rate, description, exchanged) = found;
+        let (section, sub_account, destination, rate, description, exchanged) = found;
         let of_invoice = invoice.lines.iter().find(|l| key(l) == *found && l.original_date.is_empty());
         NoteLine {
             no,
             invoice_line: of_invoice.map(|l| l.no),
             section: *section,
             description: if exchanged.is_empty() { description.clone() } else { format!("{description}, {exchanged}") },
+            sub_account: sub_account.clone(),
             destination: destination.clone(),
             rate: rate.clone(),
             was: format_amount(narrow(amount(&was, found))),

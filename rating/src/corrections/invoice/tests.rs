@@ -33,7 +33,7 @@ fn row(n: u8, destination: &str, rate_e12: i64, billed_s: u64, amount_e8: i64) -
 }
 
 fn usage(rows: &[Cdr]) -> Usage {
-    let mut usage = Usage::default();
+    let mut usage = Usage::of("acme");
     rows.iter().for_each(|r| usage.add(r));
     usage
 }
@@ -142,10 +142,10 @@ fn fn_17_calls_known_after_the_freeze_are_late_usage_of_the_next_invoice_with_th
     let mut by_day: BTreeMap<String, Usage> = BTreeMap::new();
     differences(then, now, |d| {
         if let Difference::Late(r) = d {
-            by_day.entry(day(r.invite_ts, Tz::Europe__Amsterdam)).or_default().add_named(&r, None);
+            by_day.entry(day(r.invite_ts, Tz::Europe__Amsterdam)).or_insert_with(|| Usage::of("acme")).add_named(&r, None);
         }
     });
-    let made = issue(&Usage::default(), &by_day, &Details::default(), 2);
+    let made = issue(&Usage::of("acme"), &by_day, &Details::default(), 2);
     assert_eq!((made.lines[0].section, made.lines[0].original_date.as_str(), made.lines[0].amount.as_str()), (Some(Section::LateUsage), "2026-03-01", "0.012500"));
     assert_eq!(made.late_calls, [Id::of(&late.call_uuid).to_string()]);
 }
@@ -162,7 +162,7 @@ fn note_order<'a>(remainder_e8: i64) -> NoteOrder<'a> {
 fn r_46_a_notes_total_is_the_invoices_delta_and_the_invoice_stays() {
     let (old, new) = (rows(), doubled(&rows()));
     // Enough calls that the difference shows in cents.
-    let many = |of: &[Cdr]| { let mut u = Usage::default(); (0..1_000).for_each(|_| of.iter().for_each(|r| u.add(r))); u };
+    let many = |of: &[Cdr]| { let mut u = Usage::of("acme"); (0..1_000).for_each(|_| of.iter().for_each(|r| u.add(r))); u };
     let (then, now) = (many(&old), many(&new));
     let made = issue(&then, &BTreeMap::new(), &details(), 7);
     let json = serde_json::to_string(&made).expect("json");
@@ -177,6 +177,33 @@ fn r_46_a_notes_total_is_the_invoices_delta_and_the_invoice_stays() {
     assert_eq!(credit.lines.iter().map(|l| e8(&l.amount)).sum::<i64>(), -e8(&credit.total));
     assert_eq!(serde_json::to_string(&made).expect("json"), json, "the invoice is what it was");
     assert_eq!(note(&made, Ground::Rerated { then: &Bill::plain(&now), now: &Bill::plain(&now) }, note_order(e8(&made.total))), Err(Refused::NothingChanged("2026-7".into())));
+}
+
+/// A call of an account two below is on the bill with what `acme` pays for it, under that account's name; so is its note's line.
+#[test]
+fn fn_20_r_20_calls_of_accounts_below_are_lines_of_their_own_at_the_payers_price() {
+    let below = |n: u8, account: &str, amount: &str| {
+        let tiers = format!(r#"[{{"account":"mid","deck":"m","amount":"9","currency":"EUR"}},{{"account":"acme","deck":"w","amount":"{amount}","currency":"EUR","rate":"0.5000","billed_sec":60}}]"#);
+        Arc::new(Cdr { account: account.into(), tier_amounts: tiers, ..row(n, "UK", 900_000_000_000, 90, 9_000_000_000) })
+    };
+    let billed = |price: &str| {
+        let mut usage = usage(&rows());
+        for row in [below(11, "shop", price), below(12, "shop", price), below(13, "kiosk", "0.5")] {
+            usage.add(&tollgate_schemas::tiers::paid_by(&row, "acme").expect("it pays"));
+        }
+        usage
+    };
+    let (then, now) = (billed("0.5"), billed("0.4"));
+    let made = issue(&then, &BTreeMap::new(), &Details::default(), 7);
+    let told: Vec<(&str, &str, &str, &str, &str)> = made.lines.iter().filter(|l| l.section == Some(Section::Usage)).map(|l| (l.sub_account.as_str(), l.destination.as_str(), l.rate.as_str(), l.minutes.as_str(), l.amount.as_str())).collect();
+    assert_eq!(told, [
+        ("", "Japan", "0.0400", "1.50", "0.060000"), ("", "UK", "0.0125", "3.02", "0.037708"), ("", "UK", "0.0200", "1.00", "0.020000"),
+        ("kiosk", "UK", "0.5000", "1.00", "0.500000"), ("shop", "UK", "0.5000", "2.00", "1.000000"),
+    ]);
+    assert_eq!(made.total, "1.62");
+    let credit = note(&made, Ground::Rerated { then: &Bill::plain(&then), now: &Bill::plain(&now) }, note_order(e8(&made.total))).expect("a note");
+    let lines: Vec<(&str, Option<u32>, &str)> = credit.lines.iter().map(|l| (l.sub_account.as_str(), l.invoice_line, l.amount.as_str())).collect();
+    assert_eq!((lines, credit.total.as_str()), (vec![("shop", Some(5), "-0.200000")], "0.20"));
 }
 
 #[test]

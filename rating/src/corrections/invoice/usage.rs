@@ -33,11 +33,19 @@ impl Sum {
 /// Currency, rate, source and day of what was converted: one line each.
 type At = Option<(String, i64, String, String)>;
 
-/// A period's calls, in the currency of an invoice.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Whose calls: an account below the invoice's; empty = its own.
+type Below = String;
+/// Whose, destination and rate.
+type ByRate = (Below, String, i64, At);
+/// Whose, and the fee's name.
+type Fee = (Below, String, At);
+
+/// A period's calls, in the currency of an invoice. Rows are as [`tollgate_schemas::tiers::paid_by`] gives them for its account.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
-    by_rate: BTreeMap<(String, i64, At), Sum>,
-    fees: BTreeMap<(String, At), Sum>,
+    account: String,
+    by_rate: BTreeMap<ByRate, Sum>,
+    fees: BTreeMap<Fee, Sum>,
     /// Ids of its calls, where they are wanted.
     pub calls: Vec<String>,
     /// Calls seen, billed or not.
@@ -45,6 +53,11 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Of calls that this account pays for.
+    pub fn of(account: &str) -> Usage {
+        Usage { account: account.to_owned(), by_rate: BTreeMap::new(), fees: BTreeMap::new(), calls: Vec::new(), rows: 0 }
+    }
+
     /// Takes a call's final that is in the invoice's currency. Calls that cost nothing and were not answered are no line.
     pub fn add(&mut self, row: &Cdr) {
         self.add_at(row, None);
@@ -57,14 +70,15 @@ impl Usage {
             return;
         }
         let key = || at.map(|at| (row.sell_currency.clone(), at.rate_e12, at.source.clone(), at.date.clone()));
+        let below = || if row.account == self.account { Below::new() } else { row.account.clone() };
         let (used_e8, fees) = billed(row);
         for (name, amount_e8) in fees {
-            self.fees.entry((name, key())).or_default().add(amount_e8, at);
+            self.fees.entry((below(), name, key())).or_default().add(amount_e8, at);
         }
         if used_e8 == 0 && row.billed_sec_sell == 0 {
             return;
         }
-        let sum = self.by_rate.entry((row.b_dest_group.clone(), row.sell_rate.unwrap_or(0), key())).or_default();
+        let sum = self.by_rate.entry((below(), row.b_dest_group.clone(), row.sell_rate.unwrap_or(0), key())).or_default();
         sum.add(used_e8, at);
         sum.billed_s += row.billed_sec_sell;
     }
@@ -80,10 +94,11 @@ impl Usage {
     }
 
     pub(super) fn lines(&self, section: Section, date: &str) -> Vec<(Line, i128)> {
-        let line = |((destination, rate_e12, at), sum): (&(String, i64, At), &Sum)| {
+        let line = |((below, destination, rate_e12, at), sum): (&ByRate, &Sum)| {
             let line = Line {
                 section: Some(section),
                 description: if date.is_empty() { "calls".to_owned() } else { format!("calls of {date}, known after its invoice") },
+                sub_account: below.clone(),
                 destination: destination.clone(),
                 rate: format_rate(*rate_e12),
                 calls: Some(sum.calls),
@@ -98,10 +113,11 @@ impl Usage {
     }
 
     pub(super) fn fee_lines(&self, date: &str) -> Vec<(Line, i128)> {
-        let line = |((name, at), sum): (&(String, At), &Sum)| {
+        let line = |((below, name, at), sum): (&Fee, &Sum)| {
             let line = Line {
                 section: Some(Section::Fees),
                 description: name.clone(),
+                sub_account: below.clone(),
                 calls: Some(sum.calls),
                 original_date: date.to_owned(),
                 exchanged: exchanged(at, sum),

@@ -1,9 +1,11 @@
-//! An account's calls of a period at one position of the log: added up for a document, converted where its contract is in another
-//! currency, and those that became known after their invoice.
+//! The calls of a period that an account pays for, its own and those of accounts below it with what it pays of them, at one
+//! position of the log: added up for a document, converted where its contract is in another currency, and those that became known after
+//! their invoice.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
+    sync::{Arc, Mutex},
 };
 
 use chrono_tz::Tz;
@@ -18,7 +20,8 @@ use tollgate_schemas::{
     cdr::{self, Cdr, Column},
     control,
     csv_text::header_line,
-    store::CdrFilter,
+    store::{CdrFilter, StoreError},
+    tiers,
 };
 
 use super::{Inner, Stop, pages, pages::Pages, positions, problem};
@@ -106,17 +109,38 @@ fn costs(row: &Cdr) -> bool {
     invoice::is_billed(row) && (row.sell_amount != 0 || row.billed_sec_sell != 0)
 }
 
+/// Rows as the account that pays may see them.
+pub struct Paid {
+    pages: Pages,
+    payer: String,
+}
+
+impl Paid {
+    /// As [`Pages::failure`].
+    pub fn failure(&self) -> Arc<Mutex<Option<StoreError>>> {
+        self.pages.failure()
+    }
+}
+
+impl Iterator for Paid {
+    type Item = Arc<Cdr>;
+
+    fn next(&mut self) -> Option<Arc<Cdr>> {
+        self.pages.by_ref().find_map(|row| tiers::paid_by(&row, &self.payer))
+    }
+}
+
 impl Inner {
-    pub fn walk(&self, of: &Period<'_>, as_of: &str) -> Pages {
+    pub fn walk(&self, of: &Period<'_>, as_of: &str) -> Paid {
         let filter = CdrFilter {
             record_type: cdr::FINAL.to_owned(),
-            account: Some(of.account.to_owned()),
+            payer: Some(of.account.to_owned()),
             since_us: Some(of.from_us),
             until_us: Some(of.until_us),
             as_of: Some(positions(as_of)),
             ..CdrFilter::default()
         };
-        Pages::of(self.cdrs.clone(), filter)
+        Paid { pages: Pages::of(self.cdrs.clone(), filter), payer: of.account.to_owned() }
     }
 
     /// Documents of a kind, those that read.
@@ -153,7 +177,7 @@ impl Inner {
             rows += 1;
             if costs(&row) {
                 let of = if into.agreed.is_some() { currency } else { row.sell_currency.as_str() };
-                into.add(&row, by_currency.entry(of.to_owned()).or_default());
+                into.add(&row, by_currency.entry(of.to_owned()).or_insert_with(|| Usage::of(period.account)));
             }
         }
         pages::check(&failure)?;
@@ -184,7 +208,7 @@ impl Inner {
                     let Difference::Late(row) = difference else { return };
                     let of = row.sell_currency.as_str();
                     if costs(&row) && only.map_or_else(|| !known.contains(of), |c| c == of) {
-                        into.add_late(&row, late.entry(invoice::day(row.invite_ts, zone)).or_default());
+                        into.add_late(&row, late.entry(invoice::day(row.invite_ts, zone)).or_insert_with(|| Usage::of(account)));
                     }
                 });
                 failures.iter().try_for_each(|f| pages::check(f))?;

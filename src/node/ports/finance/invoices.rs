@@ -8,7 +8,7 @@ use tollgate_rating::{
     contract::Contract,
     corrections::{
         books::Document,
-        invoice::{self, Annex, Bill, Details, Exchange, Order as InvoiceOrder, TaxBasis, Terms},
+        invoice::{self, Annex, Bill, Details, Exchange, Order as InvoiceOrder, TaxBasis, Terms, Usage},
     },
 };
 use tollgate_schemas::{control, event::Body, money::parse_scaled, time::format_rfc3339, v1::InvoiceIssued};
@@ -74,7 +74,7 @@ impl Inner {
                 return Err(problem("currency", format!("the calls are in {}: one invoice each, or a contract whose currency they are converted into", all.join(", "))));
             }
         };
-        let usage = by_currency.get(&currency).cloned().unwrap_or_default();
+        let usage = by_currency.get(&currency).cloned().unwrap_or_else(|| Usage::of(&order.account));
         let had = contract.is_none().then_some(currency.as_str());
         let taken = |other: &Document| format!("invoice {} has some of this period already", other.name());
         let earlier: Vec<Earlier> = self.look(|books| {
@@ -94,7 +94,7 @@ impl Inner {
             bill.contract = terms.lines(short).map_err(|e| problem("until", e.to_string()))?;
         }
         let root = self.shared.owner.plan().policy.root_of(&order.account).to_owned();
-        let query = format!("account={}&since={}&until={}&record_type=final&view=customer&as_of={as_of}&format=csv", order.account, format_rfc3339(from_us), format_rfc3339(until_us));
+        let query = format!("payer={}&since={}&until={}&record_type=final&view=customer&as_of={as_of}&format=csv", order.account, format_rfc3339(from_us), format_rfc3339(until_us));
         let make = |sequence: u64| {
             invoice::invoice(&bill, &late, InvoiceOrder {
                 series: &series,

@@ -57,7 +57,7 @@ impl Inner {
         let rates = || Exchange::new(&invoice.currency, &fx, &invoice.exchange);
         let sided = || Into::new(contract.as_ref().map(|(c, share)| (Terms::new(c, *share), rates())));
         let (mut then_into, mut now_into) = (sided(), sided());
-        let (mut then_usage, mut now_usage) = (Usage::default(), Usage::default());
+        let (mut then_usage, mut now_usage) = (Usage::of(&document.account), Usage::of(&document.account));
         if agreed.is_none() {
             let (then, now) = (self.walk(&period, &read_at), self.walk(&period, &as_of));
             let failures = [then.failure(), now.failure()];

@@ -21,9 +21,10 @@ use tollgate_schemas::{
     cdr,
     money::{format_amount, format_rate, parse_scaled},
     store::{CdrFilter, GroupBy, TrafficQuery},
+    tiers,
 };
 
-use super::{Inner, Stop, problem, zone};
+use super::{Inner, Stop, pages, pages::Pages, problem, zone};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -152,7 +153,8 @@ impl Inner {
         })
     }
 
-    /// FN-09: Σ rated − Σ invoiced of calls before an instant, by account and currency of the calls. Invoiced is what documents issued before
+    /// FN-09: Σ rated − Σ invoiced of calls before an instant, by account and currency of the calls; of calls of accounts below what the
+    /// account pays for them. Invoiced is what documents issued before
     /// it say of calls. As the calls are priced now: what was rated again and has no note yet is in the difference.
     pub fn accrual(&self, order: &AccrualOrder) -> Result<Value, Stop> {
         let zone = zone(order.timezone.as_deref())?;
@@ -169,6 +171,19 @@ impl Inner {
                 sums.entry((account, row.currency.clone())).or_default().0 += i128::from(row.sell_e8);
             }
         }
+        // What accounts above the callers' pay is in the rows' tiers.
+        let resold = CdrFilter { record_type: cdr::FINAL.to_owned(), until_us: Some(at_us), payer: order.account.clone(), resold: true, ..CdrFilter::default() };
+        let walk = Pages::of(self.cdrs.clone(), resold);
+        let failure = walk.failure();
+        for row in walk.filter(|r| !is_test(&r.account)) {
+            for tier in tiers::read(&row.tier_amounts) {
+                let wanted = order.account.as_ref().is_none_or(|a| *a == tier.account);
+                if wanted && !tier.currency.is_empty() && tier.amount_e8 != 0 {
+                    sums.entry((tier.account, tier.currency)).or_default().0 += i128::from(tier.amount_e8);
+                }
+            }
+        }
+        pages::check(&failure)?;
         self.look(|books| {
             for document in books.documents().filter(|d| d.issued_us < at_us && order.account.as_ref().is_none_or(|a| *a == d.account)) {
                 for (currency, e8) in invoiced(document) {

@@ -46,7 +46,7 @@ fn basis(more: Value, day: &str) -> TaxBasis {
 /// `description amount` of the taxes of an invoice over this much.
 fn taxed(amount: &str, basis: &TaxBasis) -> Vec<String> {
     let details = Details { recurring: vec![Item { description: "service".into(), amount: amount.into() }], ..Details::default() };
-    let made = issue_with(&Bill::plain(&Usage::default()), &BTreeMap::new(), &details, 1, Some(basis));
+    let made = issue_with(&Bill::plain(&Usage::of("acme")), &BTreeMap::new(), &details, 1, Some(basis));
     assert_eq!(made.lines.iter().map(|l| e8(&l.amount)).sum::<i64>(), e8(&made.total));
     assert!(made.lines.iter().filter_map(|l| l.tax.as_ref()).all(|t| t.note.contains("non-authoritative")));
     let of = |l: &Line| format!("{} {}", l.description, fixed(e8(&l.amount), 2));
@@ -158,7 +158,7 @@ fn r_30_calls_in_another_currency_are_converted_at_the_rate_of_their_answer_whic
     let usd = |n: u8, days: i64| Cdr { sell_currency: "USD".into(), answer_ts: Some(1_772_323_200_000_000 + days * day_us), ..row(n, "UK", 10_000_000_000, 60, 1_000_000) };
     let rows = [row(1, "UK", 10_000_000_000, 60, 1_000_000), usd(2, 0), usd(3, 1)];
     let mut exchange = Exchange::new("EUR", &fx, &[]);
-    let mut usage = Usage::default();
+    let mut usage = Usage::of("acme");
     for row in &rows {
         let at = exchange.of(row).expect("a rate");
         usage.add_at(row, at);
