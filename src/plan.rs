@@ -1,13 +1,14 @@
 //! Provisioning documents in force, and what they compile to: the plan that the proxy decides by. Here rating's decks
 //! and routes meet the proxy's policy.
 
+pub mod again;
 mod contracts;
 mod geography;
 
 #[cfg(test)]
 mod tests;
 
-use std::{collections::{BTreeMap, HashMap}, sync::Arc};
+use std::{collections::{BTreeMap, BTreeSet, HashMap}, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -216,7 +217,8 @@ impl Registry {
         };
         let accounts = documents.accounts.into_iter().map(|(name, a)| (name, account(a))).collect();
         let quality = self.quality.clone();
-        let routing = DeckRouting { table, by_position, sellers, accounts, boundaries, quality, fx, trunk_parties, places };
+        let by_switch = all.iter().filter(|d| d.by_switch()).map(|d| d.name().to_owned()).collect();
+        let routing = DeckRouting { table, by_position, sellers, accounts, boundaries, quality, fx, trunk_parties, places, by_switch };
         Ok(Plan { policy, routing: Box::new(routing), control_position })
     }
 }
@@ -259,6 +261,8 @@ struct DeckRouting {
     /// Whom each trunk belongs to, by its index.
     trunk_parties: Vec<Option<String>>,
     places: Places,
+    /// Decks whose prices by jurisdiction go by the number of the caller's switch.
+    by_switch: BTreeSet<String>,
 }
 
 impl DeckRouting {
@@ -347,6 +351,10 @@ impl Routing for DeckRouting {
     fn cost(&self, carrier: CarrierIx, parties: &Parties<'_>, at_us: i64) -> Option<Terms> {
         let position = self.by_position.iter().position(|ix| *ix == carrier)?;
         geography::cost(&self.places, &self.table.carriers()[position], &self.places.known(parties, at_us), parties, at_us)
+    }
+
+    fn by_switch(&self, deck: &str) -> bool {
+        self.by_switch.contains(deck)
     }
 
     fn fx(&self, from: &str, to: &str, at_us: i64) -> Option<v1::Fx> {

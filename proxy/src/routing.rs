@@ -51,6 +51,12 @@ pub trait Routing: Prices + Send + Sync {
     /// A carrier's row in force at an instant.
     fn cost(&self, carrier: CarrierIx, parties: &Parties<'_>, at_us: i64) -> Option<Terms>;
 
+    /// Whether a deck's prices by jurisdiction go by the number of the caller's switch, which no CDR keeps.
+    fn by_switch(&self, deck: &str) -> bool {
+        let _ = deck;
+        false
+    }
+
     /// The rate of an instant's day; none = the two do not meet.
     fn fx(&self, from: &str, to: &str, at_us: i64) -> Option<Fx> {
         let _ = (from, to, at_us);

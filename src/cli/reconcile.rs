@@ -390,3 +390,6 @@ fn told(report: &Report, dispute: Option<&dispute::Dispute>, codes: Option<&std:
     text.push_str(&format!("\ndetails in {}\n", dir.display()));
     text
 }
+
+#[cfg(test)]
+mod tests;

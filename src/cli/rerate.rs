@@ -1,6 +1,7 @@
 //! `tollgate rerate`: calls priced again after a price was corrected.
 
 mod file;
+mod prices;
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +27,7 @@ use super::{
 /// Prices calls again with the decks in force now, shows what changes, and with --apply corrects it
 ///
 /// Corrections are new versions of the CDRs and postings of the difference; nothing is edited. Without --apply nothing changes.
-/// With --cdrs a file of CDRs is priced with rate sheets and no services running.
+/// With --cdrs a file of CDRs is priced with documents or rate sheets and no services running.
 #[derive(clap::Args)]
 pub struct Args {
     /// A period's beginning: a date in --zone, or an RFC 3339 time
@@ -71,6 +72,13 @@ pub struct Args {
     /// CDRs to price with nothing running, as `tollgate export cdrs --format parquet` writes them
     #[arg(long, value_name = "FILE", conflicts_with_all = ["apply", "known_at", "call"])]
     cdrs: Option<PathBuf>,
+    /// With --cdrs: provisioning documents as a node has them, may be repeated: accounts and carriers with their decks, number tables,
+    /// origin groups and surcharges. Callers, ported numbers and look-ups are those of the CDRs
+    #[arg(short = 'f', long = "file", value_name = "FILE", requires = "cdrs")]
+    files: Vec<PathBuf>,
+    /// With --cdrs: exchanges and their states (npanxx,state,…): calls have a US jurisdiction; may be repeated
+    #[arg(long = "number-table", value_name = "FILE", requires = "cdrs")]
+    number_tables: Vec<PathBuf>,
     /// With --cdrs: a carrier's rate sheet, may be repeated
     #[arg(long = "carrier-deck", value_name = "CARRIER=FILE", requires = "cdrs")]
     carrier_decks: Vec<String>,
@@ -92,6 +100,10 @@ pub struct Outcome {
     calls: u64,
     changed: u64,
     problems: u64,
+    /// Priced by the caller's own number where a deck goes by the switch's, which CDRs do not keep: calls of a node, rows of a file.
+    by_ani: u64,
+    /// Rows of parties that the documents do not have.
+    left_out: u64,
     summary: Summary,
 }
 
@@ -156,6 +168,7 @@ fn pass(client: &Client, order: &Value, apply: bool, sink: &mut Option<Diff>) ->
         let count = |name: &str| page[name].as_u64().unwrap_or(0);
         done.calls += count("calls");
         done.changed += count("changed");
+        done.by_ani += count("by_ani");
         bar.set_position(done.calls);
         for problem in page["problems"].as_array().into_iter().flatten() {
             done.problems += 1;
@@ -206,7 +219,7 @@ fn tell(args: &Args, done: &Outcome, batch: Option<&str>, left: u64) -> anyhow::
         };
         let rows: Vec<Value> = done.summary.rows.iter().map(row).collect();
         return out::json(&json!({
-            "calls": done.calls, "changed": done.changed, "problems": done.problems, "applied": args.apply, "refused": left, "batch": batch, "summary": rows,
+            "calls": done.calls, "changed": done.changed, "problems": done.problems, "by_ani": done.by_ani, "left_out": done.left_out, "applied": args.apply, "refused": left, "batch": batch, "summary": rows,
         }));
     }
     let row = |(key, t): (&Key, &Totals)| {
@@ -221,6 +234,10 @@ fn tell(args: &Args, done: &Outcome, batch: Option<&str>, left: u64) -> anyhow::
     }
     let what = if args.apply { "corrected" } else { "would change" };
     out::line(&format!("{} calls, {} {what}, {} cannot be priced", done.calls, done.changed, done.problems))?;
+    if done.by_ani > 0 {
+        let what = if batch.is_some() { "calls" } else { "prices" };
+        out::line(&format!("{} {what} go by the calling number, as no CDR keeps that of the caller's switch (jurisdiction.caller: routing)", done.by_ani))?;
+    }
     if left > 0 {
         out::line(&format!("{left} were refused, as they have newer versions now: run it again"))?;
     }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use tollgate_rating::{
-    deck::{Deck, Lookup},
-    geography::{Known, Leg, NumberTable, OriginGroups, Places, Surcharges},
+    deck::Deck,
+    geography::{Known, NumberTable, OriginGroups, Places, Surcharges},
     routing::CarrierRoutes,
 };
 use tollgate_schemas::{
@@ -64,11 +64,9 @@ pub(super) fn compile(registry: &Registry, decks: &[Arc<Deck>], problems: &mut V
 
 /// What a carrier charges.
 pub(super) fn cost(places: &Places, carrier: &CarrierRoutes, known: &Known<'_>, parties: &Parties<'_>, at_us: i64) -> Option<Terms> {
-    let Lookup::Row(row) = carrier.deck.lookup_for(parties.rated(), at_us, &known.origination()) else { return None };
-    let mut terms = row.terms();
+    let mut terms = places.cost(&carrier.deck, known, parties, at_us)?;
     if terms.route_class.is_empty() {
         terms.route_class.clone_from(&carrier.route_class);
     }
-    places.add_surcharges(Leg::Cost, &mut terms, known, parties, at_us);
     Some(terms)
 }

@@ -13,6 +13,7 @@ use std::{
 use serde_json::json;
 
 use crate::{
+    finance::{Desk, with},
     harness::{Cdr, Setup, World, check, ms, wait_for},
     ua::{Leg, Msg, established, invite},
 };
@@ -97,6 +98,42 @@ fn r_04_the_first_call_to_a_ported_number_is_rated_by_its_routing_number() {
     check(&cdr(&world, &again), &json!({ "lrn": "12015550000", "lrn_source": "cache", "dip_fees": "0.000000" }));
     assert_eq!(service.asked.load(Ordering::SeqCst), 1);
     assert_eq!(world.node.api.metric("tollgate_lrn_lookups") as u64, 1);
+}
+
+#[test]
+fn r_45_a_nodes_calls_cost_the_same_when_its_documents_price_them_from_a_file() {
+    let mut setup = setup("");
+    let service = Service::start(&setup, 20);
+    setup.more = format!("[lrn]\nurl = \"{}\"\n", service.url);
+    let rows = "prefix,destination,rate,connect_fee,initial,increment,effective_from,interrate,intrarate,ijrate\n1,usa,0.06,0.01,60,60,2020-01-01,,,\n\
+        1201555,new jersey,0.60,0,60,60,2020-01-01,0.50,0.40,0.55\n";
+    *setup.spec("deck", "sell") = json!({ "csv": rows, "lookup_fees": { "lrn": "0.0003" }, "jurisdiction": { "caller": "routing" } });
+    setup.doc("number_table", "us", json!({ "csv": "npanxx,state\n201555,NJ\n212555,NY\n" }));
+    let world = World::of(setup);
+    let (caller, alpha, node) = (&world.caller, world.alpha(), world.node.sip);
+    let (mut leg, _) = established(caller, alpha, node, PORTED);
+    caller.send(node, &leg.next("BYE", "", ""));
+    let bye = alpha.request("BYE");
+    alpha.reply(&bye, 200, "OK", "");
+    let call = cdr(&world, &leg);
+    check(&call, &json!({ "lrn_source": "dip", "dip_fees": "0.000300" }));
+    assert!(["inter", "intra", "indeterminate"].contains(&call.text("jurisdiction")), "{}", call.text("jurisdiction"));
+    turn_down(&world, &invite(caller, node, PORTED));
+    wait_for("both calls", ms(5_000), || (world.node.api.items("/v1/cdrs?limit=10&record_type=final").len() == 2).then_some(()));
+
+    let desk = Desk::of(&world.node);
+    let documents = world.node.config().with_file_name("provision.yaml");
+    let path = |name: &str| documents.with_file_name(name).display().to_string();
+    let period = ["--from", "2020-01-01", "--until", "2100-01-01", "--json"];
+    assert_eq!(desk.json(&with(&["rerate"], &period))["by_ani"], json!(2), "no CDR keeps the number of the caller's switch");
+    desk.json(&with(&["export", "cdrs", "--out", &path("now.parquet")], &period));
+    let rerate = |documents: &str| desk.json(&["rerate", "--cdrs", &path("now.parquet"), "-f", documents, "--json"]);
+    let same = rerate(&path("provision.yaml"));
+    assert_eq!((&same["calls"], &same["changed"], &same["problems"], &same["left_out"]), (&json!(2), &json!(0), &json!(0), &json!(0)), "{same}");
+    let text = std::fs::read_to_string(&documents).expect("documents");
+    std::fs::write(path("dearer.yaml"), text.replace("0.0003", "0.0004")).expect("file");
+    let dearer = rerate(&path("dearer.yaml"));
+    assert_eq!((&dearer["changed"], &dearer["summary"][0]["side"], &dearer["summary"][0]["delta"]), (&json!(1), &json!("sell"), &json!("0.000100")), "{dearer}");
 }
 
 #[test]

@@ -289,7 +289,7 @@ fn finance() -> [(&'static str, Value); 12] {
     [
         ("AsOf", object(json!({ "as_of": text(), "key": text() }), &[])),
         ("RerateOrder", spec("Which calls (since, until, account, carrier, deck, call_uuid), by what (side: sell | cost | both; known_at), batch, reason, apply, cursor, limit")),
-        ("RerateReply", spec("calls read and changed, rows with old and new amounts, problems, next_cursor")),
+        ("RerateReply", spec("calls read and changed, by_ani (calls priced by the calling number for want of the switch's), rows with old and new amounts, problems, next_cursor")),
         ("InvoiceOrder", spec("account, since, until, timezone, currency, series, dry_run, freeze_days, details, as_of")),
         ("NoteOrder", spec("invoice (SERIES-NUMBER), reason, batches, series, dry_run; amount for a credit that is no re-rating's")),
         ("FinanceDocument", spec("An invoice or note as it was issued")),

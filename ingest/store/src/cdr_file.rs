@@ -38,6 +38,7 @@ pub struct CdrReader {
     path: PathBuf,
     batches: ParquetRecordBatchReader,
     rows: u64,
+    missing: Vec<&'static str>,
 }
 
 impl CdrReader {
@@ -50,15 +51,21 @@ impl CdrReader {
             return Err(wrong(path, format!("column '{missing}' is missing: want CDRs as `tollgate export cdrs --format parquet` writes them")));
         }
         let names: Vec<&str> = needed.iter().chain(wanted).copied().filter(|n| has(n)).collect();
+        let missing = wanted.iter().copied().filter(|n| !has(n)).collect();
         let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
         let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
         let batches = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(|e| wrong(path, e))?;
-        Ok(CdrReader { path: path.to_owned(), batches, rows })
+        Ok(CdrReader { path: path.to_owned(), batches, rows, missing })
     }
 
     /// Rows in the file.
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// What was wanted and the file does not have; its rows hold there what an empty row has.
+    pub fn missing(&self) -> &[&'static str] {
+        &self.missing
     }
 }
 
@@ -233,7 +240,9 @@ mod tests {
         let names: Vec<&'static str> = all.iter().map(|c| c.name).collect();
         let back: Vec<Cdr> = CdrReader::open(&files[0], &names, &[]).expect("file").flat_map(|b| b.expect("batch")).collect();
         assert_eq!(back, rows.iter().map(|r| (**r).clone()).collect::<Vec<_>>());
-        let some: Vec<Cdr> = CdrReader::open(&files[0], &["sell_amount"], &["no_such"]).expect("file").flat_map(|b| b.expect("batch")).collect();
+        let reader = CdrReader::open(&files[0], &["sell_amount"], &["no_such", "account"]).expect("file");
+        assert_eq!(reader.missing(), ["no_such"]);
+        let some: Vec<Cdr> = reader.flat_map(|b| b.expect("batch")).collect();
         assert_eq!((some[2].sell_amount, some[2].call_uuid.len()), (3 * 12_345_678, 0));
     }
 }

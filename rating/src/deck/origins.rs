@@ -60,6 +60,11 @@ impl Deck {
         !self.origins.is_empty()
     }
 
+    /// Whether its prices by jurisdiction go by the number of the caller's switch.
+    pub fn by_switch(&self) -> bool {
+        self.rules.caller == CallerBy::Routing
+    }
+
     /// As [`Deck::lookup`], for a call of this origination: the longest prefix within the rows of the first of the caller's
     /// groups that has one in force, else the plain rows'.
     pub fn lookup_for(&self, number: &str, at_us: i64, from: &Origination<'_>) -> Lookup<'_> {

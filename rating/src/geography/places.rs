@@ -135,6 +135,14 @@ impl Places {
         }
     }
 
+    /// What a carrier charges by its deck: the row and its surcharges.
+    pub fn cost(&self, deck: &Deck, known: &Known<'_>, parties: &Parties<'_>, at_us: i64) -> Option<Terms> {
+        let Lookup::Row(row) = deck.lookup_for(parties.rated(), at_us, &known.origination()) else { return None };
+        let mut terms = row.terms();
+        self.add_surcharges(Leg::Cost, &mut terms, known, parties, at_us);
+        Some(terms)
+    }
+
     /// The price of [`Places::sell`] without its text, where surcharges or look-ups add to the row's own; else the row prices
     /// the call alone.
     pub fn sell_price(&self, row: &RowRef<'_>, known: &Known<'_>, parties: &Parties<'_>, at_us: i64) -> Option<Terms> {

@@ -1,6 +1,7 @@
 //! `POST /v1/rerates`: a page of calls priced again, and ordered.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, HashMap, VecDeque},
     sync::{Arc, PoisonError},
 };
@@ -19,12 +20,12 @@ use tollgate_schemas::{
     id::Id,
     log::{Append, Claim, Topic, Urgency},
     money::format_amount,
-    number::E164,
-    parties::{CallerValidity, Parties, Place},
     store::{CdrFilter, CdrQuery, RowKey},
     time::{format_rfc3339, parse_rfc3339},
     v1::Terms,
 };
+
+use crate::plan::again;
 
 use super::{Inner, PATIENCE, Stop, pages, pages::Pages, problem};
 
@@ -111,7 +112,10 @@ impl Inner {
         let next = finals.last().filter(|_| finals.len() == limit).map(|r| RowKey::of(r));
         let calls = self.with_attempts(order, &finals)?;
 
-        let (sell, cost) = (|row: &Cdr| sell_terms(&prices, row), |row: &Cdr| cost_terms(&prices, row));
+        let by_switch = Cell::new(false);
+        let noted = |terms: Option<Terms>| terms.inspect(|t| by_switch.set(by_switch.get() || again::by_switch(&prices, t)));
+        let (sell, cost) = (|row: &Cdr| noted(again::sell(&prices, row)), |row: &Cdr| noted(again::cost(&prices, row)));
+        let mut by_ani = 0u64;
         let (mut planned, mut problems): (Vec<(&Cdr, Planned)>, Vec<Value>) = (Vec::new(), Vec::new());
         for rows in &calls {
             match plan(rows, &scope, &sell, &cost) {
@@ -119,6 +123,7 @@ impl Inner {
                 Ok(None) => {}
                 Err(why) => problems.push(json!({ "call_uuid": Id::of(&rows[0].call_uuid), "problem": why })),
             }
+            by_ani += u64::from(by_switch.take());
         }
         if order.apply && !planned.is_empty() {
             self.order(order, &planned, actor, read_us)?;
@@ -132,7 +137,7 @@ impl Inner {
             })
         })).collect();
         Ok(json!({
-            "calls": calls.len(), "changed": planned.len(), "applied": order.apply, "rows": rows, "problems": problems,
+            "calls": calls.len(), "changed": planned.len(), "by_ani": by_ani, "applied": order.apply, "rows": rows, "problems": problems,
             "next_cursor": next.map(|k| format!("{}_{}_{}", k.invite_us, k.call, k.attempt_no)),
         }))
     }
@@ -214,57 +219,4 @@ fn cursor(text: &str) -> Result<RowKey, Stop> {
     let invite_us = part()?.parse().map_err(|_| bad())?;
     let call = part()?.parse().map_err(|_| bad())?;
     Ok(RowKey { invite_us, call, attempt_no: part()?.parse().map_err(|_| bad())? })
-}
-
-/// What a row tells of who called whom.
-struct Known {
-    a: Option<E164>,
-    validity: CallerValidity,
-    lrn: Option<E164>,
-    place: Place,
-}
-
-impl Known {
-    fn of(row: &Cdr) -> Known {
-        Known {
-            a: E164::parse(&row.a_number_e164).ok(),
-            validity: CallerValidity::from_name(&row.a_validity).unwrap_or_default(),
-            lrn: E164::parse(&row.lrn).ok(),
-            place: Place { ocn: row.b_ocn.clone(), lata: row.b_lata.clone(), rate_center: row.b_rate_center.clone(), state: row.b_state.clone() },
-        }
-    }
-
-    fn parties<'a>(&'a self, row: &'a Cdr) -> Parties<'a> {
-        let place = Some(&self.place).filter(|p| **p != Place::default());
-        Parties { a: self.a, a_validity: self.validity, lrn: self.lrn.as_ref(), place, dipped: row.lrn_source == "dip", ..Parties::to(&row.b_number_e164) }
-    }
-}
-
-/// the answer's time prices a call, else its beginning's.
-fn priced_at(row: &Cdr) -> i64 {
-    row.answer_ts.unwrap_or(row.invite_ts)
-}
-
-fn sell_terms(plan: &SharedPlan, row: &Cdr) -> Option<Terms> {
-    let known = Known::of(row);
-    plan.routing.sell_at(&row.account, &known.parties(row), priced_at(row)).map(|(terms, _)| terms)
-}
-
-fn cost_terms(plan: &SharedPlan, row: &Cdr) -> Option<Terms> {
-    let known = Known::of(row);
-    plan.routing.cost(plan.policy.carrier_named(&row.carrier)?, &known.parties(row), priced_at(row))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn r_29_a_look_up_that_was_made_is_paid_for_when_the_call_is_rated_again() {
-        for (source, paid) in [("dip", true), ("cache", false), ("trusted", false), ("fallback", false), ("", false)] {
-            let row = Cdr { b_number_e164: "12125550100".into(), lrn: "12015550000".into(), lrn_source: source.into(), ..Cdr::default() };
-            let parties = Known::of(&row);
-            assert_eq!(parties.parties(&row).dipped, paid, "{source}");
-        }
-    }
 }

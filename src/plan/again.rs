@@ -1,0 +1,71 @@
+//! A call priced again from its CDR: who called whom as the row tells it, and what a plan charges for that. A re-rating on
+//! a node and one of a file ask the same.
+//!
+//! **Limit.** A CDR does not keep the number of the caller's switch: decks that go by it go by the caller's own ([`by_switch`]).
+
+use tollgate_proxy::routing::Plan;
+use tollgate_schemas::{
+    cdr::Cdr,
+    number::E164,
+    parties::{CallerValidity, Parties, Place},
+    v1::Terms,
+};
+
+/// What a row tells of who called whom.
+pub struct Told {
+    a: Option<E164>,
+    validity: CallerValidity,
+    lrn: Option<E164>,
+    place: Place,
+}
+
+impl Told {
+    pub fn of(row: &Cdr) -> Told {
+        Told {
+            a: E164::parse(&row.a_number_e164).ok(),
+            validity: CallerValidity::from_name(&row.a_validity).unwrap_or_default(),
+            lrn: E164::parse(&row.lrn).ok(),
+            place: Place { ocn: row.b_ocn.clone(), lata: row.b_lata.clone(), rate_center: row.b_rate_center.clone(), state: row.b_state.clone() },
+        }
+    }
+
+    /// `row`: the one this is of.
+    pub fn parties<'a>(&'a self, row: &'a Cdr) -> Parties<'a> {
+        let place = Some(&self.place).filter(|p| **p != Place::default());
+        Parties { a: self.a, a_validity: self.validity, lrn: self.lrn.as_ref(), place, dipped: row.lrn_source == "dip", ..Parties::to(&row.b_number_e164) }
+    }
+}
+
+/// the answer's time prices a call, else its beginning's.
+pub fn priced_at(row: &Cdr) -> i64 {
+    row.answer_ts.unwrap_or(row.invite_ts)
+}
+
+/// What the final's account pays; none where it, or an account above it, has no price.
+pub fn sell(plan: &Plan, row: &Cdr) -> Option<Terms> {
+    plan.routing.sell_at(&row.account, &Told::of(row).parties(row), priced_at(row)).map(|(terms, _)| terms)
+}
+
+/// What the attempt's carrier charges.
+pub fn cost(plan: &Plan, row: &Cdr) -> Option<Terms> {
+    plan.routing.cost(plan.policy.carrier_named(&row.carrier)?, &Told::of(row).parties(row), priced_at(row))
+}
+
+/// Whether the price hangs on the caller's state, and the deck would rather know that of the caller's switch.
+pub fn by_switch(plan: &Plan, terms: &Terms) -> bool {
+    !terms.jurisdiction.is_empty() && plan.routing.by_switch(&terms.deck)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r_29_a_look_up_that_was_made_is_paid_for_when_the_call_is_rated_again() {
+        for (source, paid) in [("dip", true), ("cache", false), ("trusted", false), ("fallback", false), ("", false)] {
+            let row = Cdr { b_number_e164: "12125550100".into(), lrn: "12015550000".into(), lrn_source: source.into(), ..Cdr::default() };
+            let told = Told::of(&row);
+            assert_eq!(told.parties(&row).dipped, paid, "{source}");
+        }
+    }
+}
