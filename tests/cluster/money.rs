@@ -196,7 +196,7 @@ fn prices_are_corrected_and_invoiced_wherever_one_asks(apis: &[Api; 2]) {
     // As of before: the same file, from the other process.
     let again = export(&apis[1], "again.csv", &["--as-of", before["as_of"].as_str().expect("a position")]);
     assert_eq!(again["sha256"], before["sha256"]);
-    let note = asked(&apis[0], &["invoice", "note", "--invoice", invoice["number"].as_str().expect("number"), "--reason", "half was agreed"]);
+    let note = asked(&apis[0], &["invoice", "note", "--invoice", invoice["number"].as_str().expect("number"), "--reason", "half was agreed", "--out", &path("notes")]);
     assert_eq!((&note["kind"], &note["invoice"]), (&json!("credit_note"), &invoice["number"]));
     assert!((micros(&note["total"]) - (sold - half)).abs() <= 10_000, "{note}");
     wait_for("the other process has both", Duration::from_secs(10), || {
