@@ -173,7 +173,7 @@ fn r_20_calls_a_payer_pays_for_are_its_own_and_those_below_at_its_price() {
 fn r_21_what_accounts_above_pay_is_not_handed_on_to_those_below() {
     let server = Server::start();
     resold(&server);
-    for path in ["/v1/cdrs?account=shop&view=customer", "/v1/cdrs?account=shop&view=customer&format=csv", "/v1/cdrs?payer=shop&format=jsonl"] {
+    for path in ["/v1/cdrs?account=shop&view=customer", "/v1/cdrs?account=shop&view=customer&format=csv", "/v1/cdrs?payer=shop&view=customer&format=jsonl"] {
         let body = server.get("admin", path).body;
         assert!(body.contains("0.015000") && !body.contains("wholesale") && !body.contains("0.006"), "{path}: {body}");
     }

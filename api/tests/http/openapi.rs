@@ -90,6 +90,7 @@ fn the_document_has_every_route_and_the_router_every_path_of_the_document() {
 fn needed(path: &str) -> &'static [&'static str] {
     match path {
         "/v1/route" => &["account=acme", "from=12025550100", "to=442079460000"],
+        "/v1/accrual" => &["at=2026-04-01"],
         "/v1/decks/{name}/price" => &["number=442079460000"],
         _ => &[],
     }
