@@ -102,8 +102,8 @@ fn upstreams(coverage: &Coverage) -> Upstreams {
 pub fn watch(shared: &Arc<Shared>) -> anyhow::Result<()> {
     let (wake, woken) = sync_channel::<()>(1);
     let look = |shared: &Shared| {
-        let (registry, position) = shared.owner.registry();
-        (crate::coverage::of(&registry, (shared.clock)().utc_us), position)
+        let (registry, position, mine) = shared.owner.registry_decided();
+        (crate::coverage::of(&registry, (shared.clock)().utc_us), position, mine)
     };
     let mut before = upstreams(&look(shared).0);
     let weak = Arc::downgrade(shared);
@@ -111,8 +111,7 @@ pub fn watch(shared: &Arc<Shared>) -> anyhow::Result<()> {
         // It ends with the owner, whose call-back holds the other end.
         while woken.recv().is_ok() {
             let Some(shared) = weak.upgrade() else { return };
-            let mine = shared.owner.decided_here();
-            let (after, position) = look(&shared);
+            let (after, position, mine) = look(&shared);
             let bodies = if mine { told(&before, &after) } else { Vec::new() };
             before = upstreams(&after);
             let event = |body| {

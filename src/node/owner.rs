@@ -162,9 +162,10 @@ impl Owner {
         self.on_plan.lock().unwrap_or_else(PoisonError::into_inner).push(call);
     }
 
-    /// Whether a decision was made in this process since the last question.
-    pub fn decided_here(&self) -> bool {
-        self.decided_here.swap(false, Ordering::AcqRel)
+    /// The same, and whether any of it since the last question was decided in this process: what is seen belongs together.
+    pub fn registry_decided(&self) -> (Registry, u64, bool) {
+        let state = self.lock();
+        (state.registry.clone(), state.position, self.decided_here.swap(false, Ordering::AcqRel))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -215,6 +216,9 @@ impl Owner {
                 Ok(plan) => {
                     state.registry = next;
                     state.plan = Arc::new(plan);
+                    if standing.iter().any(|event| event.boot_id == self.boot_id) {
+                        self.decided_here.store(true, Ordering::Release);
+                    }
                     self.tell(state.plan.clone());
                 }
                 Err(problems) => tracing::error!(problems = join(&problems), "provisioning in the log does not compile: the plan before it stays in force"),
@@ -316,8 +320,6 @@ impl Owner {
     /// Makes a decision durable and puts it in force. `events`: what it is; `next`, `plan`: what it comes to. None when another came first.
     fn commit(&self, next: Registry, plan: SharedPlan, events: Vec<Append>, based_on: u64) -> Result<Option<Decision>, Fault> {
         let count = events.iter().filter(|a| a.topic == Topic::Control).count();
-        // Before it comes back from a shared log: that may be at once.
-        self.decided_here.store(true, Ordering::Release);
         if self.decided.shared() {
             return self.decide_with_others(events, based_on, count as u32);
         }
@@ -333,6 +335,7 @@ impl Owner {
         state.registry = next;
         state.position = based_on + count as u64;
         state.plan = plan;
+        self.decided_here.store(true, Ordering::Release);
         self.tell(state.plan.clone());
         Ok(Some(Decision::Accepted { position: state.position }))
     }
