@@ -21,3 +21,18 @@ fn main() -> std::process::ExitCode {
     unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
     cli::main()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::{c_int, c_void};
+
+    /// Else a broker that comes back ends the process: `ingest/kafka/src/hints.rs`.
+    #[test]
+    fn issue_4_the_binary_is_linked_past_librdkafkas_update_of_leaders() {
+        unsafe extern "C" {
+            fn rd_kafka_metadata_update_op(client: *mut c_void, update: *mut c_void) -> c_int;
+        }
+        // SAFETY: the name leads to a function that reads neither; librdkafka's own would end this test.
+        assert_eq!(unsafe { rd_kafka_metadata_update_op(std::ptr::null_mut(), std::ptr::null_mut()) }, 1);
+    }
+}
