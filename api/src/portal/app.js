@@ -147,6 +147,7 @@ async function loadSeries() {
 // ---- alerts and blocks ---------------------------------------------------------------------------------------------
 
 function done(alert) {
+  if (!alert.account && !alert.block_id) return alert.closed_ts ? "Over since " + ago(alert.closed_ts) + "." : alert.open ? "Open until it is mended." : "";
   if (!alert.block_id) return "Nothing was blocked.";
   const what = alert.block_state === "active" ? "Blocked" : alert.block_state ? "Was blocked (" + alert.block_state + ")" : "Blocked";
   return what + ": " + some(alert.calls_ended, "call", "calls") + " ended, " + number(alert.calls_refused) + " refused since.";
@@ -155,10 +156,10 @@ function done(alert) {
 function alertCard(alert) {
   const mark = !alert.open ? "" : alert.severity === "critical" ? "red" : "amber";
   return el("li", {},
-    el("div", {class: "top"}, el("span", {class: "chip " + mark}, alert.severity), el("span", {class: "title"}, alert.account + " → " + (alert.dest_group || "any destination")),
+    el("div", {class: "top"}, el("span", {class: "chip " + mark}, alert.severity), el("span", {class: "title"}, (alert.account ? alert.account + " → " : "") + (alert.dest_group || "any destination")),
       el("time", {class: "when", datetime: alert.raised_ts, title: alert.raised_ts}, ago(alert.raised_ts))),
     el("div", {}, alert.explanation || alert.rule),
-    el("div", {class: "done"}, el("b", {}, money(alert.loss_amount, alert.currency)), " lost. " + done(alert)));
+    el("div", {class: "done"}, ...(alert.account ? [el("b", {}, money(alert.loss_amount, alert.currency)), " lost. "] : []), done(alert)));
 }
 
 async function loadAlerts(more) {

@@ -141,6 +141,12 @@ impl World {
         World { core, now_ms, sent: Vec::new(), events: Vec::new(), durable: true }
     }
 
+    /// A plan in which nobody may call.
+    pub(super) fn provision_nobody(&mut self) {
+        let policy = Policy::compile(&Documents::default(), 2).expect("policy");
+        self.core.set_plan(Arc::new(Plan { policy, routing: Box::new(Flat { sell: terms(), cost: terms() }), control_position: 2 }));
+    }
+
     pub(super) fn settle(&mut self) {
         for append in std::mem::take(&mut self.core.out.events) {
             if let Some(body) = append.event.body {

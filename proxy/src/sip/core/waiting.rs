@@ -115,6 +115,8 @@ impl Core {
         let Ok(msg) = Msg::parse(&waiting.invite) else { return };
         // The plan may be another than when it came.
         let Some(Party::Trunk(trunk)) = self.plan.policy.party(waiting.from) else {
+            // Nobody's by now: recorded as such (S1-75), and answered, as it was told to wait.
+            self.note_stranger(waiting.from, now);
             return self.reply(waiting.server, &msg, waiting.from, 403, phrase_of(403), "", now);
         };
         let waited_ms = ms(now).saturating_sub(waiting.since_ms) as u32;

@@ -180,6 +180,18 @@ fn p_44_a_node_that_stops_refuses_what_waits_at_once() {
 }
 
 #[test]
+fn s1_75_a_waiting_call_whose_trunk_is_gone_is_refused_and_recorded() {
+    let mut c = Case::new();
+    c.send("INVITE", 1, "12125550100");
+    c.w.take(CALLER);
+    c.w.provision_nobody();
+    c.tell("12125550100", ported());
+    assert_eq!(c.w.first_lines(CALLER), ["SIP/2.0 403 Forbidden"]);
+    assert_eq!(c.refused(), ["unknown_source"]);
+    c.nothing_waits();
+}
+
+#[test]
 fn r_04_no_more_than_a_bounded_number_waits_and_the_rest_goes_by_the_dialled_number() {
     let mut c = Case::new();
     let at = now(c.w.now_ms);
