@@ -17,6 +17,8 @@ mod finance;
 mod get;
 mod invoice;
 mod log;
+#[cfg(test)]
+mod made;
 mod out;
 mod payment;
 mod rate;

@@ -11,7 +11,7 @@ mod sheets;
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::{Arc, Condvar, Mutex, PoisonError, atomic::{AtomicBool, Ordering}},
+    sync::{Arc, Condvar, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -58,8 +58,6 @@ pub struct Owner {
     /// One command after the other.
     deciding: Mutex<()>,
     on_plan: Mutex<Vec<OnPlan>>,
-    /// Something was decided here since it was asked last.
-    decided_here: AtomicBool,
 }
 
 struct State {
@@ -78,6 +76,8 @@ struct State {
     fates: VecDeque<(Id, bool)>,
     /// Decisions of this process that were overtaken and have not come back: they will take up places without standing.
     void: Vec<(Id, Instant)>,
+    /// Something was decided in this process since it was asked last.
+    decided_here: bool,
 }
 
 fn spec_without_sheet(spec: &Value) -> Value {
@@ -133,9 +133,9 @@ impl Owner {
             registry.put_sheet(kind, &name, &spec, &sheets, &*own)?;
         }
         let plan = Arc::new(registry.compile(position).map_err(|p| anyhow::anyhow!("provisioning in the log does not compile: {}", join(&p)))?);
-        let state = State { registry, position, decisions, sheets, known, imports, plan, fates: VecDeque::new(), void: Vec::new() };
+        let state = State { registry, position, decisions, sheets, known, imports, plan, fates: VecDeque::new(), void: Vec::new(), decided_here: false };
         let decided = decided.unwrap_or_else(|| own.clone());
-        Ok(Owner { own, decided, mint, boot_id, clock, state: Mutex::new(state), moved: Condvar::new(), deciding: Mutex::default(), on_plan: Mutex::default(), decided_here: AtomicBool::new(false) })
+        Ok(Owner { own, decided, mint, boot_id, clock, state: Mutex::new(state), moved: Condvar::new(), deciding: Mutex::default(), on_plan: Mutex::default() })
     }
 
     pub fn plan(&self) -> SharedPlan {
@@ -164,8 +164,8 @@ impl Owner {
 
     /// The same, and whether any of it since the last question was decided in this process: what is seen belongs together.
     pub fn registry_decided(&self) -> (Registry, u64, bool) {
-        let state = self.lock();
-        (state.registry.clone(), state.position, self.decided_here.swap(false, Ordering::AcqRel))
+        let mut state = self.lock();
+        (state.registry.clone(), state.position, std::mem::take(&mut state.decided_here))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -217,7 +217,7 @@ impl Owner {
                     state.registry = next;
                     state.plan = Arc::new(plan);
                     if standing.iter().any(|event| event.boot_id == self.boot_id) {
-                        self.decided_here.store(true, Ordering::Release);
+                        state.decided_here = true;
                     }
                     self.tell(state.plan.clone());
                 }
@@ -335,7 +335,7 @@ impl Owner {
         state.registry = next;
         state.position = based_on + count as u64;
         state.plan = plan;
-        self.decided_here.store(true, Ordering::Release);
+        state.decided_here = true;
         self.tell(state.plan.clone());
         Ok(Some(Decision::Accepted { position: state.position }))
     }

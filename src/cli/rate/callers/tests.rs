@@ -15,13 +15,12 @@ use tollgate_schemas::{
 };
 
 use super::*;
-use crate::config::documents::{Compiled, check_together};
+use crate::{
+    cli::made::{HEADER, NUMBERS, RETAIL},
+    config::documents::{Compiled, check_together},
+};
 
-const HEADER: &str = "prefix,destination,rate,connect_fee,initial,increment,effective_from,effective_to,interrate,intrarate,ijrate,origin_group,blocked\n";
-const RETAIL: &str = "1,US,0.0300,0,6,6,,,,,,,\n1212,NY,0.0200,0,6,6,,,0.0150,0.0180,0.0250,,\n1201,NJ,0.0200,0.01,60,60,,,0.0150,0.0180,,,\n1800,Toll-free,0.0300,0,6,6,,,,,,,\n\
-    33,France,0.0500,0,1,1,,,,,,,\n33,France,0.0100,0,1,1,,2026-11-20,,,,eea,\n336,France mobile,0.0800,0,1,1,,,,,,,\n33,France,,0,1,1,,,,,,invalid,yes\n44,UK,0.0400,0,1,1,,,,,,,\n";
 const SWITCH: &str = "1,US,0.0060,0,1,1,,,0.0040,0.0050,0.0090,,\n33,France,0.0200,0,1,1,,,,,,,\n33,France,0.0110,0,1,1,,,,,,islands,\n";
-const NUMBERS: &str = "npanxx,state,lata,ocn,rate_center\n212555,NY,132,9104,NWYRCYZN01\n201555,NJ,224,9206,HACKENSACK\n787555,PR,,,\n416555,ON,,,\n";
 const PORTED: &str = "number,lrn,state\n12125550111,12015550000,NJ\n12125550112,,NY\n13105550113,12015550001,\n";
 const DOCUMENTS: &str = r#"
 kind: deck

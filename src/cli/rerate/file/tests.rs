@@ -30,15 +30,14 @@ use tollgate_schemas::{
 use tollgate_store::cdr_file::CdrWriter;
 
 use super::*;
-use crate::config::documents::{check_together, read_documents};
+use crate::{
+    cli::made::{HEADER, NUMBERS, RETAIL},
+    config::documents::{check_together, read_documents},
+};
 
-const HEADER: &str = "prefix,destination,rate,connect_fee,initial,increment,effective_from,effective_to,interrate,intrarate,ijrate,origin_group,blocked\n";
-const RETAIL: &str = "1,US,0.0300,0,6,6,,,,,,,\n1212,NY,0.0200,0,6,6,,,0.0150,0.0180,0.0250,,\n1201,NJ,0.0200,0.01,60,60,,,0.0150,0.0180,,,\n1800,Toll-free,0.0300,0,6,6,,,,,,,\n\
-    33,France,0.0500,0,1,1,,,,,,,\n33,France,0.0100,0,1,1,,2026-11-20,,,,eea,\n336,France mobile,0.0800,0,1,1,,,,,,,\n33,France,,0,1,1,,,,,,invalid,yes\n44,UK,0.0400,0,1,1,,,,,,,\n";
 const SWITCH: &str = "1,US,0.0060,0,1,1,,,0.0040,0.0050,0.0090,,\n33,France,0.0200,0,1,1,,,,,,,\n33,France,0.0110,0,1,1,,,,,,islands,\n44,UK,0.0300,0,1,1,,,,,,,\n";
 const ALPHA: &str = "1,US,0.0030,0,1,1,,,0.0020,0.0025,0.0070,,\n33,France,0.0080,0,1,1,,,,,,,\n33,France,0.0060,0,1,1,,,,,,eea,\n44,UK,0.0100,0,1,1,,2026-11-20,,,,,\n44,UK,0.0120,0,1,1,2026-11-20,,,,,,\n";
 const BETA: &str = "1,US,0.0031,0.001,6,6,,,0.0021,0.0026,,,\n336,France mobile,0.0180,0,1,1,,,,,,,\n44,UK,0.0110,0,30,6,,,,,,,\n";
-const NUMBERS: &str = "npanxx,state,lata,ocn,rate_center\n212555,NY,132,9104,NWYRCYZN01\n201555,NJ,224,9206,HACKENSACK\n787555,PR,,,\n416555,ON,,,\n";
 const DOCUMENTS: &str = r#"
 kind: deck
 name: retail
