@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             );
         }
     }
-    // Fields that version 1 did not have: its events are shown as they were.
+    // Fields that an earlier version did not have: its events are shown as they were.
     let terms = ["steps", "bands", "timezone", "min_charge_e12", "max_charge_e12", "end_at_max", "grace_ms", "free_s", "seconds_rule",
         "tolerance_ms", "surcharges", "fees", "jurisdiction", "origin_group"];
     let facts = ["lrn", "lrn_source", "lrn_dip_ms", "b_ocn", "b_lata", "b_rate_center", "b_state", "a_state", "a_lata", "jurisdiction",
@@ -57,7 +57,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let fields = ["Event.log_node", "ControlApplied.based_on", "ControlApplied.batch_index", "ControlApplied.batch_count",
         "CallAttempted.tiers", "CallAttempted.quality_snapshot", "CallAttempted.draw_e6", "CallAnswered.tiers", "CallAttempted.holds",
         "CallAnswered.holds", "CallAnswered.fx", "CallInterim.holds", "CallEnded.settled", "AlertRaised.stays_open", "LeaseAsked.credit", "LeaseAsked.asked_ns", "LeaseDemand.credit",
-        "LeaseGranted.credit", "LeaseGranted.asked_ns", "LeaseShare.ceiling_e8"];
+        "LeaseGranted.credit", "LeaseGranted.asked_ns", "LeaseShare.ceiling_e8",
+        "CallRerated.tiers"];
     let fields = fields.map(str::to_owned).into_iter()
         .chain(terms.map(|f| format!("Terms.{f}")))
         .chain(facts.map(|f| format!("CallFacts.{f}")))

@@ -11,9 +11,12 @@ use crate::{
 
 /// Version of `proto/` this program writes.
 /// 2: decisions of several owners (`ControlApplied.based_on`), `call.end_requested`, leases, partial figures.
-pub const VERSION: u32 = 2;
+/// 3: what accounts above the caller's pay is rated again (`CallRerated.tiers`).
+pub const VERSION: u32 = 3;
 /// The oldest reader of what version 2 brought: an older one would take a void decision for one in force.
 pub const OLDEST_READER_2: u32 = 2;
+/// The oldest reader of what version 3 brought: an older one would leave it out of a price.
+pub const OLDEST_READER_3: u32 = 3;
 
 #[derive(Debug, Error)]
 pub enum ReadError {
@@ -48,6 +51,7 @@ fn oldest_reader(body: &Body) -> u32 {
     match body {
         Body::CallEndRequested(_) | Body::LeaseAsked(_) | Body::LeaseGranted(_) | Body::PartialPublished(_)
         | Body::QualityPublished(_) => OLDEST_READER_2,
+        Body::CallRerated(order) if !order.tiers.is_empty() => OLDEST_READER_3,
         Body::CallRerated(_) | Body::InvoiceIssued(_) | Body::NoteIssued(_) | Body::DisputeChanged(_) => OLDEST_READER_2,
         Body::PaymentPosted(_) | Body::AlertClosed(_) | Body::DocumentPosted(_) => OLDEST_READER_2,
         Body::ControlApplied(applied) if applied.based_on.is_some() => OLDEST_READER_2,

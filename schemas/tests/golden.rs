@@ -254,6 +254,7 @@ fn bodies() -> Vec<Body> {
             call_id: vec![7u8; 16], batch: "1f00c0ffee".into(), reason: "carrier's notice of 3 March".into(), actor: "finance".into(),
             rows: vec![Cdr { call_uuid: vec![7u8; 16], cdr_version: 1, record_type: "final".into(), sell_amount: 123_000, schema_version: 2, ..Cdr::default() }.encode_to_vec()],
             read_us: US, sell: Some(terms("retail")), costs: vec![AttemptTerms { attempt_no: 2, terms: Some(terms("cheap")) }],
+            tiers: vec![Tier { account: "acme".into(), terms: Some(terms("wholesale")) }],
         }),
         Body::InvoiceIssued(InvoiceIssued {
             series: "2026".into(), number: 41, account: "acme-london".into(), root_account: "acme".into(), currency: "EUR".into(), from_us: US, until_us: US + 9,

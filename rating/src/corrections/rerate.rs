@@ -176,6 +176,7 @@ impl Planned {
             read_us,
             sell: self.sell.clone(),
             costs: self.costs.clone(),
+            tiers: Vec::new(),
         }
     }
 }

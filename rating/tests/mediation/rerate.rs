@@ -52,6 +52,7 @@ fn order_at(at_us: i64, read_us: i64, rows: &[Cdr], sell: Option<Terms>, costs: 
         read_us,
         sell,
         costs,
+        tiers: Vec::new(),
     };
     Event::born(origin, "acme", Body::CallRerated(order))
 }
