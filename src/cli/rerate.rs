@@ -39,7 +39,7 @@ pub struct Args {
     /// IANA zone of dates
     #[arg(long, default_value = "UTC")]
     zone: chrono_tz::Tz,
-    /// Calls of this account
+    /// Calls this account pays for, its own and of accounts below it; other accounts' prices then stay
     #[arg(long)]
     account: Option<String>,
     /// Attempts with this carrier; customers' prices then stay

@@ -41,9 +41,9 @@ pub fn priced_at(row: &Cdr) -> i64 {
     row.answer_ts.unwrap_or(row.invite_ts)
 }
 
-/// What the final's account pays; none where it, or an account above it, has no price.
-pub fn sell(plan: &Plan, row: &Cdr) -> Option<Terms> {
-    plan.routing.sell_at(&row.account, &Told::of(row).parties(row), priced_at(row)).map(|(terms, _)| terms)
+/// What an account pays for the call of a final: its own, or one of an account below it; none where it, or an account above it, has no price.
+pub fn sell(plan: &Plan, payer: &str, row: &Cdr) -> Option<Terms> {
+    plan.routing.sell_at(payer, &Told::of(row).parties(row), priced_at(row)).map(|(terms, _)| terms)
 }
 
 /// What the attempt's carrier charges.

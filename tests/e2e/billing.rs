@@ -195,6 +195,26 @@ fn r_20_r_21_fn_09_fn_20_a_reseller_and_the_account_below_it_are_invoiced_from_t
     // Calls were in the balances when they were rated: documents of whole cents add nothing.
     assert_eq!(entries(), before);
     desk.refused(&["invoice", "note", "--invoice", "t-2", "--reason", "none"], "nothing of invoice t-2 has changed");
+
+    // the wholesale price was wrong. A cent less of each call that acme pays for, the four of shop among them; shop pays what it did.
+    desk.sell_at("0.05");
+    let period = ["rerate", "--json", "--from", "2020-01-01T00:00:00Z", "--until", &until, "--reason", "0.05 was agreed", "--apply"];
+    let summed = |done: &Value| done["summary"].as_array().expect("sums").iter().map(|s| (s["account"].clone(), s["calls"].clone(), s["delta"].clone())).collect::<Vec<_>>();
+    assert_eq!(summed(&desk.json(&with(&period, &["--account", "shop"]))), [], "acme's price is not what shop pays");
+    let done = desk.json(&with(&period, &["--account", "acme"]));
+    assert_eq!((&done["refused"], summed(&done)), (&json!(0), vec![(json!("acme"), json!(6), json!("-0.060000"))]));
+    for row in node.api.items("/v1/cdrs?limit=1000").iter().filter(|r| r["account"] == "shop") {
+        let tiers: Vec<Value> = serde_json::from_str(row["tier_amounts"].as_str().expect("tiers")).expect("JSON");
+        assert_eq!((&row["cdr_version"], &row["sell_amount"], &tiers[0]["amount"], &row["rerate_reason"]), (&json!(2), &json!("0.170000"), &json!("0.060000"), &json!("0.05 was agreed")));
+    }
+    let again = desk.json(&with(&period, &[]));
+    assert_eq!(again["changed"], json!(0), "a second run, of everybody, changes nothing");
+    let note = desk.json(&["invoice", "note", "--invoice", "t-2", "--reason", "0.05 was agreed", "--batch", done["batch"].as_str().expect("batch"), "--json", "--out", &bills]);
+    assert_eq!((&note["kind"], &note["invoice"], &note["total"]), (&json!("credit_note"), &json!("t-2"), &json!("0.06")));
+    desk.refused(&["invoice", "note", "--invoice", "t-1", "--reason", "none"], "nothing of invoice t-1 has changed");
+    let owes = |account: &str| node.api.items(&format!("/v1/balances?account={account}")).iter().map(|b| e8(&b["balance"])).sum::<i64>();
+    let was = |account: usize| before[account].iter().map(|b| e8(&b["balance"])).sum::<i64>();
+    assert_eq!((owes("acme") - was(0), owes("shop") - was(1)), (6_000_000, 0), "what is owed is less by the note, once");
     node.stop();
     node.log_is_sound_and_replays();
 }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use prost::Message;
 use tollgate_schemas::{
     cdr::Cdr,
-    v1::{AttemptTerms, CallRerated, Terms},
+    tiers,
+    v1::{AttemptTerms, CallRerated, Terms, Tier},
 };
 
 pub use crate::mediation::{cost_charge, sell_charge};
@@ -49,21 +50,27 @@ pub struct Scope {
     pub deck: Option<String>,
     /// Only attempts with this carrier; the customer's price then stays.
     pub carrier: Option<String>,
+    /// Of customers' prices, only what this account pays: for its own calls and for those of accounts below it.
+    pub account: Option<String>,
 }
 
-/// The new price of a row: of a final for its customer, of an attempt for its carrier. None = there is none now.
-pub type Price<'a> = &'a dyn Fn(&Cdr) -> Option<Terms>;
+/// What an account pays now for the call of a final: its own, or one of an account below it. None = there is no price.
+pub type SellPrice<'a> = &'a dyn Fn(&str, &Cdr) -> Option<Terms>;
+/// What the carrier of an attempt charges now. None = there is no price.
+pub type CostPrice<'a> = &'a dyn Fn(&Cdr) -> Option<Terms>;
 
 /// One amount that changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Of the customer's price; else of the carrier's.
+    /// Of a customer's price; else of the carrier's.
     pub sells: bool,
     pub attempt_no: u32,
+    /// Whose price changes; of a carrier's, who called.
     pub account: String,
     pub carrier: String,
     pub destination: String,
     pub currency: String,
+    /// Empty of an account above the caller's: the row does not keep it.
     pub old_deck_version: String,
     pub new_deck_version: String,
     pub old_e8: i64,
@@ -82,59 +89,65 @@ pub struct Planned {
     pub old: Vec<Cdr>,
     pub new: Vec<Cdr>,
     pub sell: Option<Terms>,
+    pub tiers: Vec<Tier>,
     pub costs: Vec<AttemptTerms>,
     pub changes: Vec<Change>,
 }
 
 /// Prices a call (its final, then its attempts) again. None: nothing changes, or nothing of it is in scope. Errors say why it
 /// cannot be priced; it stays as it is.
-pub fn plan(rows: &[Cdr], scope: &Scope, sell: Price<'_>, cost: Price<'_>) -> Result<Option<Planned>, String> {
+pub fn plan(rows: &[Cdr], scope: &Scope, sell: SellPrice<'_>, cost: CostPrice<'_>) -> Result<Option<Planned>, String> {
     let Some((last, attempts)) = rows.split_first() else { return Ok(None) };
     // Emergency calls are free whatever decks say, tests are never billed, refused calls have nothing to price.
     if last.emergency_flag || last.test_call || last.disposition == "blocked" || last.rating_status == "error" {
         return Ok(None);
     }
-    let from_deck = |deck: &str| scope.deck.as_deref().is_none_or(|d| d == deck);
-    let answered = last.disposition == "answered";
-    let mut sold = None;
-    if scope.side.sells() && scope.carrier.is_none() && from_deck(&last.sell_deck) && !last.sell_deck.is_empty() {
-        sold = Some(sell(last).ok_or_else(|| format!("there is no price for {} now", last.b_number_e164))?);
+    let from_deck = |deck: &str| !deck.is_empty() && scope.deck.as_deref().is_none_or(|d| d == deck);
+    let wanted = |account: &str, deck: &str| {
+        scope.side.sells() && scope.carrier.is_none() && from_deck(deck) && scope.account.as_deref().is_none_or(|a| a == account)
+    };
+    let price = |account: &str| sell(account, last).ok_or_else(|| format!("{account} has no price for {} now", last.b_number_e164));
+    let sold = wanted(&last.account, &last.sell_deck).then(|| price(&last.account)).transpose()?;
+    let above = tiers::read(&last.tier_amounts);
+    let mut resold = Vec::new();
+    for tier in above.iter().filter(|t| wanted(&t.account, &t.deck)) {
+        resold.push(Tier { account: tier.account.clone(), terms: Some(price(&tier.account)?) });
     }
     let mut costs = Vec::new();
     for row in attempts.iter().filter(|_| scope.side.costs()) {
-        let wanted = scope.carrier.as_deref().is_none_or(|c| c == row.carrier) && from_deck(&row.cost_deck) && !row.cost_deck.is_empty();
-        if wanted {
+        if scope.carrier.as_deref().is_none_or(|c| c == row.carrier) && from_deck(&row.cost_deck) {
             let terms = cost(row).ok_or_else(|| format!("{} has no price for {} now", row.carrier, row.b_number_e164))?;
             costs.push(AttemptTerms { attempt_no: row.attempt_no, terms: Some(terms) });
         }
     }
     // What nobody is charged for costs nothing under any plain terms: fees are what is left.
-    if !answered && attempts.iter().all(|a| a.disposition != "answered") {
-        let fees = |t: &Terms| !t.fees.is_empty();
-        if sold.as_ref().is_none_or(|t| !fees(t)) && costs.iter().filter_map(|c| c.terms.as_ref()).all(|t| !fees(t)) && last.sell_amount == 0 && last.cost_amount == 0 {
+    if last.disposition != "answered" && attempts.iter().all(|a| a.disposition != "answered") {
+        let terms = costs.iter().map(|c| &c.terms).chain(resold.iter().map(|t| &t.terms)).chain([&sold]).flatten();
+        let charged = last.sell_amount != 0 || last.cost_amount != 0 || above.iter().any(|t| t.amount_e8 != 0);
+        if !charged && terms.into_iter().all(|t| t.fees.is_empty()) {
             return Ok(None);
         }
     }
-    if sold.is_none() && costs.is_empty() {
-        return Ok(None);
-    }
-    let new = repriced(rows, sold.as_ref(), &costs)?;
     // Terms that change nothing are not ordered, so that no row gets a version that says what the one before it said.
+    let new = repriced(rows, sold.as_ref(), &resold, &costs)?;
     costs.retain(|c| rows.iter().zip(&new).any(|(old, new)| !old.is_final() && old.attempt_no == c.attempt_no && cost_differs(old, new)));
-    let sold = sold.filter(|_| sell_differs(&rows[0], &new[0]));
-    if sold.is_none() && costs.is_empty() {
+    let sold = sold.filter(|_| sell_differs(last, &new[0]));
+    let paid = tiers::read(&new[0].tier_amounts);
+    let of = |account: &str| above.iter().zip(&paid).find(|(old, _)| old.account == account);
+    resold.retain(|t| of(&t.account).is_some_and(|(old, new)| old != new));
+    if sold.is_none() && resold.is_empty() && costs.is_empty() {
         return Ok(None);
     }
-    let new = repriced(rows, sold.as_ref(), &costs)?;
+    let new = repriced(rows, sold.as_ref(), &resold, &costs)?;
     if !rows.iter().zip(&new).any(|(old, new)| differs(old, new)) {
         return Ok(None);
     }
     let mut changes = Vec::new();
     for (old, new) in rows.iter().zip(&new) {
-        let one = |sells, old_e8, new_e8, currency: &str, versions: (&str, &str)| Change {
+        let one = |sells, account: &str, (old_e8, new_e8): (i64, i64), currency: &str, versions: (&str, &str)| Change {
             sells,
             attempt_no: old.attempt_no,
-            account: old.account.clone(),
+            account: account.to_owned(),
             carrier: old.carrier.clone(),
             destination: old.b_dest_group.clone(),
             currency: currency.to_owned(),
@@ -144,22 +157,39 @@ pub fn plan(rows: &[Cdr], scope: &Scope, sell: Price<'_>, cost: Price<'_>) -> Re
             new_e8,
         };
         if old.is_final() && sold.is_some() {
-            changes.push(one(true, old.sell_amount, new.sell_amount, &new.sell_currency, (&old.sell_deck_version, &new.sell_deck_version)));
+            changes.push(one(true, &old.account, (old.sell_amount, new.sell_amount), &new.sell_currency, (&old.sell_deck_version, &new.sell_deck_version)));
+        }
+        for tier in resold.iter().filter(|_| old.is_final()) {
+            let version = tier.terms.as_ref().map_or("", |t| t.deck_version.as_str());
+            if let Some((was, is)) = of(&tier.account) {
+                changes.push(one(true, &tier.account, (was.amount_e8, is.amount_e8), &is.currency, ("", version)));
+            }
         }
         if !old.is_final() && costs.iter().any(|c| c.attempt_no == old.attempt_no) {
-            changes.push(one(false, old.cost_amount, new.cost_amount, &new.cost_currency, (&old.cost_deck_version, &new.cost_deck_version)));
+            changes.push(one(false, &old.account, (old.cost_amount, new.cost_amount), &new.cost_currency, (&old.cost_deck_version, &new.cost_deck_version)));
         }
     }
-    Ok(Some(Planned { old: rows.to_vec(), new, sell: sold, costs, changes }))
+    Ok(Some(Planned { old: rows.to_vec(), new, sell: sold, tiers: resold, costs, changes }))
 }
 
+/// Of the caller's own price.
 fn sell_differs(old: &Cdr, new: &Cdr) -> bool {
-    let blind = |r: &Cdr| Cdr { cost_amount: 0, billed_sec_cost: 0, cost_rate: None, cost_connect: None, cost_increment: String::new(), cost_currency: String::new(), cost_lines: String::new(), ..r.clone() };
+    let blind = |r: &Cdr| {
+        let cost = (0, 0, None, None, String::new(), String::new(), String::new());
+        let mut r = Cdr { tier_amounts: String::new(), ..r.clone() };
+        (r.cost_amount, r.billed_sec_cost, r.cost_rate, r.cost_connect, r.cost_increment, r.cost_currency, r.cost_lines) = cost;
+        r
+    };
     differs(&blind(old), &blind(new))
 }
 
 fn cost_differs(old: &Cdr, new: &Cdr) -> bool {
-    let blind = |r: &Cdr| Cdr { sell_amount: 0, billed_sec_sell: 0, sell_rate: None, sell_connect: None, sell_increment: String::new(), sell_currency: String::new(), sell_lines: String::new(), ..r.clone() };
+    let blind = |r: &Cdr| {
+        let sell = (0, 0, None, None, String::new(), String::new(), String::new());
+        let mut r = Cdr { tier_amounts: String::new(), ..r.clone() };
+        (r.sell_amount, r.billed_sec_sell, r.sell_rate, r.sell_connect, r.sell_increment, r.sell_currency, r.sell_lines) = sell;
+        r
+    };
     differs(&blind(old), &blind(new))
 }
 
@@ -176,7 +206,7 @@ impl Planned {
             read_us,
             sell: self.sell.clone(),
             costs: self.costs.clone(),
-            tiers: Vec::new(),
+            tiers: self.tiers.clone(),
         }
     }
 }

@@ -20,7 +20,7 @@ use tollgate_schemas::{
     log::Topic,
     stage::{Outputs, Poison},
     terms::{Charge, LegContext},
-    v1::{AttemptTerms, CallRerated, CdrWritten, LedgerEntry, LedgerPosted, Terms},
+    v1::{AttemptTerms, CallRerated, CdrWritten, LedgerEntry, LedgerPosted, Terms, Tier},
 };
 
 mod recent;
@@ -45,8 +45,10 @@ pub const FRESH_US: i64 = 60_000_000;
 const MAX_ROWS: usize = 65;
 
 /// The rows of a call (final first) priced by other terms; nothing else of them is changed. Terms that are not given stay as
-/// they were. Errors when the rows are not those of one rated call.
-pub fn repriced(rows: &[Cdr], sell: Option<&Terms>, costs: &[AttemptTerms]) -> Result<Vec<Cdr>, String> {
+/// they were. `tiers`: of accounts above the caller's. Errors when the rows are not those of one rated call, or a tier is of nobody
+/// who pays for it.
+pub fn repriced(rows: &[Cdr], sell: Option<&Terms>, tiers: &[Tier], costs: &[AttemptTerms]) -> Result<Vec<Cdr>, String> {
+    let before: Vec<_> = rows.iter().map(tiers::currencies).collect();
     let mut rows = rows.to_vec();
     let Some((last, attempts)) = rows.split_first_mut() else { return Err("it has no rows".to_owned()) };
     if !last.is_final() || attempts.iter().any(|a| a.is_final()) {
@@ -78,8 +80,14 @@ pub fn repriced(rows: &[Cdr], sell: Option<&Terms>, costs: &[AttemptTerms]) -> R
             record::set_sell_charge(attempt, &charge);
         }
     }
-    for row in &mut rows {
-        tiers::set_margin_again(row);
+    if !tiers.is_empty() {
+        last.tier_amounts = tiers::written_again(&last.tier_amounts, tiers, |terms| sell_of(last, terms))?;
+        if let Some(attempt) = attempts.iter_mut().find(|a| Some(a.attempt_no) == answered_no) {
+            attempt.tier_amounts.clone_from(&last.tier_amounts);
+        }
+    }
+    for (row, before) in rows.iter_mut().zip(&before) {
+        tiers::set_margin_again(row, before);
         if row.rating_status != "error" {
             let unpriced = row.answer_ts.is_some() && (row.sell_rate.is_none() && row.is_final() || row.cost_rate.is_none());
             record::set_status(row, !unpriced, true);
@@ -148,7 +156,7 @@ pub fn differs(old: &Cdr, new: &Cdr) -> bool {
     let of = |r: &Cdr| {
         (
             (r.sell_amount, r.billed_sec_sell, r.sell_rate, r.sell_connect, r.cost_amount, r.billed_sec_cost, r.cost_rate, r.cost_connect),
-            [&r.sell_increment, &r.sell_currency, &r.sell_lines, &r.cost_increment, &r.cost_currency, &r.cost_lines].map(Clone::clone),
+            [&r.sell_increment, &r.sell_currency, &r.sell_lines, &r.cost_increment, &r.cost_currency, &r.cost_lines, &r.tier_amounts].map(Clone::clone),
         )
     };
     of(old) != of(new)
@@ -161,6 +169,10 @@ impl Rater {
         let rows = decode(order).map_err(&refuse)?;
         if rows.iter().any(|r| r.call_uuid != order.call_id) {
             return Err(refuse("a row is another call's".to_owned()));
+        }
+        let above = rows.first().map_or_else(Vec::new, |last| tollgate_schemas::tiers::read(&last.tier_amounts));
+        if let Some(stranger) = order.tiers.iter().find(|t| above.iter().all(|a| a.account != t.account)) {
+            return Err(refuse(format!("account {} is not one of those that pay for it", stranger.account)));
         }
         if self.clock_us.saturating_sub(order.read_us) > FRESH_US {
             return Err(refuse(format!("its rows were read more than {} s before", FRESH_US / 1_000_000)));
@@ -185,7 +197,7 @@ impl Rater {
         if self.recent.of(id).is_some_and(|now| now != total(&rows)) {
             return Err(refuse("it has other versions now".to_owned()));
         }
-        let new = repriced(&rows, order.sell.as_ref(), &order.costs).map_err(&refuse)?;
+        let new = repriced(&rows, order.sell.as_ref(), &order.tiers, &order.costs).map_err(&refuse)?;
         let mut written = 0;
         // Attempts before their final, as always.
         for (old, new) in rows.iter().zip(&new).skip(1).chain(rows.iter().zip(&new).take(1)) {
@@ -245,18 +257,30 @@ impl Call {
                     answered.cost = Some(terms.clone());
                 }
             }
-            let sold = order.sell.as_ref().filter(|_| answered_no != 0 && attempt.no == answered_no);
-            if let (Some(terms), Some(answered)) = (sold, &mut attempt.answered) {
-                answered.sell = Some(terms.clone());
+            let resold = answered_no != 0 && attempt.no == answered_no;
+            if let (Some(answered), true) = (&mut attempt.answered, resold) {
+                if let Some(terms) = &order.sell {
+                    answered.sell = Some(terms.clone());
+                }
+                take_tiers(&mut answered.tiers, &order.tiers);
             }
-            if terms.is_some() || sold.is_some() {
+            if terms.is_some() || resold && (order.sell.is_some() || !order.tiers.is_empty()) {
                 attempt.rerated = Some(by.clone());
             }
         }
         if let Some(terms) = &order.sell {
             self.sell = Some(terms.clone());
         }
+        take_tiers(&mut self.tiers, &order.tiers);
         self.rerated = Some(by);
+    }
+}
+
+fn take_tiers(known: &mut [Tier], given: &[Tier]) {
+    for tier in known {
+        if let Some(new) = given.iter().find(|t| t.account == tier.account) {
+            tier.terms.clone_from(&new.terms);
+        }
     }
 }
 
@@ -296,13 +320,10 @@ impl Desk {
     fn entries_of_rows(&self, rows: &[Cdr]) -> Vec<LedgerEntry> {
         let mut entries = Vec::with_capacity(4);
         for row in rows {
-            if row.is_final() && row.sell_amount != 0 {
-                let owes = ledger::customer(&row.root_account, &row.account);
-                let to = match tiers::nearest(row) {
-                    Some(above) => ledger::resale(&row.root_account, &above),
-                    None => ledger::revenue(self.partition()),
-                };
-                posting::transfer(&mut entries, to, owes, row.sell_amount, &row.sell_currency);
+            if row.is_final() {
+                let above = tollgate_schemas::tiers::read(&row.tier_amounts);
+                let payments = above.iter().map(|t| (t.account.as_str(), t.amount_e8, t.currency.as_str()));
+                tiers::entries(&mut entries, row, payments, &ledger::revenue(self.partition()));
             }
             if !row.is_final() && row.cost_amount != 0 {
                 let carrier = ledger::carrier(&row.carrier, self.partition());

@@ -5,7 +5,7 @@ use tollgate_schemas::{
     cdr::Cdr,
     money::{AMOUNT_PLACES, format_rate, format_scaled},
     tiers,
-    v1::{Fx, LedgerEntry, Tier},
+    v1::{Fx, LedgerEntry, Terms, Tier},
 };
 
 use super::{
@@ -27,6 +27,10 @@ pub(super) struct Paid<'c> {
 impl Paid<'_> {
     pub fn currency(&self) -> &str {
         self.tier.terms.as_ref().map_or("", |t| t.currency.as_str())
+    }
+
+    pub fn payment(&self) -> Payment<'_> {
+        (&self.tier.account, self.charge.charge.amount_e8, self.currency())
     }
 }
 
@@ -50,46 +54,79 @@ pub(super) fn write_tiers(column: &mut String, paid: &[Paid<'_>]) {
     column.clear();
     let mut lines = String::new();
     for one in paid {
-        column.push_str(if column.is_empty() { "[{\"account\":" } else { ",{\"account\":" });
-        push_json(column, &one.tier.account);
-        column.push_str(",\"deck\":");
-        push_json(column, one.tier.terms.as_ref().map_or("", |t| t.deck.as_str()));
-        column.push_str(",\"amount\":\"");
-        column.push_str(&format_scaled(one.charge.charge.amount_e8, AMOUNT_PLACES, 6));
-        column.push_str("\",\"currency\":");
-        push_json(column, one.currency());
-        if let Some(terms) = &one.tier.terms {
-            column.push_str(",\"rate\":\"");
-            column.push_str(&format_rate(terms.rate_e12));
-            column.push_str("\",\"billed_sec\":");
-            column.push_str(&one.charge.charge.billed_s.to_string());
+        let deck = one.tier.terms.as_ref().map_or("", |t| t.deck.as_str());
+        let priced = one.tier.terms.as_ref().map(|terms| {
             one.charge.write_lines(&mut lines);
-            if !lines.is_empty() {
-                column.push_str(",\"lines\":");
-                column.push_str(&lines);
-            }
-        }
-        column.push('}');
+            (terms.rate_e12, one.charge.charge.billed_s, lines.as_str())
+        });
+        push_tier(column, &one.tier.account, deck, one.charge.charge.amount_e8, one.currency(), priced);
     }
     if !column.is_empty() {
         column.push(']');
     }
 }
 
-/// Who pays whom, each in its own currency: the caller's account the one above, each account the next, the topmost us.
-pub(super) fn entries(entries: &mut Vec<LedgerEntry>, row: &Cdr, paid: &[Paid<'_>], house: &str) {
-    let payers = std::iter::once((row.account.as_str(), row.sell_amount, row.sell_currency.as_str()))
-        .chain(paid.iter().map(|p| (p.tier.account.as_str(), p.charge.charge.amount_e8, p.currency())));
-    for (at, (account, amount, currency)) in payers.enumerate() {
-        if amount == 0 {
-            continue;
+/// `priced`: rate, billed seconds and lines of a tier that has them.
+fn push_tier(column: &mut String, account: &str, deck: &str, amount_e8: i64, currency: &str, priced: Option<(i64, u64, &str)>) {
+    column.push_str(if column.is_empty() { "[{\"account\":" } else { ",{\"account\":" });
+    push_json(column, account);
+    column.push_str(",\"deck\":");
+    push_json(column, deck);
+    column.push_str(",\"amount\":\"");
+    column.push_str(&format_scaled(amount_e8, AMOUNT_PLACES, 6));
+    column.push_str("\",\"currency\":");
+    push_json(column, currency);
+    if let Some((rate_e12, billed_s, lines)) = priced {
+        column.push_str(",\"rate\":\"");
+        column.push_str(&format_rate(rate_e12));
+        column.push_str("\",\"billed_sec\":");
+        column.push_str(&billed_s.to_string());
+        if !lines.is_empty() {
+            column.push_str(",\"lines\":");
+            column.push_str(lines);
         }
-        let owes = ledger::customer(&row.root_account, account);
-        let to = match paid.get(at) {
-            Some(above) => ledger::resale(&row.root_account, &above.tier.account),
-            None => house.to_owned(),
+    }
+    column.push('}');
+}
+
+/// A column in which some accounts' charges are others now. Errors when one of them pays nothing there.
+pub(super) fn written_again(column: &str, given: &[Tier], charge: impl Fn(&Terms) -> LegCharge) -> Result<String, String> {
+    let mut all = tiers::read(column);
+    for tier in given {
+        let (Some(old), Some(terms)) = (all.iter_mut().find(|t| t.account == tier.account), &tier.terms) else {
+            return Err(format!("account {} is not one of those that pay for it", tier.account));
         };
-        posting::transfer(entries, to, owes, amount, currency);
+        let new = charge(terms);
+        (old.deck, old.amount_e8, old.currency) = (terms.deck.clone(), new.charge.amount_e8, terms.currency.clone());
+        (old.rate_e12, old.billed_s) = (Some(terms.rate_e12), new.charge.billed_s);
+        new.write_lines(&mut old.lines);
+    }
+    let mut written = String::with_capacity(column.len() + 16);
+    for t in &all {
+        push_tier(&mut written, &t.account, &t.deck, t.amount_e8, &t.currency, t.rate_e12.map(|rate| (rate, t.billed_s, t.lines.as_str())));
+    }
+    if !written.is_empty() {
+        written.push(']');
+    }
+    Ok(written)
+}
+
+/// What one account pays: its name, how much, of which currency.
+type Payment<'p> = (&'p str, i64, &'p str);
+
+/// Who pays whom, each in its own currency: the caller's account the one above, each account the next, the topmost us.
+pub(super) fn entries<'p>(entries: &mut Vec<LedgerEntry>, row: &'p Cdr, above: impl Iterator<Item = Payment<'p>>, house: &str) {
+    let mut above = above.peekable();
+    let mut payer = Some((row.account.as_str(), row.sell_amount, row.sell_currency.as_str()));
+    while let Some((account, amount, currency)) = payer {
+        if amount != 0 {
+            let to = match above.peek() {
+                Some((above, ..)) => ledger::resale(&row.root_account, above),
+                None => house.to_owned(),
+            };
+            posting::transfer(entries, to, ledger::customer(&row.root_account, account), amount, currency);
+        }
+        payer = above.next();
     }
 }
 
@@ -114,12 +151,7 @@ pub(super) fn set_margin(row: &mut Cdr, paid: &[Paid<'_>], rate: Option<&Fx>, an
             }
             // A call that was not answered costs nothing to convert.
             None if answer_us.is_none() && cost == 0 => return,
-            None => {
-                set(&mut row.fx_source, NO_RATE);
-                let day = answer_us.and_then(chrono::DateTime::from_timestamp_micros);
-                set(&mut row.fx_date, &day.map_or(String::new(), |t| t.date_naive().to_string()));
-                return;
-            }
+            None => return no_rate(row, answer_us),
         }
     }
     let margin = revenue.saturating_sub(cost);
@@ -127,29 +159,42 @@ pub(super) fn set_margin(row: &mut Cdr, paid: &[Paid<'_>], rate: Option<&Fx>, an
     row.margin_pct = margin_percent(margin, revenue);
 }
 
-/// The account above the caller's, which the caller's account pays; none where that is the house.
-pub(super) fn nearest(row: &Cdr) -> Option<String> {
-    tiers::read(&row.tier_amounts).into_iter().next().map(|t| t.account)
+/// The currency of what the house is paid for the row, and of what it pays.
+pub(super) fn currencies(row: &Cdr) -> (String, String) {
+    let paid = tiers::read(&row.tier_amounts).pop().map_or_else(|| row.sell_currency.clone(), |top| top.currency);
+    (paid, row.cost_currency.clone())
 }
 
-/// The margin of a row whose sell or cost was rated again. What the accounts above paid stays as it was written, and so does the
-/// exchange rate; without one there still is none.
-pub(super) fn set_margin_again(row: &mut Cdr) {
+/// The margin of a row whose prices are others now. The exchange rate stays as it was written; `before`: the [`currencies`] it is of.
+/// Between others there is none.
+pub(super) fn set_margin_again(row: &mut Cdr, before: &(String, String)) {
     row.margin_base = None;
     row.margin_pct.clear();
-    let (revenue, currency) = match tiers::read(&row.tier_amounts).pop() {
-        Some(top) => (top.amount_e8, top.currency),
-        None => (row.sell_amount, row.sell_currency.clone()),
-    };
-    if currency.is_empty() || row.cost_currency.is_empty() {
+    let now = currencies(row);
+    if now != *before {
+        row.fx_rate = None;
+        row.fx_source.clear();
+        row.fx_date.clear();
+    }
+    let (currency, cost_currency) = now;
+    if currency.is_empty() || cost_currency.is_empty() {
         return;
     }
     let cost = match row.fx_rate {
-        _ if currency == row.cost_currency => row.cost_amount,
+        _ if currency == cost_currency => row.cost_amount,
         Some(rate_e12) => fx::convert(row.cost_amount, rate_e12),
-        None => return,
+        None if row.answer_ts.is_none() && row.cost_amount == 0 => return,
+        None => return no_rate(row, row.answer_ts),
     };
+    let revenue = tiers::read(&row.tier_amounts).pop().map_or(row.sell_amount, |top| top.amount_e8);
     let margin = revenue.saturating_sub(cost);
     row.margin_base = Some(margin);
     row.margin_pct = margin_percent(margin, revenue);
+}
+
+/// Two currencies without a rate of the answer's day.
+fn no_rate(row: &mut Cdr, answer_us: Option<i64>) {
+    set(&mut row.fx_source, NO_RATE);
+    let day = answer_us.and_then(chrono::DateTime::from_timestamp_micros);
+    set(&mut row.fx_date, &day.map_or(String::new(), |t| t.date_naive().to_string()));
 }

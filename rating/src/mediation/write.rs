@@ -235,7 +235,7 @@ impl Desk {
     /// What the ledger should hold of a call whose final is `row`.
     fn entries(&self, call: &Call, row: &Cdr) -> Vec<LedgerEntry> {
         let mut entries = Vec::with_capacity(4);
-        tiers::entries(&mut entries, row, &tiers::paid(call), &self.revenue);
+        tiers::entries(&mut entries, row, tiers::paid(call).iter().map(tiers::Paid::payment), &self.revenue);
         for attempt in &call.attempts {
             let amount = cost_charge(call, attempt).charge.amount_e8;
             if amount != 0 {

@@ -12,7 +12,7 @@ use tollgate_schemas::{
     id::{Id, Mint},
     stage::{Outputs, Stage},
     time::Now,
-    v1::{AttemptTerms, CallEnded, CallRerated, Terms},
+    v1::{AttemptTerms, CallEnded, CallRerated, Fx, Terms, Tier},
 };
 
 use super::{
@@ -41,6 +41,10 @@ fn rows_of(out: &Outputs, call: Id) -> Vec<Cdr> {
 }
 
 fn order_at(at_us: i64, read_us: i64, rows: &[Cdr], sell: Option<Terms>, costs: Vec<AttemptTerms>) -> Event {
+    order_of(at_us, read_us, rows, sell, vec![], costs)
+}
+
+fn order_of(at_us: i64, read_us: i64, rows: &[Cdr], sell: Option<Terms>, tiers: Vec<Tier>, costs: Vec<AttemptTerms>) -> Event {
     let mint = Mint::new(0x0f0e_0d0c_0b0a, 9);
     let origin = Origin { mint: &mint, boot_id: 3, now: Now { utc_us: at_us, mono_ns: 1 }, control_position: 4 };
     let order = CallRerated {
@@ -52,7 +56,7 @@ fn order_at(at_us: i64, read_us: i64, rows: &[Cdr], sell: Option<Terms>, costs: 
         read_us,
         sell,
         costs,
-        tiers: Vec::new(),
+        tiers,
     };
     Event::born(origin, "acme", Body::CallRerated(order))
 }
@@ -67,11 +71,15 @@ fn cheaper_cost(no: u32) -> AttemptTerms {
 
 /// The story, then the order, `after_us` after its last event.
 fn rated_again(story: &Story, after_us: i64, sell: Option<Terms>, costs: Vec<AttemptTerms>) -> (Rater, Outputs, i64, Event) {
+    resold_again(story, after_us, sell, vec![], costs)
+}
+
+fn resold_again(story: &Story, after_us: i64, sell: Option<Terms>, tiers: Vec<Tier>, costs: Vec<AttemptTerms>) -> (Rater, Outputs, i64, Event) {
     let mut rater = Rater::new(5, 9);
     let mut out = play(&mut rater, &story.events);
     let at_us = story.now_us() + after_us;
     rater.apply(900, &tick(1, at_us), &mut out).expect("a tick");
-    let order = order_at(at_us, at_us, &newest(&out, story.call), sell, costs);
+    let order = order_of(at_us, at_us, &newest(&out, story.call), sell, tiers, costs);
     rater.apply(901, &order, &mut out).expect("an order that stands");
     (rater, out, at_us, order)
 }
@@ -120,6 +128,101 @@ fn r_45_what_a_resold_call_costs_anew_is_owed_to_the_account_above_whether_it_is
     assert_eq!(told[0], told[1], "both ways write the same");
 }
 
+/// A call of shop, sold through mid to acme; the house is paid by acme.
+fn resold(acme: Tier, fx: Option<Fx>) -> Story {
+    let (retail, cost) = (tiers::priced("retail", 15_000_000_000, "USD"), tiers::priced("north-buy", 4_000_000_000, "USD"));
+    tiers::story(1, 60_000, retail, cost, vec![tiers::tier("mid", "mid", 8_000_000_000), acme], fx)
+}
+
+#[test]
+fn r_45_r_20_a_corrected_wholesale_price_is_rated_again_whether_the_call_is_remembered_or_not() {
+    let mut told = Vec::new();
+    for after_us in [1_000_000, LATER_US] {
+        let dearer = tiers::tier("acme", "wholesale-2", 7_000_000_000);
+        let (_, out, ..) = resold_again(&resold(tiers::tier("acme", "wholesale", 6_000_000_000), None), after_us, None, vec![dearer], vec![]);
+        let rows = rows(&out);
+        let last = rows.last().expect("a version 2");
+        assert_eq!((last.cdr_version, last.sell_amount, last.margin_base, last.rerate_actor.as_str()), (2, 1_500_000, Some(300_000), "finance"));
+        assert_eq!(last.tier_amounts, concat!(
+            r#"[{"account":"mid","deck":"mid","amount":"0.008000","currency":"USD","rate":"0.0080","billed_sec":60},"#,
+            r#"{"account":"acme","deck":"wholesale-2","amount":"0.007000","currency":"USD","rate":"0.0070","billed_sec":60}]"#
+        ));
+        assert_eq!(rows[2].tier_amounts, last.tier_amounts, "the attempt says so too");
+        let posted = postings(&out);
+        let amounts: Vec<(&str, i64)> = posted[1].entries.iter().map(|e| (e.account.as_str(), e.amount_e8)).collect();
+        assert_eq!(amounts, [("account:acme/acme", 100_000), ("revenue/5", -100_000)], "what mid and shop pay is as it was");
+        told.push((rows, posted));
+    }
+    assert_eq!(told[0], told[1], "both ways write the same");
+}
+
+#[test]
+fn r_30_r_45_a_price_in_another_currency_has_no_margin_without_a_rate_of_that_day() {
+    let euros = |deck: &str| Tier { account: "acme".into(), terms: Some(tiers::priced(deck, 6_000_000_000, "EUR")) };
+    let rate = Fx { from: "USD".into(), to: "EUR".into(), rate_e12: 500_000_000_000, source: "bank".into(), date: "2026-11-20".into() };
+    for (before, fx, after, want) in [
+        (tiers::tier("acme", "w", 6_000_000_000), None, euros("w2"), (None, None, "missing")),
+        (euros("w"), Some(&rate), euros("w2"), (Some(400_000), Some(500_000_000_000), "bank")),
+        (euros("w"), Some(&rate), tiers::tier("acme", "w2", 6_000_000_000), (Some(200_000), None, "")),
+    ] {
+        for after_us in [1_000_000, LATER_US] {
+            let (_, out, ..) = resold_again(&resold(before.clone(), fx.cloned()), after_us, None, vec![after.clone()], vec![]);
+            let rows = rows(&out);
+            let last = rows.last().expect("a version 2");
+            assert_eq!((last.margin_base, last.fx_rate, last.fx_source.as_str()), want, "{before:?} {after_us}");
+        }
+    }
+}
+
+#[test]
+fn r_45_a_tier_of_an_account_that_does_not_pay_for_the_call_is_refused() {
+    for after_us in [1_000_000, LATER_US] {
+        let story = resold(tiers::tier("acme", "wholesale", 6_000_000_000), None);
+        let mut rater = Rater::new(5, 9);
+        let mut out = play(&mut rater, &story.events);
+        let at_us = story.now_us() + after_us;
+        rater.apply(900, &tick(1, at_us), &mut out).expect("a tick");
+        let order = order_of(at_us, at_us, &newest(&out, story.call), None, vec![tiers::tier("other", "w", 1)], vec![]);
+        let refused = rater.apply(901, &order, &mut out).expect_err("a stranger");
+        assert!(refused.0.contains("account other is not one of those that pay"), "{}", refused.0);
+    }
+}
+
+#[test]
+fn r_45_r_20_a_plan_prices_each_account_that_pays_and_an_accounts_plan_only_what_it_pays() {
+    let story = resold(tiers::tier("acme", "wholesale", 6_000_000_000), None);
+    let rows = newest(&play(&mut Rater::new(5, 9), &story.events), story.call);
+    let rate = |payer: &str| match payer {
+        "shop" => Some(("retail", 16_000_000_000)),
+        "mid" => Some(("mid", 8_000_000_000)),
+        "acme" => Some(("wholesale", 7_000_000_000)),
+        _ => None,
+    };
+    let sell = |payer: &str, _: &Cdr| rate(payer).map(|(deck, rate)| tiers::priced(deck, rate, "USD"));
+    let cost = |_: &Cdr| Some(tiers::priced("north-buy", 4_000_000_000, "USD"));
+    let changes = |scope: Scope| {
+        let found = plan(&rows, &scope, &sell, &cost).expect("priced");
+        found.map_or_else(Vec::new, |p| p.changes.iter().map(|c| (c.account.clone(), c.delta_e8())).collect::<Vec<_>>())
+    };
+    let (shop, acme) = (("shop".to_owned(), 100_000), ("acme".to_owned(), 100_000));
+    for (scope, want) in [
+        (Scope::default(), vec![shop.clone(), acme.clone()]),
+        (Scope { account: Some("acme".into()), ..Scope::default() }, vec![acme.clone()]),
+        (Scope { account: Some("mid".into()), ..Scope::default() }, vec![]),
+        (Scope { account: Some("shop".into()), ..Scope::default() }, vec![shop]),
+        (Scope { deck: Some("wholesale".into()), ..Scope::default() }, vec![acme]),
+        (Scope { side: Side::Cost, ..Scope::default() }, vec![]),
+        (Scope { carrier: Some("north".into()), ..Scope::default() }, vec![]),
+    ] {
+        assert_eq!(changes(scope.clone()), want, "{scope:?}");
+    }
+    let planned = plan(&rows, &Scope::default(), &sell, &cost).expect("priced").expect("changes");
+    assert_eq!(planned.tiers.len(), 1, "what mid pays is not ordered: it is as it was");
+    assert_eq!(plan(&planned.new, &Scope::default(), &sell, &cost), Ok(None), "a second run changes nothing");
+    let none = |payer: &str, row: &Cdr| sell(payer, row).filter(|_| payer != "acme");
+    assert!(plan(&rows, &Scope::default(), &none, &cost).expect_err("no zero").contains("acme has no price for"));
+}
+
 #[test]
 fn r_45_an_order_that_does_not_follow_the_newest_version_is_refused() {
     for after_us in [1_000_000, LATER_US] {
@@ -166,9 +269,9 @@ fn r_45_rows_that_are_not_all_of_the_call_are_not_priced() {
     let story = failover(1, 0, 100, 8_000);
     let out = play(&mut Rater::new(5, 9), &story.events);
     let rows = newest(&out, story.call);
-    assert!(repriced(&rows[..2], Some(&dearer_sell()), &[]).expect_err("one attempt is missing").contains("1 of its 2"));
-    assert!(repriced(&rows[1..], Some(&dearer_sell()), &[]).is_err());
-    assert_eq!(repriced(&rows, None, &[]).expect("nothing new"), rows);
+    assert!(repriced(&rows[..2], Some(&dearer_sell()), &[], &[]).expect_err("one attempt is missing").contains("1 of its 2"));
+    assert!(repriced(&rows[1..], Some(&dearer_sell()), &[], &[]).is_err());
+    assert_eq!(repriced(&rows, None, &[], &[]).expect("nothing new"), rows);
 }
 
 #[test]
@@ -176,26 +279,50 @@ fn r_45_a_plan_names_what_changes_and_a_second_one_nothing() {
     let story = answered(1, 0, 100, 10_000);
     let out = play(&mut Rater::new(5, 9), &story.events);
     let rows = newest(&out, story.call);
-    let (old_sell, old_cost) = (|_: &Cdr| Some(sell()), |r: &Cdr| Some(cost(&r.carrier)));
+    let (old_sell, old_cost) = (|_: &str, _: &Cdr| Some(sell()), |r: &Cdr| Some(cost(&r.carrier)));
     assert_eq!(plan(&rows, &Scope::default(), &old_sell, &old_cost), Ok(None), "the prices it has");
-    let planned = plan(&rows, &Scope::default(), &|_| Some(dearer_sell()), &old_cost).expect("priced").expect("changes");
+    let planned = plan(&rows, &Scope::default(), &|_, _| Some(dearer_sell()), &old_cost).expect("priced").expect("changes");
     assert_eq!((planned.changes.len(), planned.changes[0].sells, planned.changes[0].delta_e8()), (1, true, 2_700_000));
     assert!(planned.costs.is_empty(), "the carrier's price is as it was");
-    assert_eq!(plan(&planned.new, &Scope::default(), &|_| Some(dearer_sell()), &old_cost), Ok(None), "a second run changes nothing");
+    assert_eq!(plan(&planned.new, &Scope::default(), &|_, _| Some(dearer_sell()), &old_cost), Ok(None), "a second run changes nothing");
     for (scope, changes) in [
         (Scope { side: Side::Cost, ..Scope::default() }, 0),
         (Scope { deck: Some("other".into()), ..Scope::default() }, 0),
         (Scope { deck: Some("retail".into()), ..Scope::default() }, 1),
         (Scope { carrier: Some("north".into()), ..Scope::default() }, 0),
     ] {
-        let found = plan(&rows, &scope, &|_| Some(dearer_sell()), &old_cost).expect("priced");
+        let found = plan(&rows, &scope, &|_, _| Some(dearer_sell()), &old_cost).expect("priced");
         assert_eq!(found.map_or(0, |p| p.changes.len()), changes, "{scope:?}");
     }
-    assert!(plan(&rows, &Scope::default(), &|_| None, &old_cost).is_err(), "no price now is a problem, not a zero");
+    assert!(plan(&rows, &Scope::default(), &|_, _| None, &old_cost).is_err(), "no price now is a problem, not a zero");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn r_20_r_45_tiers_rated_again_are_what_they_would_be_rated_so_at_once(ms in 1..400_000i64, own in 0..90_000_000_000i64, rates in proptest::array::uniform2(0..90_000_000_000i64), given in 0..4usize, soon in any::<bool>()) {
+        let tell = |own: i64, rates: [i64; 2]| {
+            let above = vec![tiers::tier("mid", "m", rates[0]), tiers::tier("acme", "w", rates[1])];
+            tiers::story(1, ms, tiers::priced("retail", own, "USD"), tiers::priced("north-buy", 4_000_000_000, "USD"), above, None)
+        };
+        let old = [8_000_000_000, 6_000_000_000];
+        let new: Vec<Tier> = [("mid", "m", 0), ("acme", "w", 1)].into_iter().filter(|t| given & (1 << t.2) != 0).map(|(a, d, i)| tiers::tier(a, d, rates[i])).collect();
+        let left = [0, 1].map(|i| if given & (1 << i) != 0 { rates[i] } else { old[i] });
+        let sell = tiers::priced("retail", own, "USD");
+        let (_, again, ..) = resold_again(&tell(15_000_000_000, old), if soon { 1_000_000 } else { LATER_US }, Some(sell), new, vec![]);
+        let at_once = play(&mut Rater::new(5, 9), &tell(own, left).events);
+        let plain = |out: &Outputs| {
+            let mut rows = current(out);
+            for r in rows.values_mut() {
+                r.rerate_reason.clear();
+                r.rerate_actor.clear();
+            }
+            rows
+        };
+        prop_assert_eq!(plain(&again), plain(&at_once));
+        prop_assert_eq!(balances(&again), balances(&at_once));
+    }
 
     #[test]
     fn r_45_a_call_rated_again_is_what_it_would_be_rated_so_at_once(kind in 0..3u32, talk_ms in 1..400_000u64, rate in 0..90_000_000_000i64, increment in 1..61u32, soon in any::<bool>()) {

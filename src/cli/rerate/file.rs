@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeSet, path::Path, time::Instant};
 
-use tollgate_schemas::{cdr::Cdr, id::Id};
+use tollgate_schemas::{cdr::Cdr, id::Id, tiers};
 use tollgate_store::cdr_file::{CdrReader, DiffRow};
 
 use super::{
     Args, Diff, Outcome,
-    prices::{Answer, Priced, Prices},
+    prices::{Answer, Asked, Priced, Prices},
     tell,
 };
 use crate::cli::{Done, finance::bar};
@@ -47,7 +47,7 @@ pub(super) fn walk(args: &Args, cdrs: &Path, sink: &mut Option<Diff>) -> anyhow:
         }
         _ => None,
     };
-    let reader = open(cdrs, prices.asks_who_calls())?;
+    let reader = open(cdrs, &prices)?;
     let bar = bar(reader.rows());
     let mut done = Outcome::default();
     let mut strangers: BTreeSet<String> = BTreeSet::new();
@@ -55,10 +55,15 @@ pub(super) fn walk(args: &Args, cdrs: &Path, sink: &mut Option<Diff>) -> anyhow:
         let batch = batch?;
         bar.inc(batch.len() as u64);
         for row in &batch {
-            if within.is_some_and(|(from, until)| row.invite_ts < from || row.invite_ts >= until) || args.account.as_ref().is_some_and(|a| *a != row.account) {
+            if within.is_some_and(|(from, until)| row.invite_ts < from || row.invite_ts >= until) {
                 continue;
             }
             let last = row.is_final();
+            let above = tiers::read(&row.tier_amounts);
+            let pays = |account: &String| *account == row.account || above.iter().any(|t| t.account == *account);
+            if args.account.as_ref().is_some_and(|a| !pays(a)) {
+                continue;
+            }
             done.calls += u64::from(last);
             let wanted = args.side == "both" || args.side == if last { "sell" } else { "cost" };
             if !wanted || args.carrier.as_ref().is_some_and(|c| last || *c != row.carrier) {
@@ -67,36 +72,34 @@ pub(super) fn walk(args: &Args, cdrs: &Path, sink: &mut Option<Diff>) -> anyhow:
             if row.emergency_flag || row.test_call || row.disposition == "blocked" || row.rating_status == "error" {
                 continue;
             }
-            if prices.by_documents() && if last { row.sell_deck.is_empty() } else { row.cost_deck.is_empty() } {
-                continue;
-            }
-            let (party, old_e8, currency) = match last {
-                true => (&row.account, row.sell_amount, &row.sell_currency),
-                false => (&row.carrier, row.cost_amount, &row.cost_currency),
-            };
-            match prices.of(row) {
-                Answer::Nobody if prices.by_documents() => {
-                    done.left_out += 1;
-                    if strangers.len() <= NAMED && !strangers.contains(party) {
-                        strangers.insert(party.clone());
+            let deck = if last { &row.sell_deck } else { &row.cost_deck };
+            let own = Some(Asked::of(row)).filter(|_| !prices.by_documents() || !deck.is_empty());
+            let resold = above.iter().filter(|t| last && !t.deck.is_empty()).map(Asked::of_tier);
+            for asked in own.into_iter().chain(resold).filter(|p| !last || args.account.as_ref().is_none_or(|a| a == p.party)) {
+                match prices.of(row, &asked) {
+                    Answer::Nobody if prices.by_documents() => {
+                        done.left_out += 1;
+                        if strangers.len() <= NAMED && !strangers.contains(asked.party) {
+                            strangers.insert(asked.party.to_owned());
+                        }
                     }
-                }
-                Answer::Nobody => {}
-                Answer::NoPrice(name) => {
-                    done.problems += 1;
-                    if done.problems <= TOLD {
-                        bar.suspend(|| eprintln!("call {}: there is no price for {} in {name}", Id::of(&row.call_uuid), row.b_number_e164));
+                    Answer::Nobody => {}
+                    Answer::NoPrice(name) => {
+                        done.problems += 1;
+                        if done.problems <= TOLD {
+                            bar.suspend(|| eprintln!("call {}: there is no price for {} in {name}", Id::of(&row.call_uuid), row.b_number_e164));
+                        }
                     }
-                }
-                Answer::Price(new) => {
-                    done.by_ani += u64::from(new.by_ani);
-                    if new.charge.amount_e8 == old_e8 && new.currency == *currency {
-                        continue;
-                    }
-                    done.changed += 1;
-                    done.summary.add(last, party, &row.b_dest_group, &new.currency, old_e8, new.charge.amount_e8);
-                    if let Some(sink) = sink {
-                        sink.write(diff(row, last, &new, old_e8))?;
+                    Answer::Price(new) => {
+                        done.by_ani += u64::from(new.by_ani);
+                        if new.charge.amount_e8 == asked.old_e8 && new.currency == asked.currency {
+                            continue;
+                        }
+                        done.changed += 1;
+                        done.summary.add(last, asked.party, &row.b_dest_group, &new.currency, asked.old_e8, new.charge.amount_e8);
+                        if let Some(sink) = sink {
+                            sink.write(diff(row, &asked, &new))?;
+                        }
                     }
                 }
             }
@@ -106,18 +109,21 @@ pub(super) fn walk(args: &Args, cdrs: &Path, sink: &mut Option<Diff>) -> anyhow:
     if done.left_out > 0 {
         let more = if strangers.len() > NAMED { " and more" } else { "" };
         let named: Vec<&str> = strangers.iter().take(NAMED).map(String::as_str).collect();
-        eprintln!("{} rows are of accounts and carriers that the documents do not have, and were left out: {}{more}", done.left_out, named.join(", "));
+        eprintln!("{} prices are of accounts and carriers that the documents do not have, and were left out: {}{more}", done.left_out, named.join(", "));
     }
     Ok(done)
 }
 
 /// A file of before the column table grew is read too; what its rows then lack is said.
-fn open(cdrs: &Path, of_callers: bool) -> anyhow::Result<CdrReader> {
-    if !of_callers {
-        return Ok(CdrReader::open(cdrs, &NEEDED, &WANTED)?);
+fn open(cdrs: &Path, prices: &Prices) -> anyhow::Result<CdrReader> {
+    let of_callers = prices.asks_who_calls();
+    let needed = if of_callers { [&NEEDED[..], &NEEDED_OF_CALLERS].concat() } else { NEEDED.to_vec() };
+    let mut wanted = if of_callers { [&WANTED[..], &WANTED_OF_CALLERS].concat() } else { WANTED.to_vec() };
+    if prices.asks_tiers() {
+        wanted.push("tier_amounts");
     }
-    let reader = CdrReader::open(cdrs, &[&NEEDED[..], &NEEDED_OF_CALLERS].concat(), &[&WANTED[..], &WANTED_OF_CALLERS].concat())?;
-    if reader.missing().contains(&"lrn") || reader.missing().contains(&"lrn_source") {
+    let reader = CdrReader::open(cdrs, &needed, &wanted)?;
+    if of_callers && (reader.missing().contains(&"lrn") || reader.missing().contains(&"lrn_source")) {
         eprintln!(
             "{} has no columns {}: calls are priced as if their numbers were not ported and nobody had looked them up",
             cdrs.display(),
@@ -127,23 +133,24 @@ fn open(cdrs: &Path, of_callers: bool) -> anyhow::Result<CdrReader> {
     Ok(reader)
 }
 
-fn diff(row: &Cdr, last: bool, new: &Priced<'_>, old_e8: i64) -> DiffRow {
+fn diff(row: &Cdr, asked: &Asked<'_>, new: &Priced<'_>) -> DiffRow {
     let mut call_uuid = [0; 16];
     if row.call_uuid.len() == 16 {
         call_uuid.copy_from_slice(&row.call_uuid);
     }
+    let last = row.is_final();
     DiffRow {
         call_uuid,
         record_type: if last { "final" } else { "attempt" },
         attempt_no: row.attempt_no,
         cdr_version: row.cdr_version,
-        account: row.account.as_str().into(),
+        account: if last { asked.party } else { row.account.as_str() }.into(),
         carrier: if last { "" } else { row.carrier.as_str() }.into(),
         destination: row.b_dest_group.as_str().into(),
         currency: (&*new.currency).into(),
-        old_deck_version: if last { row.sell_deck_version.as_str() } else { row.cost_deck_version.as_str() }.into(),
+        old_deck_version: asked.version.into(),
         new_deck_version: (&*new.version).into(),
-        old_e8,
+        old_e8: asked.old_e8,
         new_e8: new.charge.amount_e8,
     }
 }

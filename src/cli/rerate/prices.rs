@@ -14,6 +14,7 @@ use tollgate_schemas::{
     cdr::Cdr,
     name,
     terms::Charge,
+    tiers::Tier,
     v1::Terms,
 };
 
@@ -39,6 +40,31 @@ pub struct Priced<'p> {
     pub version: Cow<'p, str>,
     /// It goes by the caller's own number where the deck would go by the switch's.
     pub by_ani: bool,
+}
+
+/// A price that a row tells of: whose it is, and what it came to.
+pub struct Asked<'p> {
+    pub party: &'p str,
+    pub old_e8: i64,
+    pub currency: &'p str,
+    /// Not told of a tier.
+    pub version: &'p str,
+    /// The account is above the caller's.
+    pub above: bool,
+}
+
+impl<'p> Asked<'p> {
+    /// Of a final its account's, of an attempt its carrier's.
+    pub fn of(row: &'p Cdr) -> Asked<'p> {
+        match row.is_final() {
+            true => Asked { party: &row.account, old_e8: row.sell_amount, currency: &row.sell_currency, version: &row.sell_deck_version, above: false },
+            false => Asked { party: &row.carrier, old_e8: row.cost_amount, currency: &row.cost_currency, version: &row.cost_deck_version, above: false },
+        }
+    }
+
+    pub fn of_tier(tier: &'p Tier) -> Asked<'p> {
+        Asked { party: &tier.account, old_e8: tier.amount_e8, currency: &tier.currency, version: "", above: true }
+    }
 }
 
 /// What is known of a row's price.
@@ -111,27 +137,35 @@ impl Prices {
         self.plan.is_some() || !self.places.is_empty()
     }
 
+    /// Whether accounts above the callers' have prices here.
+    pub fn asks_tiers(&self) -> bool {
+        self.plan.is_some() || !self.sells.own.is_empty()
+    }
+
     /// Whether documents are what calls are priced by; then rows that no deck priced are left as they are, as a node does.
     pub fn by_documents(&self) -> bool {
         self.plan.is_some()
     }
 
-    /// Of a final for its account, of an attempt for its carrier.
-    pub fn of<'p>(&'p self, row: &'p Cdr) -> Answer<'p> {
+    /// What it is now. A sheet for everybody is not for accounts above the callers'.
+    pub fn of<'p>(&'p self, row: &'p Cdr, asked: &Asked<'p>) -> Answer<'p> {
         let last = row.is_final();
-        let (sheets, party) = if last { (&self.sells, &row.account) } else { (&self.costs, &row.carrier) };
         if let Some(plan) = &self.plan {
-            let known = if last { plan.policy.account_named(party).is_some() } else { plan.policy.carrier_named(party).is_some() };
+            let known = if last { plan.policy.account_named(asked.party).is_some() } else { plan.policy.carrier_named(asked.party).is_some() };
             if known {
-                return match if last { again::sell(plan, row) } else { again::cost(plan, row) } {
+                return match if last { again::sell(plan, asked.party, row) } else { again::cost(plan, row) } {
                     Some(terms) => by_terms(row, &terms, again::by_switch(plan, &terms)),
-                    None => without(row, party),
+                    None => without(row, asked, asked.party),
                 };
             }
         }
-        let Some(deck) = sheets.of(party) else { return Answer::Nobody };
+        let sheet = match asked.above {
+            true => self.sells.own.get(asked.party).map(Arc::as_ref),
+            false => if last { &self.sells } else { &self.costs }.of(asked.party),
+        };
+        let Some(deck) = sheet else { return Answer::Nobody };
         if !self.asks_who_calls() {
-            return plain(row, deck);
+            return plain(row, asked, deck);
         }
         let (told, at_us) = (again::Told::of(row), again::priced_at(row));
         let parties = told.parties(row);
@@ -139,7 +173,7 @@ impl Prices {
         let terms = if last { self.places.sell(deck, &known, &parties, at_us).ok() } else { self.places.cost(deck, &known, &parties, at_us) };
         match terms {
             Some(terms) => by_terms(row, &terms, false),
-            None => without(row, deck.name()),
+            None => without(row, asked, deck.name()),
         }
     }
 }
@@ -172,14 +206,14 @@ fn load(file: &str, options: &DeckOptions) -> anyhow::Result<Arc<Deck>> {
 }
 
 /// By the called number alone, without a word of text: what files that ask for nothing else are priced by.
-fn plain<'p>(row: &'p Cdr, deck: &'p Deck) -> Answer<'p> {
+fn plain<'p>(row: &'p Cdr, asked: &Asked<'p>, deck: &'p Deck) -> Answer<'p> {
     let number = if row.lrn.is_empty() { &row.b_number_e164 } else { &row.lrn };
     match deck.lookup(number, again::priced_at(row)) {
         Lookup::Row(found) => {
             let charge = charge(row, &found.price());
             Answer::Price(Priced { charge, currency: deck.currency().into(), version: deck.version().into(), by_ani: false })
         }
-        _ => without(row, deck.name()),
+        _ => without(row, asked, deck.name()),
     }
 }
 
@@ -193,10 +227,9 @@ fn charge(row: &Cdr, terms: &Terms) -> Charge {
 }
 
 /// What nobody is charged for needs no price.
-fn without<'p>(row: &'p Cdr, name: &'p str) -> Answer<'p> {
-    if row.disposition == "answered" || row.sell_amount != 0 || row.cost_amount != 0 {
+fn without<'p>(row: &'p Cdr, asked: &Asked<'p>, name: &'p str) -> Answer<'p> {
+    if row.disposition == "answered" || asked.old_e8 != 0 {
         return Answer::NoPrice(name);
     }
-    let (currency, version) = if row.is_final() { (&row.sell_currency, &row.sell_deck_version) } else { (&row.cost_currency, &row.cost_deck_version) };
-    Answer::Price(Priced { charge: Charge::default(), currency: currency.into(), version: version.into(), by_ani: false })
+    Answer::Price(Priced { charge: Charge::default(), currency: asked.currency.into(), version: asked.version.into(), by_ani: false })
 }

@@ -324,9 +324,11 @@ fn r_45_r_25_r_27_r_29_unchanged_documents_change_nothing_and_a_changed_price_ju
     let amount = |r: &Cdr| if r.is_final() { r.sell_amount } else { r.cost_amount };
     let mut expected = Vec::new();
     for old in &before {
-        let new = amount(&after[&(old.call_uuid.clone(), old.is_final(), old.attempt_no)]);
-        if amount(old) != new {
-            expected.push((Id::of(&old.call_uuid).to_string(), old.record_type.clone(), old.attempt_no.to_string(), amount(old), new));
+        let new = &after[&(old.call_uuid.clone(), old.is_final(), old.attempt_no)];
+        let above = |r: &Cdr| tiers::read(&r.tier_amounts).into_iter().filter(|_| r.is_final()).map(|t| t.amount_e8).collect::<Vec<_>>();
+        let (was, is) = ([vec![amount(old)], above(old)].concat(), [vec![amount(new)], above(new)].concat());
+        for (was, is) in was.into_iter().zip(is).filter(|(was, is)| was != is) {
+            expected.push((Id::of(&old.call_uuid).to_string(), old.record_type.clone(), old.attempt_no.to_string(), was, is));
         }
     }
     let (done, changes) = rerated(changed.path(), &file, &["-f", "docs.yaml"]).expect("priced");
@@ -340,6 +342,10 @@ fn r_45_r_25_r_27_r_29_unchanged_documents_change_nothing_and_a_changed_price_ju
     assert_eq!((told.len(), done.changed), (expected.len(), expected.len() as u64));
     let sum = |rows: &[(String, String, String, i64, i64)]| rows.iter().map(|r| i128::from(r.4 - r.3)).sum::<i128>();
     assert_eq!(done.summary.rows.values().map(|t| t.new_e8 - t.old_e8).sum::<i128>(), sum(&expected));
+    let of_shop = changes.iter().filter(|c| c[1] == "final" && c[4] == "shop").count();
+    assert!(of_shop > changes.iter().filter(|c| c[1] == "final" && c[4] == "branch").count() + 100, "shop pays for branch's calls too (R-20)");
+    let (_, own) = rerated(changed.path(), &file, &["-f", "docs.yaml", "--account", "shop", "--side", "sell"]).expect("priced");
+    assert_eq!((own.len(), own.iter().all(|c| c[4] == "shop")), (of_shop, true));
     // The called number alone says something else: what this is for.
     let (plain, _) = rerated(was.path(), &file, &["--deck", "retail.csv", "--account", "shop"]).expect("priced");
     assert!(plain.changed > 300, "{}", plain.changed);

@@ -98,14 +98,14 @@ impl Inner {
             None => Side::Both,
             Some(name) => Side::from_name(name).ok_or_else(|| problem("side", "want sell, cost or both"))?,
         };
-        let scope = Scope { side, deck: order.deck.clone(), carrier: order.carrier.clone() };
+        let scope = Scope { side, deck: order.deck.clone(), carrier: order.carrier.clone(), account: order.account.clone() };
         let prices = match time("known_at", &order.known_at)? {
             Some(at_us) => self.plan_known_at(at_us)?,
             None => self.shared.owner.plan(),
         };
         self.as_of()?;
         let read_us = (self.shared.clock)().utc_us;
-        let filter = CdrFilter { record_type: cdr::FINAL.to_owned(), since_us, until_us, account: order.account.clone(), call_uuid, ..CdrFilter::default() };
+        let filter = CdrFilter { record_type: cdr::FINAL.to_owned(), since_us, until_us, payer: order.account.clone(), call_uuid, ..CdrFilter::default() };
         let after = order.cursor.as_deref().map(cursor).transpose()?;
         let limit = order.limit.unwrap_or(LIMIT).clamp(1, MOST);
         let finals = tokio::runtime::Handle::current().block_on(self.cdrs.cdrs(CdrQuery { filter, after, limit }))?;
@@ -114,7 +114,7 @@ impl Inner {
 
         let by_switch = Cell::new(false);
         let noted = |terms: Option<Terms>| terms.inspect(|t| by_switch.set(by_switch.get() || again::by_switch(&prices, t)));
-        let (sell, cost) = (|row: &Cdr| noted(again::sell(&prices, row)), |row: &Cdr| noted(again::cost(&prices, row)));
+        let (sell, cost) = (|payer: &str, row: &Cdr| noted(again::sell(&prices, payer, row)), |row: &Cdr| noted(again::cost(&prices, row)));
         let mut by_ani = 0u64;
         let (mut planned, mut problems): (Vec<(&Cdr, Planned)>, Vec<Value>) = (Vec::new(), Vec::new());
         for rows in &calls {
@@ -147,11 +147,14 @@ impl Inner {
         let (Some(first), Some(last)) = (finals.iter().map(|r| r.invite_ts).min(), finals.iter().map(|r| r.invite_ts).max()) else { return Ok(Vec::new()) };
         let mut calls: Vec<Vec<Cdr>> = finals.iter().map(|r| vec![(**r).clone()]).collect();
         let place: HashMap<Vec<u8>, usize> = finals.iter().enumerate().map(|(i, r)| (r.call_uuid.clone(), i)).collect();
+        // Attempts that were not answered do not tell who above their caller's account pays.
+        let one = |of: fn(&Cdr) -> &String| finals.first().map(|r| of(r)).filter(|name| !name.is_empty() && finals.iter().all(|r| of(r) == *name)).cloned();
         let filter = CdrFilter {
             record_type: cdr::ATTEMPT.to_owned(),
             since_us: Some(first),
             until_us: Some(last.saturating_add(HUNT_US)),
-            account: order.account.clone(),
+            account: one(|r| &r.account).filter(|_| order.account.is_some()),
+            tenant: one(|r| &r.root_account).filter(|_| order.account.is_some()),
             ..CdrFilter::default()
         };
         let filters: Vec<CdrFilter> = match order.call_uuid.is_some() {
