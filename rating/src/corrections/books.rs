@@ -38,6 +38,10 @@ pub struct Document {
     pub entries: Vec<LedgerEntry>,
     /// As issued.
     pub json: String,
+    /// The position of the log that it was made at; empty where it has none.
+    pub as_of: String,
+    /// Which document in the order of the log.
+    pub order: usize,
 }
 
 impl Document {
@@ -104,6 +108,8 @@ impl Books {
             all_currencies: i.all_currencies,
             issued_us,
             entries: i.entries.clone(),
+            as_of: as_of(&i.document),
+            order: self.documents.len(),
             json: i.document.clone(),
         })
     }
@@ -131,6 +137,8 @@ impl Books {
             all_currencies: false,
             issued_us,
             entries: n.entries.clone(),
+            as_of: as_of(&n.document),
+            order: self.documents.len(),
             json: n.document.clone(),
         })
     }
@@ -171,6 +179,11 @@ impl Books {
         self.documents().filter(move |d| d.kind == "invoice" && d.account == account)
     }
 
+    /// Invoices of an invoice's account that were issued before it: whose late calls are on it.
+    pub fn before<'a>(&'a self, invoice: &'a Document) -> impl Iterator<Item = &'a Document> {
+        self.invoices_of(&invoice.account).filter(|d| d.order < invoice.order)
+    }
+
     /// Notes about an invoice, by series and number.
     pub fn notes_of<'a>(&'a self, invoice: &'a Document) -> impl Iterator<Item = &'a Document> {
         self.documents().filter(move |d| d.invoice.as_ref().is_some_and(|(s, n)| *s == invoice.series && *n == invoice.number))
@@ -184,11 +197,9 @@ impl Books {
     /// The position of the log the newest document about an invoice was made at: what changed since is for the next note. Agreed
     /// credits read no calls and do not count.
     pub fn read_at(&self, invoice: &Document) -> String {
-        let as_of = |d: &Document| serde_json::from_str::<serde_json::Value>(&d.json).ok().and_then(|v| v["as_of"].as_str().map(str::to_owned));
-        let mut all: Vec<&Document> = self.notes_of(invoice).collect();
-        // Of one invoice in the order they were issued: a later one has read on.
-        all.push(invoice);
-        all.into_iter().filter_map(as_of).filter(|a| !a.is_empty()).max_by_key(|a| a.split('.').filter_map(|n| n.parse::<u64>().ok()).sum::<u64>()).unwrap_or_default()
+        let all = self.notes_of(invoice).chain([invoice]).map(|d| &d.as_of).filter(|a| !a.is_empty());
+        // A later one has read on.
+        all.max_by_key(|a| a.split('.').filter_map(|n| n.parse::<u64>().ok()).sum::<u64>()).cloned().unwrap_or_default()
     }
 
     pub fn dispute(&self, id: Id) -> Option<(u64, &Dispute)> {
@@ -203,4 +214,14 @@ impl Books {
     pub fn invoice_json(&self, document: &Document) -> Option<Invoice> {
         serde_json::from_str(&document.json).ok()
     }
+}
+
+/// Of a document as issued.
+fn as_of(json: &str) -> String {
+    #[derive(Default, serde::Deserialize)]
+    struct Made {
+        #[serde(default)]
+        as_of: String,
+    }
+    serde_json::from_str::<Made>(json).unwrap_or_default().as_of
 }

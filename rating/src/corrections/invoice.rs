@@ -6,8 +6,6 @@
 //! log in `as_of`: calls that became known later go to the next invoice as late usage with their own date, and what was
 //! rated again later becomes a note.
 
-use std::collections::BTreeMap;
-
 use chrono_tz::Tz;
 use tollgate_schemas::{
     cdr::Cdr,
@@ -34,7 +32,7 @@ pub use document::{Annex, ContractUsed, DayRate, Details, Exchanged, Invoice, It
 pub use exchange::{Exchange, NoRate};
 pub use note::{Ground, Note, NoteLine, NoteOrder, Refused, note};
 pub use taxes::TaxBasis;
-pub use terms::{Bill, Terms};
+pub use terms::{Bill, Late, Terms};
 pub use usage::{Difference, Usage, differences};
 
 /// What an invoice is asked for.
@@ -79,8 +77,8 @@ fn narrow(amount_e8: i128) -> i64 {
 
 /// Lines without numbers, with their exact amounts: usage, late usage, fees, items; then taxes; then rounding. The second is their
 /// sum before taxes.
-pub(crate) fn lines(bill: &Bill<'_>, late: &BTreeMap<String, Usage>, details: &Details, taxes: Option<&TaxBasis>, currency: &str) -> Result<(Vec<(Line, i128)>, i128), TaxError> {
-    let usage = bill.usage;
+pub(crate) fn lines(bill: &Bill<'_>, details: &Details, taxes: Option<&TaxBasis>, currency: &str) -> Result<(Vec<(Line, i128)>, i128), TaxError> {
+    let (usage, late) = (bill.usage, bill.late);
     let mut all: Vec<(Line, i128)> = Vec::new();
     let item = |section, item: &Item, sign: i128| {
         let amount = i128::from(parse_scaled(&item.amount, 8).unwrap_or(0)) * sign;
@@ -130,17 +128,17 @@ pub(crate) fn lines(bill: &Bill<'_>, late: &BTreeMap<String, Usage>, details: &D
     Ok((all, net))
 }
 
-/// Makes the document. `late`: usage of earlier periods by day. Fails where the tax tables do not say what is to be charged.
-pub fn invoice(bill: &Bill<'_>, late: &BTreeMap<String, Usage>, order: Order<'_>) -> Result<Invoice, TaxError> {
+/// Makes the document. Fails where the tax tables do not say what is to be charged.
+pub fn invoice(bill: &Bill<'_>, order: Order<'_>) -> Result<Invoice, TaxError> {
     let details = order.details;
-    let (all, net) = lines(bill, late, details, order.taxes, order.currency)?;
+    let (all, net) = lines(bill, details, order.taxes, order.currency)?;
     let sum = |section: Section| all.iter().filter(|(l, _)| l.section == Some(section)).map(|(_, a)| a).sum::<i128>();
     let total: i128 = all.iter().map(|(_, a)| a).sum();
     let taxes = sum(Section::Taxes);
     let places = details.places.unwrap_or(PLACES);
     let lines = (1..).zip(all).map(|(no, (line, amount))| Line { no, amount: format_amount(narrow(amount)), ..line }).collect();
     let due_us = order.issued_us.saturating_add(i64::from(details.due_days) * 86_400_000_000);
-    let late_calls = late.values().flat_map(|u| u.calls.iter().cloned()).take(LATE_LISTED).collect();
+    let late_calls = bill.late.values().flat_map(|u| u.calls.iter().cloned()).take(LATE_LISTED).collect();
     Ok(Invoice {
         kind: "invoice".to_owned(),
         number: format!("{}-{}", order.series, order.sequence),

@@ -156,34 +156,31 @@ struct Side {
 /// The lines that usage gives then and now, with the invoice's contract, taxes and rounding, laid side by side.
 fn changed(invoice: &Invoice, then: &Bill<'_>, now: &Bill<'_>) -> Result<Vec<NoteLine>, TaxError> {
     // Items of the invoice beside its calls count for taxes and rounding on both sides alike; what its contract makes of the calls is
-    // made again. Late usage was billed here, but is of another period: it stays as it was.
+    // made again.
     let other = |section: Section| {
-        let stays = move |l: &&Line| l.section == Some(section) && l.contract.is_empty() && (section != Section::Fees || !l.original_date.is_empty());
+        let stays = move |l: &&Line| l.section == Some(section) && l.contract.is_empty();
         invoice.lines.iter().filter(stays).map(|l| super::Item { description: l.description.clone(), amount: l.amount.clone() }).collect::<Vec<_>>()
     };
     let credits = other(Section::Credits).into_iter().map(|i| super::Item { amount: i.amount.trim_start_matches('-').to_owned(), ..i });
-    let mut contract = other(Section::Contract);
-    contract.extend(other(Section::LateUsage));
-    contract.extend(other(Section::Fees));
     let details = Details {
         recurring: other(Section::Recurring),
-        contract,
+        contract: other(Section::Contract),
         credits: credits.collect(),
         taxes: invoice.tax_rules.clone(),
         places: Some(invoice.places),
         ..Details::default()
     };
-    // Section, whose calls, destination, rate, description, exchange.
-    type Key = (Section, String, String, String, String, String);
+    // Section, whose calls, destination, rate, description, exchange, day of late calls.
+    type Key = (Section, String, String, String, String, String, String);
     let key = |l: &Line| {
         let section = l.section.unwrap_or(Section::Usage);
         // A tax is told by its rule, not by the base it names.
         let description = if section == Section::Taxes { l.description.split(" on ").next().unwrap_or_default().to_owned() } else { l.description.clone() };
         let exchanged = l.exchanged.as_ref().map_or(String::new(), |e| format!("{} at {} of {}", e.currency, e.rate, e.date));
-        (section, l.sub_account.clone(), l.destination.clone(), l.rate.clone(), description, exchanged)
+        (section, l.sub_account.clone(), l.destination.clone(), l.rate.clone(), description, exchanged, l.original_date.clone())
     };
     let side = |bill: &Bill<'_>| {
-        let (all, _) = lines(bill, &BTreeMap::new(), &details, invoice.tax_basis.as_ref(), &invoice.currency)?;
+        let (all, _) = lines(bill, &details, invoice.tax_basis.as_ref(), &invoice.currency)?;
         let mut side: BTreeMap<Key, Side> = BTreeMap::new();
         for (line, amount) in all {
             let sum = side.entry(key(&line)).or_default();
@@ -202,13 +199,17 @@ fn changed(invoice: &Invoice, then: &Bill<'_>, now: &Bill<'_>) -> Result<Vec<Not
     let rated = |key: &Key| was.get(key).or_else(|| is.get(key)).and_then(|s| s.exchanged.clone());
     let moved = keys.into_iter().filter(|k| amount(&was, k) != amount(&is, k));
     let line = |(no, found): (u32, &Key)| {
-        let (section, sub_account, destination, rate, description, exchanged) = found;
-        let of_invoice = invoice.lines.iter().find(|l| key(l) == *found && l.original_date.is_empty());
+        let (section, sub_account, destination, rate, description, exchanged, late) = found;
+        let of_invoice = invoice.lines.iter().find(|l| key(l) == *found);
+        let description = match (section, late.is_empty()) {
+            (Section::Fees, false) => format!("{description}, calls of {late}"),
+            _ => description.clone(),
+        };
         NoteLine {
             no,
             invoice_line: of_invoice.map(|l| l.no),
             section: *section,
-            description: if exchanged.is_empty() { description.clone() } else { format!("{description}, {exchanged}") },
+            description: if exchanged.is_empty() { description } else { format!("{description}, {exchanged}") },
             sub_account: sub_account.clone(),
             destination: destination.clone(),
             rate: rate.clone(),

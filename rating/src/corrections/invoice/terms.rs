@@ -1,5 +1,7 @@
 //! A period's calls with what their contract makes of them.
 
+use std::collections::BTreeMap;
+
 use tollgate_schemas::{cdr::Cdr, id::Id};
 
 use super::{ContractUsed, Line, Section, Usage, is_billed, usage::{billed, minutes}};
@@ -8,17 +10,23 @@ use crate::{
     fx::{self, Used},
 };
 
-/// What an invoice is made of: calls added up, and the contract's lines about them.
+/// Calls of earlier periods that became known after their invoice, by their day (FN-17).
+pub type Late = BTreeMap<String, Usage>;
+
+static NONE_LATE: Late = Late::new();
+
+/// What an invoice is made of: calls added up, those of earlier periods, and the contract's lines about the period's.
 #[derive(Debug, Clone)]
 pub struct Bill<'a> {
     pub usage: &'a Usage,
+    pub late: &'a Late,
     pub contract: Vec<(Line, i128)>,
 }
 
 impl<'a> Bill<'a> {
     /// Of an account without a contract.
     pub fn plain(usage: &'a Usage) -> Bill<'a> {
-        Bill { usage, contract: Vec::new() }
+        Bill { usage, late: &NONE_LATE, contract: Vec::new() }
     }
 }
 

@@ -50,12 +50,12 @@ fn details() -> Details {
     }
 }
 
-fn issue(usage: &Usage, late: &BTreeMap<String, Usage>, details: &Details, sequence: u64) -> Invoice {
-    issue_with(&Bill::plain(usage), late, details, sequence, None)
+fn issue(usage: &Usage, late: &Late, details: &Details, sequence: u64) -> Invoice {
+    issue_with(&Bill { late, ..Bill::plain(usage) }, details, sequence, None)
 }
 
-fn issue_with(bill: &Bill<'_>, late: &BTreeMap<String, Usage>, details: &Details, sequence: u64, taxes: Option<&TaxBasis>) -> Invoice {
-    invoice(bill, late, Order {
+fn issue_with(bill: &Bill<'_>, details: &Details, sequence: u64, taxes: Option<&TaxBasis>) -> Invoice {
+    invoice(bill, Order {
         series: "2026",
         sequence,
         account: "acme",
@@ -204,6 +204,30 @@ fn fn_20_r_20_calls_of_accounts_below_are_lines_of_their_own_at_the_payers_price
     let credit = note(&made, Ground::Rerated { then: &Bill::plain(&then), now: &Bill::plain(&now) }, note_order(e8(&made.total))).expect("a note");
     let lines: Vec<(&str, Option<u32>, &str)> = credit.lines.iter().map(|l| (l.sub_account.as_str(), l.invoice_line, l.amount.as_str())).collect();
     assert_eq!((lines, credit.total.as_str()), (vec![("shop", Some(5), "-0.200000")], "0.20"));
+}
+
+/// FN-17: what was billed late is rated again like the period's own, and on the note of the invoice that billed it.
+#[test]
+fn r_46_fn_17_a_late_call_that_is_rated_again_is_on_the_note_of_the_invoice_it_is_on() {
+    let late = |amount: i64| {
+        let mut of_day = Usage::of("acme");
+        let fee = r#"[{"name":"usage","amount":"0.100000"},{"name":"dip","amount":"0.010000"}]"#;
+        of_day.add_named(&Cdr { sell_lines: fee.replace("0.100000", &format_amount(amount - 1_000_000)), ..row(40, "UK", 12_500_000_000, 60, amount) }, None);
+        Late::from([("2026-02-27".to_owned(), of_day)])
+    };
+    let (usage, then, now) = (usage(&rows()), late(11_000_000), late(6_000_000));
+    let made = issue(&usage, &then, &details(), 7);
+    let bill = |late| Bill { late, ..Bill::plain(&usage) };
+    let credit = note(&made, Ground::Rerated { then: &bill(&then), now: &bill(&now) }, note_order(e8(&made.total))).expect("a note");
+    let again = issue(&usage, &now, &details(), 7);
+    assert_eq!((credit.kind.as_str(), -e8(&credit.total)), ("credit_note", e8(&again.total) - e8(&made.total)));
+    let lines: Vec<(Section, &str, &str)> = credit.lines.iter().map(|l| (l.section, l.description.as_str(), l.amount.as_str())).collect();
+    assert_eq!(lines[0], (Section::LateUsage, "calls of 2026-02-27, known after its invoice", "-0.050000"));
+    let of_invoice = made.lines.iter().find(|l| l.section == Some(Section::LateUsage)).expect("late usage");
+    assert_eq!(credit.lines[0].invoice_line, Some(of_invoice.no));
+    assert!(lines[1..].iter().all(|l| matches!(l.0, Section::Taxes | Section::Rounding)), "the fee is what it was: {lines:?}");
+    let same = note(&made, Ground::Rerated { then: &bill(&then), now: &bill(&then) }, note_order(e8(&made.total)));
+    assert_eq!(same, Err(Refused::NothingChanged("2026-7".into())));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! their invoice.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fmt::Write,
     sync::{Arc, Mutex},
 };
@@ -13,13 +13,14 @@ use sha2::{Digest, Sha256};
 use tollgate_api::ports::{Kind, Problem};
 use tollgate_rating::{
     contract::{self, BadMeter, Contract, Share, ShortCalls, ShortPolicy},
-    corrections::invoice::{self, Annex, Difference, Exchange, NoRate, Terms, Usage},
+    corrections::invoice::{self, Annex, Difference, Exchange, Late, NoRate, Terms, Usage},
     fx::Fx,
 };
 use tollgate_schemas::{
     cdr::{self, Cdr, Column},
     control,
     csv_text::header_line,
+    id::Id,
     store::{CdrFilter, StoreError},
     tiers,
 };
@@ -186,11 +187,44 @@ impl Inner {
         Ok((by_currency, Annex { query: String::new(), rows, sha256: hex(&hash.finalize()) }))
     }
 
-    /// Calls of periods invoiced before that became known since, by day. Late calls of a currency go to the next invoice that has
-    /// that currency: so they were looked for last by the newest of the invoices that have it, and each is found once.
-    pub fn late(&self, account: &str, currency: &str, earlier: &[Earlier], as_of: &str, zone: Tz, into: &mut Into<'_>) -> Result<BTreeMap<String, Usage>, Stop> {
-        let mut late: BTreeMap<String, Usage> = BTreeMap::new();
-        let all = into.agreed.is_some();
+    /// Calls of periods invoiced before that became known since, by day.
+    pub fn late(&self, account: &str, currency: &str, earlier: &[Earlier], as_of: &str, zone: Tz, into: &mut Into<'_>) -> Result<Late, Stop> {
+        let (mut late, all) = (Late::new(), into.agreed.is_some());
+        self.each_late(account, currency, all, earlier, as_of, |row| into.add_late(row, late.entry(invoice::day(row.invite_ts, zone)).or_insert_with(|| Usage::of(account))))?;
+        into.check()?;
+        Ok(late)
+    }
+
+    /// The late calls that an invoice has, by their ids: those of `earlier` that were known when it was made, at `as_of`.
+    pub fn late_calls(&self, account: &str, currency: &str, all: bool, earlier: &[Earlier], as_of: &str) -> Result<HashSet<Id>, Stop> {
+        let mut calls = HashSet::new();
+        self.each_late(account, currency, all, earlier, as_of, |row| _ = calls.insert(Id::of(&row.call_uuid)))?;
+        Ok(calls)
+    }
+
+    /// These calls of periods invoiced before, as they stood at a position of the log, by day.
+    pub fn late_at(&self, account: &str, currency: &str, earlier: &[Earlier], calls: &HashSet<Id>, as_of: &str, zone: Tz, into: &mut Into<'_>) -> Result<Late, Stop> {
+        let (mut late, mut left) = (Late::new(), calls.clone());
+        for before in earlier {
+            if left.is_empty() {
+                break;
+            }
+            let walk = self.walk(&Period { account, from_us: before.from_us, until_us: before.until_us }, as_of);
+            let (failure, all) = (walk.failure(), into.agreed.is_some());
+            for row in walk.filter(|row| costs(row) && (all || row.sell_currency == currency)) {
+                if left.remove(&Id::of(&row.call_uuid)) {
+                    into.add_late(&row, late.entry(invoice::day(row.invite_ts, zone)).or_insert_with(|| Usage::of(account)));
+                }
+            }
+            pages::check(&failure)?;
+        }
+        into.check()?;
+        Ok(late)
+    }
+
+    /// Late calls of a currency go to the next invoice that has that currency: so they were looked for last by the newest of the invoices
+    /// that have it, and each is found once. `all`: in every currency.
+    fn each_late(&self, account: &str, currency: &str, all: bool, earlier: &[Earlier], as_of: &str, mut take: impl FnMut(&Cdr)) -> Result<(), Stop> {
         let mut known: BTreeSet<&str> = earlier.iter().filter(|e| !e.all_currencies).map(|e| e.currency.as_str()).collect();
         known.insert(currency);
         for before in earlier {
@@ -208,14 +242,13 @@ impl Inner {
                     let Difference::Late(row) = difference else { return };
                     let of = row.sell_currency.as_str();
                     if costs(&row) && only.map_or_else(|| !known.contains(of), |c| c == of) {
-                        into.add_late(&row, late.entry(invoice::day(row.invite_ts, zone)).or_insert_with(|| Usage::of(account)));
+                        take(&row);
                     }
                 });
                 failures.iter().try_for_each(|f| pages::check(f))?;
             }
         }
-        into.check()?;
-        Ok(late)
+        Ok(())
     }
 
     /// connected calls by their answers, in the UTC days of the period.

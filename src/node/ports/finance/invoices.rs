@@ -88,7 +88,7 @@ impl Inner {
             Some(policy) => Some(self.short_calls(policy, &period, &as_of, zone)?),
             None => None,
         };
-        let (mut bill, mut used, mut exchange) = (Bill::plain(&usage), None, Vec::new());
+        let (mut bill, mut used, mut exchange) = (Bill { late: &late, ..Bill::plain(&usage) }, None, Vec::new());
         if let Some((terms, rates)) = into.agreed {
             (used, exchange) = (Some(terms.used()), rates.days());
             bill.contract = terms.lines(short).map_err(|e| problem("until", e.to_string()))?;
@@ -96,7 +96,7 @@ impl Inner {
         let root = self.shared.owner.plan().policy.root_of(&order.account).to_owned();
         let query = format!("payer={}&since={}&until={}&record_type=final&view=customer&as_of={as_of}&format=csv", order.account, format_rfc3339(from_us), format_rfc3339(until_us));
         let make = |sequence: u64| {
-            invoice::invoice(&bill, &late, InvoiceOrder {
+            invoice::invoice(&bill, InvoiceOrder {
                 series: &series,
                 sequence,
                 account: &order.account,
@@ -239,7 +239,8 @@ impl Inner {
     }
 }
 
-fn earlier(document: &Document) -> Earlier {
-    let as_of = serde_json::from_str::<Value>(&document.json).ok().and_then(|v| v["as_of"].as_str().map(str::to_owned)).unwrap_or_default();
-    Earlier { from_us: document.from_us, until_us: document.until_us, currency: document.currency.clone(), all_currencies: document.all_currencies, as_of }
+/// What later invoices need of one.
+pub fn earlier(document: &Document) -> Earlier {
+    let (currency, as_of) = (document.currency.clone(), document.as_of.clone());
+    Earlier { from_us: document.from_us, until_us: document.until_us, currency, all_currencies: document.all_currencies, as_of }
 }

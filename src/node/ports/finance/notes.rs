@@ -10,14 +10,15 @@ use tollgate_rating::{
     contract::{Contract, Share},
     corrections::{
         books::{Books, Document},
-        invoice::{self, Bill, Difference, Exchange, Ground, Invoice, NoteOrder, Terms, Usage},
+        invoice::{self, Bill, Difference, Exchange, Ground, Invoice, Late, NoteOrder, Terms, Usage},
     },
 };
 use tollgate_schemas::{cdr::Cdr, event::Body, id::Id, money::parse_scaled, v1::NoteIssued};
 
 use super::{
     Inner, Stop,
-    calls::{Into, Period},
+    calls::{Earlier, Into, Period},
+    invoices::earlier,
     numbered, pages, posting, problem, shown,
 };
 
@@ -42,10 +43,11 @@ impl Inner {
             return Err(problem("reason", "a note says why it is issued (FN-19)"));
         }
         let Some((series, number)) = numbered(&order.invoice) else { return Err(problem("invoice", "want an invoice's number, as 2026-41")) };
-        let found: Option<(Document, Option<Invoice>, String)> = self.look(|books| {
-            books.document(series, number).filter(|d| d.kind == "invoice").map(|d| (d.clone(), books.invoice_json(d), books.read_at(d)))
+        let found: Option<(Document, Option<Invoice>, String, Vec<Earlier>)> = self.look(|books| {
+            let of = |d: &Document| (d.clone(), books.invoice_json(d), books.read_at(d), books.before(d).map(earlier).collect());
+            books.document(series, number).filter(|d| d.kind == "invoice").map(of)
         })?;
-        let Some((document, Some(invoice), read_at)) = found else { return Err(problem("invoice", format!("there is no invoice {}", order.invoice))) };
+        let Some((document, Some(invoice), read_at, before)) = found else { return Err(problem("invoice", format!("there is no invoice {}", order.invoice))) };
         let agreed = order.amount.as_deref().map(|a| parse_scaled(a, 8)).transpose().map_err(|e| problem("amount", e.to_string()))?;
         if agreed.is_some_and(|a| a <= 0) {
             return Err(problem("amount", "a credit is given positive"));
@@ -83,17 +85,23 @@ impl Inner {
             failures.iter().try_for_each(|f| pages::check(f))?;
             [&then_into, &now_into].into_iter().try_for_each(Into::check)?;
         }
-        // Prices change by re-rating, not how long calls were: the fee for short ones is what it was.
         let zone = invoice.period.timezone.parse().unwrap_or(Tz::UTC);
+        let has_late = agreed.is_none() && invoice.lines.iter().any(|l| !l.original_date.is_empty());
+        let (mut then_late, mut now_late) = (Late::new(), Late::new());
+        if has_late {
+            let (account, currency) = (&document.account, &document.currency);
+            let calls = self.late_calls(account, currency, contract.is_some(), &before, &invoice.as_of)?;
+            then_late = self.late_at(account, currency, &before, &calls, &read_at, zone, &mut then_into)?;
+            now_late = self.late_at(account, currency, &before, &calls, &as_of, zone, &mut now_into)?;
+        }
+        // Prices change by re-rating, not how long calls were: the fee for short ones is what it was.
         let short = match contract.as_ref().and_then(|(c, _)| c.short_calls.as_ref()).filter(|_| agreed.is_none()) {
             Some(policy) => Some(self.short_calls(policy, &period, &invoice.as_of, zone)?),
             None => None,
         };
-        let bill = |usage, into: Into<'_>| {
-            let contract = into.agreed.map(|(terms, _)| terms.lines(short)).transpose().map_err(|e| problem("", e.to_string()))?;
-            Ok::<_, Stop>(Bill { usage, contract: contract.unwrap_or_default() })
-        };
-        let (then_bill, now_bill) = (bill(&then_usage, then_into)?, bill(&now_usage, now_into)?);
+        let contract_lines = |into: Into<'_>| into.agreed.map(|(terms, _)| terms.lines(short)).transpose().map_err(|e| problem("", e.to_string()));
+        let then_bill = Bill { usage: &then_usage, late: &then_late, contract: contract_lines(then_into)?.unwrap_or_default() };
+        let now_bill = Bill { usage: &now_usage, late: &now_late, contract: contract_lines(now_into)?.unwrap_or_default() };
         let own = order.series.clone().unwrap_or_else(|| series.to_owned());
         let now_us = (self.shared.clock)().utc_us;
         let make = |books: &Books| {
