@@ -327,7 +327,7 @@ impl Routing for DeckRouting {
             .order
             .iter()
             .filter_map(|c| {
-                let mut cost = decision.terms(c);
+                let mut cost = decision.terms(c, &known.origination());
                 if !query.emergency {
                     self.places.add_surcharges(Leg::Cost, &mut cost, &known, query.parties, query.at_us);
                 }

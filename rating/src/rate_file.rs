@@ -49,7 +49,7 @@ pub use decks::{BadDecks, Decks};
 pub use rater::Rater;
 pub use times::parse_rfc3339_ns;
 
-use crate::deck::{Deck, Lookup, RowRef};
+use crate::deck::{Deck, Lookup, Origination, RowRef};
 
 /// The columns added to a call, in order.
 pub const RATED_COLUMNS: [&str; 8] =
@@ -114,6 +114,11 @@ impl RatedOut<'_> {
 
     /// How the amount came about, for people: `47 s → 6+7×6=48 s × 0.0100/60 = 0.008000`.
     pub fn explain(&self, call: &CallIn<'_>) -> String {
+        self.explain_for(&Origination::default(), call)
+    }
+
+    /// The same, for a call of this origination.
+    fn explain_for(&self, from: &Origination<'_>, call: &CallIn<'_>) -> String {
         let Some(deck) = self.deck else { return format!("no deck for account '{}'", call.account) };
         let number = call.number;
         match (self.reason, self.row) {
@@ -123,7 +128,7 @@ impl RatedOut<'_> {
             (_, None) => format!("deck '{}' has no prefix of {number}", deck.name()),
             (Reason::Blocked, Some(row)) => format!("prefix {} is blocked in deck '{}'", row.prefix(), deck.name()),
             (Reason::Unanswered | Reason::Rated, Some(row)) if !row.is_plain() => {
-                lines_text::explain(&row.price(), call.priced_at_us(), call.duration_ms, &context(call))
+                lines_text::explain(&row.price_for(from), call.priced_at_us(), call.duration_ms, &context(call))
             }
             (Reason::Unanswered, Some(row)) => format!("not answered; prefix {} at {}", row.prefix(), row.rate_text()),
             (_, Some(row)) => self.explain_price(call, &row),
@@ -154,13 +159,13 @@ pub fn rate_call<'d>(decks: &'d Decks, call: &CallIn<'_>, caller: Option<&Caller
             let who = callers.who(caller);
             callers.priced(deck, deck.lookup_dialled(&who.dialled(), call.priced_at_us()), &who, call)
         }
-        None => priced(deck, deck.lookup_dialled(&call.dialled(), call.priced_at_us()), call),
+        None => priced(deck, deck.lookup_dialled(&call.dialled(), call.priced_at_us()), &Origination::default(), call),
     }
 }
 
 /// From what the deck says of the number to what the call costs.
 #[inline]
-fn priced<'d>(deck: &'d Deck, found: Lookup<'d>, call: &CallIn<'_>) -> Option<RatedOut<'d>> {
+fn priced<'d>(deck: &'d Deck, found: Lookup<'d>, from: &Origination<'_>, call: &CallIn<'_>) -> Option<RatedOut<'d>> {
     let unpriced = |reason, row| RatedOut { reason, deck: Some(deck), row, billed_s: None, amount_e8: None };
     let row = match found {
         Lookup::Row(row) => row,
@@ -171,11 +176,11 @@ fn priced<'d>(deck: &'d Deck, found: Lookup<'d>, call: &CallIn<'_>) -> Option<Ra
     if call.answer_us.is_none() {
         // Nothing but what a tariff takes of every call.
         if !row.is_plain() {
-            return priced_by(row, &row.price(), call);
+            return priced_by(row, &row.price_for(from), call);
         }
         return Some(RatedOut { billed_s: Some(0), amount_e8: Some(0), ..unpriced(Reason::Unanswered, Some(row)) });
     }
-    let charge = row.charge(call.priced_at_us(), call.duration_ms);
+    let charge = row.charge_for(from, call.priced_at_us(), call.duration_ms);
     // The charge saturates; an amount at the stop is no amount.
     if charge.amount_e8 == i64::MAX {
         return None;

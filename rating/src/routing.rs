@@ -365,11 +365,11 @@ impl RouteDecision {
         deck.row_for(row?, &self.number, self.at_us).map(|row| row.judged(self.from.judged(deck)))
     }
 
-    /// What the carrier charges, by value; the class is the row's, else the carrier's.
-    pub fn terms(&self, candidate: &Candidate) -> Terms {
+    /// What the carrier charges, by value; the class is the row's, else the carrier's. `from`: as the question had it.
+    pub fn terms(&self, candidate: &Candidate, from: &Origination<'_>) -> Terms {
         let carrier = self.carrier(candidate.carrier);
         let mut terms = match self.row(candidate) {
-            Some(row) => row.terms(),
+            Some(row) => row.terms_for(from),
             None => carrier.deck.free_terms(),
         };
         if terms.route_class.is_empty() {

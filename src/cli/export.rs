@@ -146,7 +146,7 @@ enum Sink {
 impl Sink {
     fn create(format: &str, path: &std::path::Path, columns: &[&'static Column]) -> anyhow::Result<Sink> {
         if format == "parquet" {
-            return Ok(Sink::Parquet { writer: CdrWriter::create(path, columns)?, waiting: Vec::new() });
+            return Ok(Sink::Parquet { writer: CdrWriter::create(&out::target(path, &[])?, columns)?, waiting: Vec::new() });
         }
         let mut text = String::new();
         if format == "csv" {

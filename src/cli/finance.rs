@@ -59,6 +59,7 @@ pub struct Hashed {
 
 impl Hashed {
     pub fn create(path: &Path) -> anyhow::Result<Hashed> {
+        let path = &super::out::target(path, &[])?;
         let name = path.file_name().with_context(|| format!("{} names no file", path.display()))?.to_string_lossy();
         let part = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
         let file = File::create(&part).with_context(|| format!("{} cannot be written", path.display()))?;
@@ -72,16 +73,22 @@ impl Hashed {
     }
 
     /// Puts the file in its place; gives its hash in hex.
-    pub fn finish(self) -> anyhow::Result<String> {
-        let Hashed { path, part, file, hash, .. } = self;
-        let whole = || -> anyhow::Result<()> {
-            let file = file.into_inner().map_err(|e| e.into_error())?;
-            file.sync_all()?;
-            fs::rename(&part, &path)?;
+    pub fn finish(mut self) -> anyhow::Result<String> {
+        let mut whole = || -> anyhow::Result<()> {
+            self.file.flush()?;
+            self.file.get_ref().sync_all()?;
+            fs::rename(&self.part, &self.path)?;
             Ok(())
         };
-        whole().with_context(|| path.display().to_string())?;
-        Ok(hex(&hash.finalize()))
+        whole().with_context(|| self.path.display().to_string())?;
+        Ok(hex(&std::mem::take(&mut self.hash).finalize()))
+    }
+}
+
+impl Drop for Hashed {
+    /// Half a file under any name would be taken for a whole one some day; one that is in its place is not under this one.
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.part);
     }
 }
 

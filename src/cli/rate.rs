@@ -5,6 +5,7 @@ mod documents;
 mod parquet;
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, BufWriter, IsTerminal, Read, Write},
     num::NonZero,
@@ -16,7 +17,10 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tollgate_rating::rate_file::{Counts, Decks, RateOptions, rate_csv_on};
+use tollgate_rating::{
+    deck::Tariff,
+    rate_file::{Counts, Decks, RateOptions, rate_csv_on},
+};
 use tollgate_schemas::name;
 
 use super::{
@@ -60,13 +64,21 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Done> {
+    let sheets = args.decks.iter().map(|text| Path::new(text.split_once('=').map_or(text.as_str(), |(_, file)| file)));
+    let files = args.files.iter().chain(&args.number_tables).chain(&args.lrn).chain([&args.calls]).map(PathBuf::as_path);
+    let inputs: Vec<&Path> = sheets.chain(files).collect();
+    let out = if args.out == Path::new("-") { args.out.clone() } else { out::target(&args.out, &inputs)? };
     let decks = callers::add(args, decks(args)?)?;
     let parquet = [&args.calls, &args.out].map(|f| f.extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet")));
+    let ringing: BTreeSet<&str> = decks.iter().filter(|d| d.tariff().is_some_and(Tariff::charges_ringing)).map(|d| d.name()).collect();
+    for deck in ringing {
+        eprintln!("deck '{deck}' charges ringing (ringing_fee): how long calls rang is not in the file, so nothing is charged for it here");
+    }
     let started = Instant::now();
     let counts = match parquet {
         [true, true] if args.explain => bail!("--explain adds a column that the Parquet form does not have: rate CSV files with it"),
-        [true, true] => parquet::rate(&decks, &args.calls, &args.out, cores())?,
-        [false, false] => csv(&decks, args)?,
+        [true, true] => parquet::rate(&decks, &args.calls, &out, cores())?,
+        [false, false] => csv(&decks, args, &out)?,
         [true, false] => bail!("calls in Parquet are rated to Parquet: name --out something.parquet"),
         [false, true] => bail!("calls in CSV are rated to CSV: name --out something.csv"),
     };
@@ -105,7 +117,7 @@ fn decks(args: &Args) -> anyhow::Result<Decks> {
     last.map_or(Ok(decks), Err)
 }
 
-fn csv(decks: &Decks, args: &Args) -> anyhow::Result<Counts> {
+fn csv(decks: &Decks, args: &Args, out: &Path) -> anyhow::Result<Counts> {
     let (input, bytes): (Box<dyn Read + Send>, u64) = if args.calls == Path::new("-") {
         (Box::new(io::stdin()), 0)
     } else {
@@ -119,20 +131,20 @@ fn csv(decks: &Decks, args: &Args) -> anyhow::Result<Counts> {
     let mut progress = |read: u64| bar.set_position(read);
     let options = RateOptions { explain: args.explain };
     let context = |what: &Path| format!("{}", what.display());
-    let counts = if args.out == Path::new("-") {
+    let counts = if out == Path::new("-") {
         let mut stdout = io::stdout().lock();
         let rated = rate_csv_on(cores(), decks, input, &mut stdout, options, &mut problem, &mut progress);
-        out::wrote(stdout.flush())?;
+        super::out::wrote(stdout.flush())?;
         rated.map_err(|e| closed(e)).with_context(|| context(&args.calls))?
     } else {
-        let temporary = beside(&args.out);
-        let file = File::create(&temporary).with_context(|| format!("{} cannot be written", args.out.display()))?;
+        let temporary = beside(out);
+        let file = File::create(&temporary).with_context(|| format!("{} cannot be written", out.display()))?;
         let mut writer = BufWriter::with_capacity(1 << 20, file);
         let rated = rate_csv_on(cores(), decks, input, &mut writer, options, &mut problem, &mut progress)
             .with_context(|| context(&args.calls))
             .and_then(|counts| {
                 writer.flush()?;
-                fs::rename(&temporary, &args.out)?;
+                fs::rename(&temporary, out)?;
                 Ok(counts)
             });
         if rated.is_err() {

@@ -98,6 +98,8 @@ const PAGE: &str = "2000";
 #[derive(Default)]
 pub struct Outcome {
     calls: u64,
+    /// Rows of attempts in a file.
+    attempts: u64,
     changed: u64,
     problems: u64,
     /// Priced by the caller's own number where a deck goes by the switch's, which CDRs do not keep: calls of a node, rows of a file.
@@ -233,7 +235,8 @@ fn tell(args: &Args, done: &Outcome, batch: Option<&str>, left: u64) -> anyhow::
         out::text(&out::table(&["SIDE", "PARTY", "DESTINATION", "CALLS", "OLD", "NEW", "DELTA", "CUR"], &rows))?;
     }
     let what = if args.apply { "corrected" } else { "would change" };
-    out::line(&format!("{} calls, {} {what}, {} cannot be priced", done.calls, done.changed, done.problems))?;
+    let (count, of) = if done.calls == 0 && done.attempts > 0 { (done.attempts, "attempts") } else { (done.calls, "calls") };
+    out::line(&format!("{count} {of}, {} {what}, {} cannot be priced", done.changed, done.problems))?;
     if done.by_ani > 0 {
         let what = if batch.is_some() { "calls" } else { "prices" };
         out::line(&format!("{} {what} go by the calling number, as no CDR keeps that of the caller's switch (jurisdiction.caller: routing)", done.by_ani))?;
@@ -257,6 +260,7 @@ const COLUMNS: [&str; 13] = [
 
 impl Diff {
     pub fn create(path: &Path) -> anyhow::Result<Diff> {
+        let path = &out::target(path, &[])?;
         let ending = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
         match ending.as_str() {
             "parquet" => Ok(Diff::Parquet(Box::new(DiffWriter::create(path)?))),

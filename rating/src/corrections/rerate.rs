@@ -59,7 +59,7 @@ pub type SellPrice<'a> = &'a dyn Fn(&str, &Cdr) -> Option<Terms>;
 /// What the carrier of an attempt charges now. None = there is no price.
 pub type CostPrice<'a> = &'a dyn Fn(&Cdr) -> Option<Terms>;
 
-/// One amount that changes.
+/// One amount that changes; of a price that is in another currency now, the old one in its, and the new one in its.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// Of a customer's price; else of the carrier's.
@@ -156,17 +156,24 @@ pub fn plan(rows: &[Cdr], scope: &Scope, sell: SellPrice<'_>, cost: CostPrice<'_
             old_e8,
             new_e8,
         };
+        // Amounts in two currencies have no difference: the one goes, the other comes, as they are posted.
+        let mut tell = |sells, account: &str, amounts: (i64, i64), currencies: (&str, &str), versions: (&str, &str)| match currencies {
+            (was, is) if was == is || was.is_empty() => changes.push(one(sells, account, amounts, is, versions)),
+            (was, is) => changes.extend([one(sells, account, (amounts.0, 0), was, versions), one(sells, account, (0, amounts.1), is, versions)]),
+        };
         if old.is_final() && sold.is_some() {
-            changes.push(one(true, &old.account, (old.sell_amount, new.sell_amount), &new.sell_currency, (&old.sell_deck_version, &new.sell_deck_version)));
+            let versions = (old.sell_deck_version.as_str(), new.sell_deck_version.as_str());
+            tell(true, &old.account, (old.sell_amount, new.sell_amount), (&old.sell_currency, &new.sell_currency), versions);
         }
         for tier in resold.iter().filter(|_| old.is_final()) {
             let version = tier.terms.as_ref().map_or("", |t| t.deck_version.as_str());
             if let Some((was, is)) = of(&tier.account) {
-                changes.push(one(true, &tier.account, (was.amount_e8, is.amount_e8), &is.currency, ("", version)));
+                tell(true, &tier.account, (was.amount_e8, is.amount_e8), (&was.currency, &is.currency), ("", version));
             }
         }
         if !old.is_final() && costs.iter().any(|c| c.attempt_no == old.attempt_no) {
-            changes.push(one(false, &old.account, (old.cost_amount, new.cost_amount), &new.cost_currency, (&old.cost_deck_version, &new.cost_deck_version)));
+            let versions = (old.cost_deck_version.as_str(), new.cost_deck_version.as_str());
+            tell(false, &old.account, (old.cost_amount, new.cost_amount), (&old.cost_currency, &new.cost_currency), versions);
         }
     }
     Ok(Some(Planned { old: rows.to_vec(), new, sell: sold, tiers: resold, costs, changes }))

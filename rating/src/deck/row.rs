@@ -9,7 +9,7 @@ use tollgate_schemas::{
     v1::Terms,
 };
 
-use super::{Deck, Dialled, JurisdictionRates, Kind, Row, index};
+use super::{Deck, JurisdictionRates, Kind, Origination, Row, index};
 use crate::geography::Judged;
 
 /// A row of a deck, for a call to some number at some instant. Cheap to copy; text is read from the deck.
@@ -152,8 +152,13 @@ impl<'d> RowRef<'d> {
         all.binary_search_by_key(&self.row, |(row, _)| *row).ok().map(|at| all[at].1)
     }
 
-    /// The row by value, as events carry it. `effective_from_us` is 0 for a row in force since ever.
+    /// The row by value, as events carry it, for a caller nobody tells apart. `effective_from_us` is 0 for a row in force since ever.
     pub fn terms(&self) -> Terms {
+        self.terms_for(&Origination::default())
+    }
+
+    /// The same, for a call of this origination: by it prices of other decks and of later rows are looked up, as the row was.
+    pub fn terms_for(&self, from: &Origination<'_>) -> Terms {
         Terms {
             deck: self.deck.name.clone(),
             deck_version: self.deck.version.clone(),
@@ -164,7 +169,7 @@ impl<'d> RowRef<'d> {
             route_class: self.route_class().to_owned(),
             jurisdiction: self.judged_by().to_owned(),
             origin_group: self.origin_group().to_owned(),
-            ..self.price()
+            ..self.price_for(from)
         }
     }
 
@@ -172,12 +177,18 @@ impl<'d> RowRef<'d> {
     /// the deck has no tariff beyond its rows.
     #[inline]
     pub fn charge(&self, answer_us: i64, duration_ms: u64) -> Charge {
+        self.charge_for(&Origination::default(), answer_us, duration_ms)
+    }
+
+    /// The same, for a call of this origination.
+    #[inline]
+    pub fn charge_for(&self, from: &Origination<'_>, answer_us: i64, duration_ms: u64) -> Charge {
         if self.deck.tariff.is_none()
             && let Some(plain) = self.deck.rounder.charge(self.rate_e12(), self.kind(), duration_ms)
         {
             return plain;
         }
-        self.price().charge(answer_us, duration_ms)
+        self.price_for(from).charge(answer_us, duration_ms)
     }
 
     /// Nothing but the row's own cells prices the call.
@@ -188,22 +199,22 @@ impl<'d> RowRef<'d> {
 
     /// The terms without their text: enough for [`Terms::charge`]. Nothing is allocated where the deck has no tariff.
     pub fn price(&self) -> Terms {
-        self.price_at(self.rate_e12())
+        self.price_for(&Origination::default())
     }
 
-    /// The same, for another price of a minute of this row: factors of the tariff are of that one.
-    pub fn price_at(&self, rate_e12: i64) -> Terms {
-        let mut terms = self.plain_at(rate_e12);
+    /// The same, for a call of this origination.
+    pub fn price_for(&self, from: &Origination<'_>) -> Terms {
+        let mut terms = self.plain();
         if let Some(tariff) = &self.deck.tariff {
-            tariff.add_to(&mut terms, self.deck, &Dialled::of_key(self.number), self.at_us);
+            tariff.add_to(&mut terms, self, from);
         }
         terms
     }
 
-    fn plain_at(&self, rate_e12: i64) -> Terms {
+    fn plain(&self) -> Terms {
         let kind = self.kind();
         Terms {
-            rate_e12,
+            rate_e12: self.rate_e12(),
             connect_fee_e12: kind.connect_fee_e12,
             initial_s: kind.initial_s,
             increment_s: kind.increment_s,

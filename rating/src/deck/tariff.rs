@@ -11,7 +11,7 @@ use chrono_tz::Tz;
 use thiserror::Error;
 use tollgate_schemas::{
     control,
-    v1::{Terms, TimeBand},
+    v1::{FeeOn, Terms, TimeBand},
 };
 
 use super::Deck;
@@ -64,6 +64,11 @@ impl Tariff {
     /// Checks and compiles a deck's tariff; `None` when it adds nothing.
     pub fn compile(spec: &control::Tariff, zone: Tz) -> Result<Option<Tariff>, Vec<BadTariff>> {
         parse::compile(spec, zone)
+    }
+
+    /// Whether the time a call rings is charged.
+    pub fn charges_ringing(&self) -> bool {
+        self.modifiers.fees.iter().any(|fee| fee.on() == FeeOn::Ringing)
     }
 
     /// Names of the decks whose prices it uses, each with where it is named first.

@@ -21,6 +21,11 @@ const STATES: [&str; 51] = [
     "VT", "WA", "WI", "WV", "WY",
 ];
 const TERRITORIES: [&str; 6] = ["AS", "GU", "MP", "PR", "UM", "VI"];
+/// Of the rest of +1: Canada's provinces, in the older letters too, and the other countries. Letters that are none of all these tell nothing.
+const FOREIGN: [&str; 33] = [
+    "AB", "BC", "MB", "NB", "NF", "NL", "NS", "NT", "NU", "ON", "PE", "PQ", "QC", "SK", "YK", "YT", "AG", "AI", "BB", "BM", "BS", "DM", "DO", "GD", "JM", "KN", "LC",
+    "SX", "TC", "TT", "VC", "VG", "CN",
+];
 /// What a contract says of jurisdiction; part of a deck's options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Rules {
@@ -96,7 +101,8 @@ fn side<'t>(table: &'t NumberTable, digits: &str, names: [&'static str; 3]) -> S
         None => Side::No(unknown),
         Some(entry) if STATES.contains(&entry.state) => Side::State(entry),
         Some(entry) if TERRITORIES.contains(&entry.state) => Side::Territory(entry),
-        Some(entry) => Side::Foreign(entry),
+        Some(entry) if FOREIGN.contains(&entry.state) => Side::Foreign(entry),
+        Some(_) => Side::No(unknown),
     }
 }
 

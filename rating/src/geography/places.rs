@@ -123,9 +123,10 @@ impl Places {
 
     /// What an account pays by its deck: the row, its surcharges, and the look-ups made for the call.
     pub fn sell<'d>(&self, deck: &'d Deck, known: &Known<'_>, parties: &Parties<'_>, at_us: i64) -> Result<Terms, Option<RowRef<'d>>> {
-        match deck.lookup_for(parties.rated(), at_us, &known.origination()) {
+        let from = known.origination();
+        match deck.lookup_for(parties.rated(), at_us, &from) {
             Lookup::Row(row) => {
-                let mut terms = row.terms();
+                let mut terms = row.terms_for(&from);
                 self.add_surcharges(Leg::Sell, &mut terms, known, parties, at_us);
                 terms.fees.extend(lookup_fees(deck, parties));
                 Ok(terms)
@@ -137,8 +138,9 @@ impl Places {
 
     /// What a carrier charges by its deck: the row and its surcharges.
     pub fn cost(&self, deck: &Deck, known: &Known<'_>, parties: &Parties<'_>, at_us: i64) -> Option<Terms> {
-        let Lookup::Row(row) = deck.lookup_for(parties.rated(), at_us, &known.origination()) else { return None };
-        let mut terms = row.terms();
+        let from = known.origination();
+        let Lookup::Row(row) = deck.lookup_for(parties.rated(), at_us, &from) else { return None };
+        let mut terms = row.terms_for(&from);
         self.add_surcharges(Leg::Cost, &mut terms, known, parties, at_us);
         Some(terms)
     }
@@ -155,7 +157,7 @@ impl Places {
         if adders == Adders::default() && fees.peek().is_none() {
             return None;
         }
-        let mut price = row.price();
+        let mut price = row.price_for(&known.origination());
         adders.add_to(&mut price);
         price.fees.extend(fees);
         Some(price)

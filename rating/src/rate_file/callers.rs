@@ -112,13 +112,14 @@ impl Callers {
     pub(super) fn priced<'d>(&self, deck: &'d Deck, plain: Lookup<'d>, who: &Who<'_>, call: &CallIn<'_>) -> Option<RatedOut<'d>> {
         let (parties, at_us) = (who.parties(), call.priced_at_us());
         let known = self.places.known(&parties, at_us);
-        let found = deck.told_apart(&who.dialled(), at_us, &known.origination(), plain);
+        let from = known.origination();
+        let found = deck.told_apart(&who.dialled(), at_us, &from, plain);
         match found {
             Lookup::Row(row) => match self.places.sell_price(&row, &known, &parties, at_us) {
                 Some(price) => priced_by(row, &price, call),
-                None => priced(deck, found, call),
+                None => priced(deck, found, &from, call),
             },
-            _ => priced(deck, found, call),
+            _ => priced(deck, found, &from, call),
         }
     }
 
@@ -131,7 +132,7 @@ impl Callers {
         let price = out.row.filter(|row| !row.blocked()).and_then(|row| self.places.sell_price(&row, &known, &parties, at_us));
         let mut text = match &price {
             Some(price) => lines_text::explain(price, at_us, call.duration_ms, &context(call)),
-            None => out.explain(call),
+            None => out.explain_for(&known.origination(), call),
         };
         if let Some(deck) = out.deck {
             tell(&mut text, deck, out.row, &known);

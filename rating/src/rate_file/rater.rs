@@ -1,7 +1,7 @@
 //! Calls priced many at a time, each as [`rate_call`](super::rate_call) does: their look-ups wait for memory together.
 
 use super::{CallIn, CallerIn, Decks, RatedOut, callers::Who, priced, recent::Recent};
-use crate::deck::{Ask, Deck, Lookup, lookup_all};
+use crate::deck::{Ask, Deck, Lookup, Origination, lookup_all};
 
 /// Calls whose look-ups are kept at a time: what is kept of them fits into the first cache.
 const TOGETHER: usize = 128;
@@ -29,7 +29,7 @@ impl<'d> Rater<'d> {
         match self.decks.callers() {
             None => calls.chunks(TOGETHER).for_each(|block| {
                 self.gather(block, |call, _| call.dialled());
-                self.hand_over(block, |_, ask, found, call| priced(ask.deck, found, call), &mut each);
+                self.hand_over(block, |_, ask, found, call| priced(ask.deck, found, &Origination::default(), call), &mut each);
             }),
             Some(by) => {
                 assert_eq!(calls.len(), callers.len(), "each call comes with its caller");

@@ -6,7 +6,7 @@ use tollgate_schemas::{
 };
 
 use super::DEFAULT_EXPECTED_MS;
-use crate::deck::RowRef;
+use crate::deck::{Origination, RowRef};
 
 /// The durations a call is expected to have.
 pub(super) struct Expected<'q> {
@@ -35,9 +35,9 @@ impl<'q> Expected<'q> {
     }
 
     /// `surcharge_e12`: what a minute costs more by its origin.
-    pub fn cost(&mut self, row: &RowRef<'_>, surcharge_e12: i64) -> i128 {
+    pub fn cost(&mut self, row: &RowRef<'_>, from: &Origination<'_>, surcharge_e12: i64) -> i128 {
         if !row.is_plain() {
-            let mut price = row.price();
+            let mut price = row.price_for(from);
             if surcharge_e12 != 0 {
                 price.surcharges.push(Surcharge { name: String::new(), per_minute_e12: surcharge_e12 });
             }

@@ -50,7 +50,7 @@ pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecisi
         };
         longest = longest.max(found.map_or(0, |r| r.prefix_len()));
         let surcharge_e12 = |row: &RowRef<'_>| query.surcharged.map_or(0, |s| s.per_minute_e12(row));
-        let cost = found.map_or(0, |row| expected.cost(&row, surcharge_e12(&row)));
+        let cost = found.map_or(0, |row| expected.cost(&row, &query.from, surcharge_e12(&row)));
         let currency = table.currency_of[usize::from(carrier)];
         let own_cost = cost;
         let exchanged = if home == Some(usize::from(currency)) { None } else { rates[usize::from(currency)] };

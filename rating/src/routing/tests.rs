@@ -1,7 +1,7 @@
 use tollgate_schemas::{money::parse_scaled, time::parse_rfc3339};
 
 use super::*;
-use crate::deck::DeckOptions;
+use crate::deck::{DeckOptions, Origination};
 
 const HEADER: &str = "prefix,destination,rate,connect_fee,initial,increment,effective_from,effective_to,currency,route_class,blocked\n";
 
@@ -43,7 +43,7 @@ fn left_out(decision: &RouteDecision) -> Vec<(&str, &str)> {
 fn r_16_each_carrier_is_priced_by_its_own_longest_prefix() {
     let table = table(vec![carrier("a", "44 0.010 1/1 0,447 0.020 1/1 0"), carrier("b", "44 0.015 1/1 0")]);
     let decision = table.candidates(&query("447700900123"));
-    let priced: Vec<_> = decision.order.iter().map(|c| (decision.name(c), decision.terms(c).prefix, c.covered_by_parent_prefix)).collect();
+    let priced: Vec<_> = decision.order.iter().map(|c| (decision.name(c), decision.terms(c, &Origination::default()).prefix, c.covered_by_parent_prefix)).collect();
     assert_eq!(priced, [("b", "44".to_owned(), true), ("a", "447".to_owned(), false)]);
     assert_eq!(decision.order.iter().map(|c| (c.rank, c.expected_cost_e8)).collect::<Vec<_>>(), [(1, 4_500_000), (2, 6_000_000)]);
     let landline = table.candidates(&query("442071838750"));
@@ -200,7 +200,7 @@ fn emergency_calls_go_to_every_capable_carrier_whatever_the_price() {
     // 112 is no number of country code 1: nothing is priced, so the order is by name.
     assert_eq!(names(&decision), ["blocked", "cheap", "dear", "no-row"]);
     assert_eq!(left_out(&decision), [("out", "suspended"), ("plain", "not_emergency_capable")]);
-    let terms = decision.terms(&decision.order[0]);
+    let terms = decision.terms(&decision.order[0], &Origination::default());
     assert_eq!((terms.rate_e12, terms.currency.as_str(), terms.blocked, terms.charge(0, 60_000).amount_e8), (0, "USD", false, 0));
     let by_number = table.candidates(&RouteQuery { number: "12025550100", ..asked });
     assert_eq!(names(&by_number), ["cheap", "dear", "blocked", "no-row"]);
@@ -223,7 +223,7 @@ fn a_decision_outlives_its_table() {
     let table = table(vec![CarrierRoutes { route_class: "std".to_owned(), ..carrier("c", "1 0.0100 6/6 0") }]);
     let decision = table.candidates(&query("1202"));
     drop(table);
-    let terms = decision.terms(&decision.order[0]);
+    let terms = decision.terms(&decision.order[0], &Origination::default());
     assert_eq!((terms.increments().as_str(), terms.route_class.as_str()), ("6/6", "std"));
 }
 

@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tollgate_rating::deck::{BadOption, Deck, DeckOptions, Lookup, link};
-use tollgate_schemas::{control, time::parse_rfc3339, v1::Terms};
+use tollgate_rating::{
+    deck::{BadOption, Deck, DeckOptions, Lookup, Origination, link},
+    geography::Judged,
+};
+use tollgate_schemas::{control, parties::Jurisdiction, time::parse_rfc3339, v1::Terms};
 
 const HEADER: &str = "prefix,destination,rate,connect_fee,initial,increment,effective_from,currency\n";
 
@@ -78,6 +81,67 @@ fn r_17_steps_are_factors_of_the_price_in_force_or_another_decks() {
     // At night half of either.
     assert_eq!(cost(main, "4420", "2026-11-20T23:00:00Z", 600), 20_000 + 300_000 + 1_350_000);
     assert_eq!(cost(main, "4420", "2026-11-20T23:00:00Z", 660), 20_000 + 300_000 + 1_350_000 + 60_000);
+}
+
+/// In millionths, for a caller of these groups and of this jurisdiction.
+fn cost_from(deck: &Deck, at: &str, s: u64, groups: &[&str], jurisdiction: Jurisdiction) -> i64 {
+    let judged = Judged { jurisdiction, invalid_caller: false };
+    let (from, at_us) = (Origination { groups, by_ani: judged, by_routing: judged }, parse_rfc3339(at).expect(at));
+    let Lookup::Row(row) = deck.lookup_for("12125550100", at_us, &from) else { panic!("{at}") };
+    let amount = row.terms_for(&from).charge(at_us, s * 1000).amount_e8;
+    assert_eq!(row.charge_for(&from, at_us, s * 1000).amount_e8, amount, "the row charges what its terms say");
+    amount / 100
+}
+
+#[test]
+fn r_25_r_27_prices_of_other_decks_and_of_later_rows_go_by_the_caller_too() {
+    let head = "prefix,destination,rate,connect_fee,initial,increment,effective_from,interrate,intrarate,ijrate,origin_group\n";
+    let deck = |name: &str, rows: &str, json: serde_json::Value| {
+        let options = DeckOptions::from_spec(&spec(json)).expect("options");
+        Arc::new(Deck::compile(name, format!("{head}{rows}").as_bytes(), &options).expect("compiles"))
+    };
+    let tariff = serde_json::json!({ "tariff": {
+        "split_at_change": true,
+        "steps": [{ "after_s": 60, "deck": "other" }],
+        "profiles": [{ "name": "weekend", "deck": "other", "weekdays": ["sat", "sun"] }],
+    } });
+    let decks = linked(vec![
+        deck("main", "1212,NY,0.9,0,1,1,,0.03,0.06,0.12,\n1212,NY,0.9,0,1,1,2026-11-18,0.3,0.6,1.2,\n1,US,0.7,0,1,1,,,,,eea", tariff),
+        deck("other", "1212,NY,0.8,0,1,1,,0.01,0.02,0.04,\n1212,NY,0.5,0,1,1,,,,,eea", serde_json::json!({})),
+    ]);
+    let main = &decks["main"];
+    for (groups, jurisdiction, on_friday, on_saturday) in [
+        (&[][..], Jurisdiction::Inter, 300_000, 10_000),
+        (&[], Jurisdiction::Intra, 600_000, 20_000),
+        (&[], Jurisdiction::Indeterminate, 1_200_000, 40_000),
+        (&[], Jurisdiction::Intl, 900_000, 800_000),
+        (&["eea"], Jurisdiction::Intl, 700_000, 500_000),
+        (&["africa", "eea"], Jurisdiction::Intra, 700_000, 500_000),
+    ] {
+        assert_eq!(cost_from(main, FRIDAY, 60, groups, jurisdiction), on_friday, "{groups:?} {jurisdiction:?}");
+        assert_eq!(cost_from(main, SATURDAY, 60, groups, jurisdiction), on_saturday, "{groups:?} {jurisdiction:?}: the profile's deck");
+        assert_eq!(cost_from(main, FRIDAY, 120, groups, jurisdiction), on_friday + on_saturday, "{groups:?} {jurisdiction:?}: the step's deck");
+    }
+    // Half a minute before the row changes, and half a minute after it.
+    assert_eq!(cost_from(main, "2026-11-17T23:59:30Z", 60, &[], Jurisdiction::Intra), 30_000 + 300_000);
+    assert_eq!(cost_from(main, "2026-11-17T23:59:30Z", 60, &["eea"], Jurisdiction::Intl), 700_000, "its row does not change");
+}
+
+#[test]
+fn r_17_r_18_where_another_deck_does_not_sell_the_number_the_rows_own_price_stays() {
+    let profiles = serde_json::json!({ "tariff": { "profiles": [{ "name": "special", "deck": "x", "weight": 5 }, { "name": "cheap", "rate_factor": "0.1" }] } });
+    let steps = serde_json::json!({ "tariff": { "steps": [{ "after_s": 60, "deck": "x", "increment_s": 60 }, { "after_s": 120, "rate_factor": "2" }] } });
+    let night = serde_json::json!({ "tariff": {
+        "steps": [{ "after_s": 60, "deck": "x" }], "profiles": [{ "name": "night", "rate_factor": "0.5", "from": "22:00", "to": "06:00" }],
+    } });
+    let decks = linked(vec![
+        deck("by-profile", "44,UK,0.6,0,1,1,,", profiles), deck("by-step", "44,UK,0.6,0,1,1,,", steps), deck("at-night", "44,UK,0.6,0,1,1,,", night),
+        deck("x", "49,DE,5,0,1,1,,", serde_json::json!({})),
+    ]);
+    assert_eq!(cost(&decks["by-profile"], "442079460000", FRIDAY, 90), 900_000, "no profile of less weight comes in its place");
+    assert_eq!(cost(&decks["by-step"], "442079460000", FRIDAY, 90), 1_200_000, "the step's increment holds from the step on");
+    assert_eq!(cost(&decks["by-step"], "442079460000", FRIDAY, 121), 1_200_000 + 1_200_000);
+    assert_eq!(cost(&decks["at-night"], "442079460000", "2026-11-20T23:00:00Z", 120), 600_000, "the price that holds from the answer on: the profile's");
 }
 
 #[test]

@@ -142,6 +142,11 @@ impl Prices {
         self.plan.is_some() || !self.sells.own.is_empty()
     }
 
+    /// Whom sheets are for: accounts (true) and carriers.
+    pub fn sheets(&self) -> impl Iterator<Item = (bool, &str)> {
+        self.sells.own.keys().map(|a| (true, a.as_str())).chain(self.costs.own.keys().map(|c| (false, c.as_str())))
+    }
+
     /// Whether documents are what calls are priced by; then rows that no deck priced are left as they are, as a node does.
     pub fn by_documents(&self) -> bool {
         self.plan.is_some()

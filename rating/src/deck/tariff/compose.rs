@@ -4,7 +4,10 @@
 use tollgate_schemas::v1::{RateStep, Terms, TimeBand};
 
 use super::{Linked, Price, Step};
-use crate::deck::{Deck, Dialled, Lookup};
+use crate::{
+    deck::{Deck, Dialled, Lookup, Origination, RowRef},
+    geography::Judged,
+};
 
 /// How far ahead of its pricing instant a call is split at changes of its row, at how many, and how many instants at which some
 /// row of the deck changes are looked at for them.
@@ -24,9 +27,9 @@ struct Own {
 }
 
 impl Linked {
-    /// Adds the tariff to `terms`, which are those of the row of `own` that prices `number` at `at_us`. Factors are of the
-    /// rate the terms have.
-    pub fn add_to(&self, terms: &mut Terms, own: &Deck, number: &Dialled, at_us: i64) {
+    /// Adds the tariff to `terms`, which are those of this row for a call of this origination.
+    pub fn add_to(&self, terms: &mut Terms, row: &RowRef<'_>, from: &Origination<'_>) {
+        let call = CallTo { number: &Dialled::of_key(row.number), from, judged: row.judged, at_us: row.at_us };
         let tariff = &*self.tariff;
         let modifiers = &tariff.modifiers;
         terms.min_charge_e12 = modifiers.min_charge_e12;
@@ -37,16 +40,11 @@ impl Linked {
         terms.seconds_rule = modifiers.seconds_rule;
         terms.tolerance_ms = modifiers.tolerance_ms;
         terms.fees.clone_from(&modifiers.fees);
-        let row = Own {
-            rate_e12: terms.rate_e12,
-            connect_fee_e12: terms.connect_fee_e12,
-            initial_s: terms.initial_s,
-            increment_s: terms.increment_s,
-        };
-        terms.steps = self.steps(row, MILLION, number, at_us);
-        terms.bands = self.bands(row, number, at_us, 0);
+        let own = Own::of(row);
+        terms.steps = self.steps(own, MILLION, &call);
+        terms.bands = self.bands(own, &call, 0);
         if tariff.split_at_change {
-            self.changes(terms, own, number, at_us);
+            self.changes(terms, row.deck, &call);
         }
         if !terms.bands.is_empty() {
             terms.timezone.clone_from(&modifiers.timezone);
@@ -54,18 +52,14 @@ impl Linked {
     }
 
     /// The price lists that come into force later, each whole: its row, and the profiles over it.
-    fn changes(&self, terms: &mut Terms, own: &Deck, number: &Dialled, at_us: i64) {
+    fn changes(&self, terms: &mut Terms, own: &Deck, call: &CallTo<'_>) {
         let mut last = (terms.rate_e12, terms.connect_fee_e12, terms.initial_s, terms.increment_s);
         let mut left = MAX_CHANGES;
-        for from_us in own.changes_within(at_us, at_us.saturating_add(SPLIT_AHEAD_US)).take(MAX_INSTANTS) {
+        for from_us in own.changes_within(call.at_us, call.at_us.saturating_add(SPLIT_AHEAD_US)).take(MAX_INSTANTS) {
             // A number that is no longer sold goes on at the price it had.
-            let Lookup::Row(row) = own.lookup_dialled(number, from_us) else { continue };
-            let next = Own {
-                rate_e12: row.rate_e12(),
-                connect_fee_e12: row.connect_fee_e12(),
-                initial_s: row.initial_s(),
-                increment_s: row.increment_s(),
-            };
+            let then = CallTo { at_us: from_us, ..*call };
+            let Some(row) = then.row_of(own) else { continue };
+            let next = Own::of(&row.judged(call.judged));
             let key = (next.rate_e12, next.connect_fee_e12, next.initial_s, next.increment_s);
             if std::mem::replace(&mut last, key) == key && !self.names_decks() {
                 continue;
@@ -75,10 +69,10 @@ impl Linked {
             }
             left -= 1;
             let mut steps = vec![next.step(0, next.rate_e12)];
-            steps.extend(self.steps(next, MILLION, number, from_us));
+            steps.extend(self.steps(next, MILLION, &then));
             let name = format!("from {}", tollgate_schemas::time::format_rfc3339(from_us));
             terms.bands.push(TimeBand { name, weight: i32::MIN, from_us, steps, ..TimeBand::default() });
-            terms.bands.extend(self.bands(next, number, from_us, from_us));
+            terms.bands.extend(self.bands(next, &then, from_us));
         }
     }
 
@@ -86,52 +80,65 @@ impl Linked {
         !self.decks.is_empty()
     }
 
-    fn bands(&self, row: Own, number: &Dialled, at_us: i64, from_us: i64) -> Vec<TimeBand> {
+    fn bands(&self, row: Own, call: &CallTo<'_>, from_us: i64) -> Vec<TimeBand> {
         let band = |profile: &super::Profile| {
             let (base, factor) = match profile.price {
                 Price::Factor(e6) => (row, i128::from(e6)),
-                // Not sold there: the row's own price stays.
-                Price::Deck(deck) => (self.priced(deck, number, at_us)?, MILLION),
+                // Not sold there: the row's own price stays, and no profile below this one comes in its place.
+                Price::Deck(deck) => (self.priced(deck, call).unwrap_or(row), MILLION),
             };
             let mut steps = vec![base.step(0, times(base.rate_e12, factor, MILLION))];
-            steps.extend(self.steps(base, factor, number, at_us));
-            Some(TimeBand { steps, from_us, ..profile.band.clone() })
+            steps.extend(self.steps(base, factor, call));
+            TimeBand { steps, from_us, ..profile.band.clone() }
         };
-        self.tariff.profiles.iter().filter_map(band).collect()
+        self.tariff.profiles.iter().map(band).collect()
     }
 
     /// The tariff's steps over a price that is `factor` millionths of `base`.
-    fn steps(&self, base: Own, factor: i128, number: &Dialled, at_us: i64) -> Vec<RateStep> {
+    fn steps(&self, base: Own, factor: i128, call: &CallTo<'_>) -> Vec<RateStep> {
         let mut steps = Vec::with_capacity(self.tariff.steps.len());
         let mut increment_s = base.increment_s;
         for Step { after_s, price, increment_s: own } in &self.tariff.steps {
             increment_s = own.unwrap_or(increment_s);
             let rate_e12 = match *price {
                 Price::Factor(e6) => times(base.rate_e12, factor, e6.into()),
-                Price::Deck(deck) => match self.priced(deck, number, at_us) {
-                    Some(other) => other.rate_e12,
-                    None => continue,
-                },
+                // Not sold there: the price that holds from the answer on stays, by the step's increment.
+                Price::Deck(deck) => self.priced(deck, call).map_or_else(|| times(base.rate_e12, factor, MILLION), |other| other.rate_e12),
             };
             steps.push(RateStep { increment_s, ..base.step(*after_s, rate_e12) });
         }
         steps
     }
 
-    fn priced(&self, deck: usize, number: &Dialled, at_us: i64) -> Option<Own> {
-        match self.decks.get(deck)?.as_ref()?.lookup_dialled(number, at_us) {
-            Lookup::Row(row) => Some(Own {
-                rate_e12: row.rate_e12(),
-                connect_fee_e12: row.connect_fee_e12(),
-                initial_s: row.initial_s(),
-                increment_s: row.increment_s(),
-            }),
+    fn priced(&self, deck: usize, call: &CallTo<'_>) -> Option<Own> {
+        call.row_of(self.decks.get(deck)?.as_ref()?).map(|row| Own::of(&row))
+    }
+}
+
+/// What rows are looked up by. `judged`: the verdict that the call's own row goes by.
+#[derive(Clone, Copy)]
+struct CallTo<'a> {
+    number: &'a Dialled,
+    from: &'a Origination<'a>,
+    judged: Judged,
+    at_us: i64,
+}
+
+impl CallTo<'_> {
+    /// The row of a deck for this caller.
+    fn row_of<'d>(&self, deck: &'d Deck) -> Option<RowRef<'d>> {
+        match deck.told_apart(self.number, self.at_us, self.from, deck.lookup_dialled(self.number, self.at_us)) {
+            Lookup::Row(row) => Some(row),
             _ => None,
         }
     }
 }
 
 impl Own {
+    fn of(row: &RowRef<'_>) -> Own {
+        Own { rate_e12: row.rate_e12(), connect_fee_e12: row.connect_fee_e12(), initial_s: row.initial_s(), increment_s: row.increment_s() }
+    }
+
     fn step(&self, after_s: u32, rate_e12: i64) -> RateStep {
         let Own { connect_fee_e12, initial_s, increment_s, .. } = *self;
         RateStep { after_s, rate_e12, connect_fee_e12, initial_s, increment_s }
