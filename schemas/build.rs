@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "CallAttempted.tiers", "CallAttempted.quality_snapshot", "CallAttempted.draw_e6", "CallAnswered.tiers", "CallAttempted.holds",
         "CallAnswered.holds", "CallAnswered.fx", "CallInterim.holds", "CallEnded.settled", "AlertRaised.stays_open", "LeaseAsked.credit", "LeaseAsked.asked_ns", "LeaseDemand.credit",
         "LeaseGranted.credit", "LeaseGranted.asked_ns", "LeaseShare.ceiling_e8",
-        "CallRerated.tiers"];
+        "CallRerated.tiers", "CallRouteTried.fx"];
     let fields = fields.map(str::to_owned).into_iter()
         .chain(terms.map(|f| format!("Terms.{f}")))
         .chain(facts.map(|f| format!("CallFacts.{f}")))

@@ -218,7 +218,7 @@ impl Registry {
         let accounts = documents.accounts.into_iter().map(|(name, a)| (name, account(a))).collect();
         let quality = self.quality.clone();
         let by_switch = all.iter().filter(|d| d.by_switch()).map(|d| d.name().to_owned()).collect();
-        let routing = DeckRouting { table, by_position, sellers, accounts, boundaries, quality, fx, trunk_parties, places, by_switch };
+        let routing = DeckRouting { table, by_position, sellers, accounts, boundaries, quality, fx, trunk_parties, places, by_switch, decks };
         Ok(Plan { policy, routing: Box::new(routing), control_position })
     }
 }
@@ -263,6 +263,8 @@ struct DeckRouting {
     places: Places,
     /// Decks whose prices by jurisdiction go by the number of the caller's switch.
     by_switch: BTreeSet<String>,
+    /// With the decks their tariffs name.
+    decks: BTreeMap<String, Arc<Deck>>,
 }
 
 impl DeckRouting {
@@ -351,6 +353,15 @@ impl Routing for DeckRouting {
     fn cost(&self, carrier: CarrierIx, parties: &Parties<'_>, at_us: i64) -> Option<Terms> {
         let position = self.by_position.iter().position(|ix| *ix == carrier)?;
         geography::cost(&self.places, &self.table.carriers()[position], &self.places.known(parties, at_us), parties, at_us)
+    }
+
+    fn by_deck(&self, deck: &str, sells: bool, parties: &Parties<'_>, at_us: i64) -> Option<Terms> {
+        let (deck, known) = (self.decks.get(deck)?, self.places.known(parties, at_us));
+        if sells { self.places.sell(deck, &known, parties, at_us).ok() } else { self.places.cost(deck, &known, parties, at_us) }
+    }
+
+    fn has_deck(&self, deck: &str) -> bool {
+        self.decks.contains_key(deck)
     }
 
     fn by_switch(&self, deck: &str) -> bool {

@@ -51,6 +51,18 @@ pub trait Routing: Prices + Send + Sync {
     /// A carrier's row in force at an instant.
     fn cost(&self, carrier: CarrierIx, parties: &Parties<'_>, at_us: i64) -> Option<Terms>;
 
+    /// What a deck charges at an instant, whoever buys from it now: for calls that are rated again. `sells`: with what is added to a
+    /// customer's leg, else to a carrier's. `None`: there is no row in force, or no such deck.
+    fn by_deck(&self, deck: &str, sells: bool, parties: &Parties<'_>, at_us: i64) -> Option<Terms> {
+        let _ = (deck, sells, parties, at_us);
+        None
+    }
+
+    fn has_deck(&self, deck: &str) -> bool {
+        let _ = deck;
+        false
+    }
+
     /// Whether a deck's prices by jurisdiction go by the number of the caller's switch, which no CDR keeps.
     fn by_switch(&self, deck: &str) -> bool {
         let _ = deck;

@@ -75,7 +75,7 @@ pub fn paid_by(row: &Arc<Cdr>, payer: &str) -> Option<Arc<Cdr>> {
     // These are of the caller's account's price.
     for other in [
         &mut seen.sell_deck_version, &mut seen.sell_prefix, &mut seen.sell_increment, &mut seen.sell_surcharges, &mut seen.tax_lines,
-        &mut seen.balance_type, &mut seen.tier_amounts,
+        &mut seen.balance_type, &mut seen.tier_amounts, &mut seen.rerate_reason, &mut seen.rerate_actor,
     ] {
         other.clear();
     }
@@ -83,8 +83,14 @@ pub fn paid_by(row: &Arc<Cdr>, payer: &str) -> Option<Arc<Cdr>> {
     Some(Arc::new(seen))
 }
 
-/// The row without what accounts above `account` pay: of those above the caller's, it sees itself and who is below it.
+/// The row without what accounts above `account` pay: of those above the caller's, it sees itself and who is below it. Nor with
+/// the reason of a re-rating, which may be about a carrier's price.
 pub fn told_to(row: &Arc<Cdr>, account: &str) -> Arc<Cdr> {
+    // Why prices were corrected and by whom is the house's; what a customer is told of it is on its note.
+    let row = &match row.rerate_reason.is_empty() && row.rerate_actor.is_empty() {
+        true => row.clone(),
+        false => Arc::new(Cdr { rerate_reason: String::new(), rerate_actor: String::new(), ..Cdr::clone(row) }),
+    };
     if row.tier_amounts.is_empty() {
         return row.clone();
     }
@@ -154,6 +160,17 @@ mod tests {
         assert_eq!(seen("other"), None);
         let mid = paid_by(&row(), "mid").expect("it pays");
         assert_eq!((mid.sell_prefix.as_str(), mid.sell_connect, mid.per_call_fees), ("", None, 0), "the caller's price is not its");
+    }
+
+    #[test]
+    fn r_21_why_a_carriers_price_was_corrected_is_not_told() {
+        for row in [Cdr { tier_amounts: String::new(), ..Cdr::clone(&row()) }, Cdr::clone(&row())] {
+            let row = Arc::new(Cdr { rerate_reason: "alpha was too dear".into(), rerate_actor: "finance".into(), ..row });
+            for seen in [told_to(&row, "shop"), told_to(&row, "mid"), paid_by(&row, "shop").expect("its call")] {
+                assert_eq!((seen.rerate_reason.as_str(), seen.rerate_actor.as_str()), ("", ""));
+            }
+            assert_eq!(paid_by(&row, "mid").map_or(String::new(), |r| r.rerate_reason.clone()), "");
+        }
     }
 
     #[test]

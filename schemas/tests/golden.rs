@@ -169,6 +169,7 @@ fn bodies() -> Vec<Body> {
             count: 17, first_us: US, block_id: block_id.clone(), sell: Some(terms("retail")),
         }),
         Body::CallRouteTried(CallRouteTried {
+            fx: Some(Fx { from: "EUR".into(), to: "USD".into(), rate_e12: 1_165_000_000_000, source: "ecb".into(), date: "2026-11-20".into() }),
             call_id: call_id.clone(), attempt_no: 1, carrier: "cheap".into(), cost: Some(terms("cheap")), rank: 1, route_class: "standard".into(),
         }),
         Body::CallRinging(CallRinging { call_id: call_id.clone(), attempt_no: 1, code: 183, early_media: true, first_100_us: US }),

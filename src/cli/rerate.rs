@@ -57,6 +57,9 @@ pub struct Args {
     /// Prices as they were known then, not as they are known now
     #[arg(long, value_name = "TIME")]
     known_at: Option<String>,
+    /// By the decks that accounts and carriers have now. Otherwise a call is priced by the deck it was priced by, as that is now
+    #[arg(long)]
+    reassign: bool,
     /// Why; stays in the log, and in the CDRs
     #[arg(long, default_value = "")]
     reason: String,
@@ -102,6 +105,8 @@ pub struct Outcome {
     attempts: u64,
     changed: u64,
     problems: u64,
+    /// Calls that another command had ordered already.
+    busy: u64,
     /// Priced by the caller's own number where a deck goes by the switch's, which CDRs do not keep: calls of a node, rows of a file.
     by_ani: u64,
     /// Rows of parties that the documents do not have.
@@ -119,7 +124,7 @@ pub fn run(args: &Args) -> anyhow::Result<Done> {
     if args.decks.len() > 1 {
         bail!("a running node is asked about one --deck at a time");
     }
-    let mut order = json!({ "side": args.side });
+    let mut order = json!({ "side": args.side, "reassign": args.reassign });
     let mut set = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             order[name] = value.into();
@@ -171,6 +176,7 @@ fn pass(client: &Client, order: &Value, apply: bool, sink: &mut Option<Diff>) ->
         done.calls += count("calls");
         done.changed += count("changed");
         done.by_ani += count("by_ani");
+        done.busy += count("busy");
         bar.set_position(done.calls);
         for problem in page["problems"].as_array().into_iter().flatten() {
             done.problems += 1;
@@ -221,7 +227,7 @@ fn tell(args: &Args, done: &Outcome, batch: Option<&str>, left: u64) -> anyhow::
         };
         let rows: Vec<Value> = done.summary.rows.iter().map(row).collect();
         return out::json(&json!({
-            "calls": done.calls, "changed": done.changed, "problems": done.problems, "by_ani": done.by_ani, "left_out": done.left_out, "applied": args.apply, "refused": left, "batch": batch, "summary": rows,
+            "calls": done.calls, "changed": done.changed, "problems": done.problems, "by_ani": done.by_ani, "left_out": done.left_out, "applied": args.apply, "busy": done.busy, "refused": left, "batch": batch, "summary": rows,
         }));
     }
     let row = |(key, t): (&Key, &Totals)| {
@@ -240,6 +246,9 @@ fn tell(args: &Args, done: &Outcome, batch: Option<&str>, left: u64) -> anyhow::
     if done.by_ani > 0 {
         let what = if batch.is_some() { "calls" } else { "prices" };
         out::line(&format!("{} {what} go by the calling number, as no CDR keeps that of the caller's switch (jurisdiction.caller: routing)", done.by_ani))?;
+    }
+    if done.busy > 0 {
+        out::line(&format!("{} of them were being rated again already, by another command, and were left to that", done.busy))?;
     }
     if left > 0 {
         out::line(&format!("{left} were refused, as they have newer versions now: run it again"))?;

@@ -41,14 +41,46 @@ pub fn priced_at(row: &Cdr) -> i64 {
     row.answer_ts.unwrap_or(row.invite_ts)
 }
 
-/// What an account pays for the call of a final: its own, or one of an account below it; none where it, or an account above it, has no price.
-pub fn sell(plan: &Plan, payer: &str, row: &Cdr) -> Option<Terms> {
-    plan.routing.sell_at(payer, &Told::of(row).parties(row), priced_at(row)).map(|(terms, _)| terms)
+/// Which deck a call is priced by again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum By {
+    /// The one it was priced by, as that is now: who has been given another deck since pays by it from then on.
+    #[default]
+    ItsDeck,
+    /// The one its account or carrier has now: it was given the wrong one.
+    Assigned,
+}
+
+/// What an account pays for the call of a final: its own, or one of an account below it. `deck`: what it paid by. Errors say why there
+/// is no price.
+pub fn sell(plan: &Plan, by: By, payer: &str, deck: &str, row: &Cdr) -> Result<Terms, String> {
+    match by {
+        By::ItsDeck => by_deck(plan, deck, true, row),
+        // None where it, or an account above it, has no price.
+        By::Assigned => plan.routing.sell_at(payer, &Told::of(row).parties(row), priced_at(row)).map(|(terms, _)| terms).ok_or_else(|| none(payer, row)),
+    }
 }
 
 /// What the attempt's carrier charges.
-pub fn cost(plan: &Plan, row: &Cdr) -> Option<Terms> {
-    plan.routing.cost(plan.policy.carrier_named(&row.carrier)?, &Told::of(row).parties(row), priced_at(row))
+pub fn cost(plan: &Plan, by: By, row: &Cdr) -> Result<Terms, String> {
+    match by {
+        By::ItsDeck => by_deck(plan, &row.cost_deck, false, row),
+        By::Assigned => {
+            let found = plan.policy.carrier_named(&row.carrier).and_then(|c| plan.routing.cost(c, &Told::of(row).parties(row), priced_at(row)));
+            found.ok_or_else(|| none(&row.carrier, row))
+        }
+    }
+}
+
+fn by_deck(plan: &Plan, deck: &str, sells: bool, row: &Cdr) -> Result<Terms, String> {
+    if !plan.routing.has_deck(deck) {
+        return Err(format!("deck '{deck}', which it was priced by, is not there: put it back, or price by the decks that accounts and carriers have now (--reassign)"));
+    }
+    plan.routing.by_deck(deck, sells, &Told::of(row).parties(row), priced_at(row)).ok_or_else(|| none(&format!("deck '{deck}'"), row))
+}
+
+fn none(who: &str, row: &Cdr) -> String {
+    format!("{who} has no price for {} now", row.b_number_e164)
 }
 
 /// Whether the price hangs on the caller's state, and the deck would rather know that of the caller's switch.

@@ -219,6 +219,74 @@ fn r_20_r_21_fn_09_fn_20_a_reseller_and_the_account_below_it_are_invoiced_from_t
     node.log_is_sound_and_replays();
 }
 
+/// FN-17: the call is up when its period is invoiced, and is on the next invoice; what is corrected of it is on the note of that one.
+#[test]
+fn r_46_fn_17_a_late_call_that_is_rated_again_is_on_the_note_of_the_invoice_it_is_on() {
+    let (mut node, _alpha) = node_with(|_| {});
+    let mut caller = Sipp::caller(scenario!("load"), node.setup.net.caller(), node.sip, USA, 1, &["-r", "1", "-l", "1"]);
+    wait_for("a live call", Duration::from_secs(10), || (node.api.items("/v1/calls").len() == 1).then_some(()));
+    let now = || {
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+        tollgate_schemas::time::format_rfc3339(since_epoch.as_micros() as i64)
+    };
+    let desk = Desk::of(&node);
+    let bill = |from: &str, until: &str| desk.json(&["invoice", "--account", "acme", "--from", from, "--until", until, "--series", "t", "--freeze-days", "0", "--json"]);
+    let first_ends = now();
+    assert_eq!(bill("2020-01-01T00:00:00Z", &first_ends)["total"], json!("0.00"), "it is not known yet what the call costs");
+    caller.passes();
+    wait_for("its CDR", Duration::from_secs(20), || (node.api.items("/v1/cdrs?limit=10").len() == 1).then_some(()));
+    calls(&node, 2);
+    let second_ends = now();
+    let second = bill(&first_ends, &second_ends);
+    let sections: Vec<(&str, &str)> = second["lines"].as_array().expect("lines").iter().map(|l| (l["section"].as_str().expect("a"), l["amount"].as_str().expect("b"))).collect();
+    assert_eq!((sections, &second["total"]), (vec![("usage", "0.140000"), ("late_usage", "0.070000")], &json!("0.21")));
+    desk.sell_at("0.05");
+    let done = desk.json(&["rerate", "--json", "--from", "2020-01-01T00:00:00Z", "--until", &second_ends, "--reason", "0.05 was agreed", "--apply"]);
+    assert_eq!((&done["changed"], &done["refused"], &done["busy"]), (&json!(3), &json!(0), &json!(0)));
+    desk.refused(&["invoice", "note", "--invoice", "t-1", "--reason", "0.05"], "nothing of invoice t-1 has changed");
+    let note = desk.json(&["invoice", "note", "--invoice", "t-2", "--reason", "0.05", "--json"]);
+    let mut lines: Vec<(&str, &str)> = note["lines"].as_array().expect("lines").iter().map(|l| (l["section"].as_str().expect("a"), l["amount"].as_str().expect("b"))).collect();
+    lines.sort_unstable();
+    // The lines of the old rate go, those of the new one come.
+    assert_eq!((lines, &note["total"]), (vec![("late_usage", "-0.070000"), ("late_usage", "0.060000"), ("usage", "-0.140000"), ("usage", "0.120000")], &json!("0.03")));
+    desk.refused(&["invoice", "note", "--invoice", "t-2", "--reason", "again"], "nothing of invoice t-2 has changed");
+    node.stop();
+    node.log_is_sound_and_replays();
+}
+
+/// A customer that is given another deck pays by it from then on: a re-rating of the past goes by the deck it had, unless it is told to do otherwise.
+#[test]
+fn r_45_calls_are_rated_again_by_the_deck_they_were_priced_by() {
+    let (node, _alpha) = node_with(|setup| {
+        setup.doc("deck", "dear", json!({ "csv": "prefix,destination,rate,connect_fee,initial,increment,effective_from\n1,usa,0.50,0,60,60,2020-01-01\n" }));
+        setup.doc("deck", "euro", json!({ "currency": "EUR", "csv": "prefix,destination,rate,connect_fee,initial,increment,effective_from\n1,usa,0.50,0,60,60,2020-01-01\n" }));
+    });
+    calls(&node, 2);
+    let desk = Desk::of(&node);
+    let buys = |deck: &str| {
+        let mut account = node.api.get("/v1/accounts/acme")["spec"].clone();
+        account["sell_deck"] = deck.into();
+        assert_eq!(node.api.put("/v1/accounts/acme?reason=moved", &account).0, 200);
+    };
+    let rerate = |more: &[&str]| {
+        let done = desk.json(&with(&["rerate", "--json", "--from", "2020-01-01T00:00:00Z", "--until", "2100-01-01T00:00:00Z"], more));
+        let text = |s: &Value, name: &str| s[name].as_str().unwrap_or_default().to_owned();
+        done["summary"].as_array().expect("sums").iter().map(|s| (text(s, "currency"), text(s, "old_amount"), text(s, "new_amount"))).collect::<Vec<_>>()
+    };
+    let of = |currency: &str, old: &str, new: &str| (currency.to_owned(), old.to_owned(), new.to_owned());
+    buys("dear");
+    assert_eq!(rerate(&[]), [], "the deck it paid by says what it said");
+    assert_eq!(rerate(&["--reassign"]), [of("USD", "0.140000", "1.000000")]);
+    buys("euro");
+    // Amounts in two currencies have no difference.
+    assert_eq!(rerate(&["--reassign"]), [of("EUR", "0.000000", "1.000000"), of("USD", "0.140000", "0.000000")]);
+    desk.sell_at("0.05");
+    assert_eq!(rerate(&[]), [of("USD", "0.140000", "0.120000")], "its deck was corrected");
+    for (option, name, said) in [("--account", "nobody", "there is no account 'nobody'"), ("--carrier", "alfa", "there is no carrier 'alfa'"), ("--deck", "sel", "there is no deck 'sel'")] {
+        desk.refused(&["rerate", "--from", "2020-01-01T00:00:00Z", "--until", "2100-01-01T00:00:00Z", option, name], said);
+    }
+}
+
 #[test]
 fn r_30_an_invoice_in_the_contracts_currency_converts_by_the_day_or_says_which_day_has_no_rate() {
     let (node, _alpha) = node_with(|setup| setup.doc("contract", "acme-eur", json!({ "account": "acme", "currency": "EUR", "cycle": "invoice" })));

@@ -54,10 +54,11 @@ pub struct Scope {
     pub account: Option<String>,
 }
 
-/// What an account pays now for the call of a final: its own, or one of an account below it. None = there is no price.
-pub type SellPrice<'a> = &'a dyn Fn(&str, &Cdr) -> Option<Terms>;
-/// What the carrier of an attempt charges now. None = there is no price.
-pub type CostPrice<'a> = &'a dyn Fn(&Cdr) -> Option<Terms>;
+/// What an account pays now for the call of a final: its own, or one of an account below it. The account, the deck it paid by, the
+/// row; an error says why there is no price.
+pub type SellPrice<'a> = &'a dyn Fn(&str, &str, &Cdr) -> Result<Terms, String>;
+/// What the carrier of an attempt charges now.
+pub type CostPrice<'a> = &'a dyn Fn(&Cdr) -> Result<Terms, String>;
 
 /// One amount that changes; of a price that is in another currency now, the old one in its, and the new one in its.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,18 +107,16 @@ pub fn plan(rows: &[Cdr], scope: &Scope, sell: SellPrice<'_>, cost: CostPrice<'_
     let wanted = |account: &str, deck: &str| {
         scope.side.sells() && scope.carrier.is_none() && from_deck(deck) && scope.account.as_deref().is_none_or(|a| a == account)
     };
-    let price = |account: &str| sell(account, last).ok_or_else(|| format!("{account} has no price for {} now", last.b_number_e164));
-    let sold = wanted(&last.account, &last.sell_deck).then(|| price(&last.account)).transpose()?;
+    let sold = wanted(&last.account, &last.sell_deck).then(|| sell(&last.account, &last.sell_deck, last)).transpose()?;
     let above = tiers::read(&last.tier_amounts);
     let mut resold = Vec::new();
     for tier in above.iter().filter(|t| wanted(&t.account, &t.deck)) {
-        resold.push(Tier { account: tier.account.clone(), terms: Some(price(&tier.account)?) });
+        resold.push(Tier { account: tier.account.clone(), terms: Some(sell(&tier.account, &tier.deck, last)?) });
     }
     let mut costs = Vec::new();
     for row in attempts.iter().filter(|_| scope.side.costs()) {
         if scope.carrier.as_deref().is_none_or(|c| c == row.carrier) && from_deck(&row.cost_deck) {
-            let terms = cost(row).ok_or_else(|| format!("{} has no price for {} now", row.carrier, row.b_number_e164))?;
-            costs.push(AttemptTerms { attempt_no: row.attempt_no, terms: Some(terms) });
+            costs.push(AttemptTerms { attempt_no: row.attempt_no, terms: Some(cost(row)?) });
         }
     }
     // What nobody is charged for costs nothing under any plain terms: fees are what is left.

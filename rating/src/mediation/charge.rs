@@ -3,8 +3,10 @@
 use tollgate_schemas::{
     money::{AMOUNT_PLACES, format_scaled},
     terms::{Charge, LOOKUP_FEES, LegContext, Line},
-    v1::Terms,
+    v1::{Fx, Terms},
 };
+
+use crate::fx;
 
 use super::{
     record::{cost_terms, first_18x},
@@ -66,6 +68,23 @@ impl LegCharge {
                 None => self.lines.push(line),
             }
         }
+    }
+
+    /// The same in another currency, as one amount. None: there is no rate between the two.
+    pub fn into_currency(self, own: &str, wanted: &str, rate: Option<&Fx>) -> Option<LegCharge> {
+        if self.is_nothing() || own == wanted {
+            return Some(self);
+        }
+        let rate = rate.filter(|fx| fx.from == own && fx.to == wanted)?;
+        let charge = Charge { amount_e8: fx::convert(self.charge.amount_e8, rate.rate_e12), ..self.charge };
+        Some(LegCharge { charge, lines: Vec::new(), places: self.places })
+    }
+
+    /// Adds what another comes to; lines are not told of the sum.
+    pub fn add_total(&mut self, other: &LegCharge) {
+        self.lines.clear();
+        self.charge.billed_s = self.charge.billed_s.saturating_add(other.charge.billed_s);
+        self.charge.amount_e8 = self.charge.amount_e8.saturating_add(other.charge.amount_e8);
     }
 
     /// The line a plain charge leaves out.

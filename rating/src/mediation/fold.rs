@@ -71,6 +71,7 @@ impl Call {
                     cost: b.cost.clone(),
                     rank: b.rank,
                     route_class: b.route_class.clone(),
+                    fx: b.fx.clone(),
                     b_out: personal.map_or_else(String::new, |p| p.b_out.clone()),
                     peer_addr: personal.map_or_else(String::new, |p| p.peer_addr.clone()),
                     sip_call_id: personal

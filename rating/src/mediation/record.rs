@@ -4,7 +4,7 @@ use tollgate_schemas::{
     cdr::{ATTEMPT, Cdr, FINAL},
     money::format_rate,
     refusal::Refusal,
-    v1::{CallEnded, CallRefused, Event, Terms},
+    v1::{CallEnded, CallRefused, Event, Fx, Terms},
 };
 
 use super::{
@@ -122,8 +122,8 @@ pub(super) fn attempt_row(call: &Call, attempt: &Attempt, row: &mut Cdr) {
     let paid = if caller_got_it { tiers::paid(call) } else { Vec::new() };
     tiers::write_tiers(&mut row.tier_amounts, &paid);
     let answer = attempt.answered.as_ref();
-    let rate = answer.filter(|_| caller_got_it).and_then(|a| a.fx.as_ref());
-    tiers::set_margin(row, &paid, rate, answer.map(|a| a.stamp.occurred_us));
+    let revenue = if caller_got_it { tiers::revenue(row, &paid) } else { (0, tiers::house_currency(call).to_owned()) };
+    tiers::set_margin(row, revenue, tiers::rate_of(attempt), answer.map(|a| a.stamp.occurred_us));
     let priced = [attempt.answered.as_ref().is_none_or(|a| a.cost.is_some() && (!caller_got_it || a.sell.is_some())),
         attempt.lates.is_empty() || cost_terms(attempt).is_some()];
     set_status(row, priced == [true, true], call.attempt_complete(attempt));
@@ -180,15 +180,28 @@ pub(super) fn final_row(call: &Call, row: &mut Cdr) {
 
     set_sell(row, sell_terms(call, answer));
     set_cost(row, shown.and_then(cost_terms));
-    let (cost, one_currency) = cost_of_call(call, &mut row.cost_currency);
+    let (cost, one_sum) = cost_of_call(call, &mut row.cost_currency);
     set_money(row, &sell_charge(call), &cost);
     let paid = tiers::paid(call);
     tiers::write_tiers(&mut row.tier_amounts, &paid);
-    tiers::set_margin(row, &paid, answer.and_then(|a| a.fx.as_ref()), answer.map(|a| a.stamp.occurred_us));
+    let revenue = tiers::revenue(row, &paid);
+    match one_sum {
+        Sum::Converted => {
+            set(&mut row.fx_source, tiers::RATES_OF_ATTEMPTS);
+            tiers::set_margin(row, revenue, None, answer.map(|a| a.stamp.occurred_us));
+        }
+        Sum::Whole => {
+            let of_this = |fx: &&Fx| fx.from == row.cost_currency;
+            let rates = call.answered_attempt().into_iter().chain(&call.attempts).filter_map(tiers::rate_of);
+            let rate = rates.into_iter().find(of_this);
+            tiers::set_margin(row, revenue, rate, answer.map(|a| a.stamp.occurred_us));
+        }
+        Sum::Partial => tiers::no_rate(row, Some(answer.map_or(start.occurred_us, |a| a.stamp.occurred_us))),
+    }
     let priced = answer.is_none_or(|a| a.sell.is_some() && a.cost.is_some())
         && call.attempts.iter().all(|a| a.lates.is_empty() || cost_terms(a).is_some());
     set_status(row, priced, call.money_complete());
-    if !one_currency {
+    if one_sum == Sum::Partial {
         set(&mut row.rating_status, "error");
     }
     set_rerated(row, call.rerated.as_ref());
@@ -419,8 +432,19 @@ fn set_surcharges(column: &mut String, terms: &Terms) {
     }
 }
 
-/// What all attempts cost, in the currency shown; false when part of it is in another currency and so not in the sum.
-fn cost_of_call(call: &Call, currency: &mut String) -> (LegCharge, bool) {
+/// What a final's cost is the sum of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sum {
+    /// All attempts, in the one currency they are in.
+    Whole,
+    /// All attempts, those in another currency than the house is paid in at the rates their events name.
+    Converted,
+    /// Part of them is in another currency, without a rate, and is not in it.
+    Partial,
+}
+
+/// What all attempts cost, in the currency shown.
+fn cost_of_call(call: &Call, currency: &mut String) -> (LegCharge, Sum) {
     let mut sum = LegCharge::default();
     let mut one_currency = true;
     for attempt in &call.attempts {
@@ -439,7 +463,24 @@ fn cost_of_call(call: &Call, currency: &mut String) -> (LegCharge, bool) {
             one_currency = false;
         }
     }
-    (sum, one_currency)
+    if one_currency {
+        return (sum, Sum::Whole);
+    }
+    let house = tiers::house_currency(call);
+    let converted = call.attempts.iter().map(|attempt| {
+        let charge = cost_charge(call, attempt);
+        let own = cost_terms(attempt).map_or("", |t| t.currency.as_str());
+        charge.into_currency(own, house, tiers::rate_of(attempt))
+    });
+    match converted.collect::<Option<Vec<LegCharge>>>() {
+        Some(all) => {
+            set(currency, house);
+            let mut sum = LegCharge::default();
+            all.into_iter().for_each(|one| sum.add_total(&one));
+            (sum, Sum::Converted)
+        }
+        None => (sum, Sum::Partial),
+    }
 }
 
 fn set_money(row: &mut Cdr, sell: &LegCharge, cost: &LegCharge) {

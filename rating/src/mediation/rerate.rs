@@ -31,13 +31,16 @@ pub(super) use recent::{Recent, RecentSaved};
 use super::{
     NAME, Rater, Remembered,
     charge::LegCharge,
-    record,
+    record::{self, Sum},
     state::{Call, Rerated, Stamp},
     text::set,
     tiers,
     write::Desk,
 };
-use crate::ledger::{self, posting};
+use crate::{
+    fx,
+    ledger::{self, posting},
+};
 
 /// Log time between the reading of an order's rows and the order, at most.
 pub const FRESH_US: i64 = 60_000_000;
@@ -68,9 +71,6 @@ pub fn repriced(rows: &[Cdr], sell: Option<&Terms>, tiers: &[Tier], costs: &[Att
             record::set_cost_charge(attempt, &cost_of(attempt, terms));
         }
     }
-    if !costs.is_empty() {
-        sum_costs(last, attempts, given(last.attempt_no));
-    }
     if let Some(terms) = sell {
         let charge = sell_of(last, terms);
         record::set_sell(last, Some(terms));
@@ -86,9 +86,23 @@ pub fn repriced(rows: &[Cdr], sell: Option<&Terms>, tiers: &[Tier], costs: &[Att
             attempt.tier_amounts.clone_from(&last.tier_amounts);
         }
     }
-    for (row, before) in rows.iter_mut().zip(&before) {
-        tiers::set_margin_again(row, before);
-        if row.rating_status != "error" {
+    for (attempt, before) in attempts.iter_mut().zip(&before[1..]) {
+        tiers::set_margin_again(attempt, before);
+    }
+    let (house, _) = tiers::currencies(last);
+    let mut sum = Sum::Whole;
+    if !costs.is_empty() || last.fx_source == tiers::RATES_OF_ATTEMPTS && house != before[0].0 {
+        sum = sum_costs(last, attempts, given(last.attempt_no), &house);
+    }
+    let kept = if last.fx_rate.is_some() && sum == Sum::Whole { tiers::currencies(last) } else { before[0].clone() };
+    match sum {
+        Sum::Partial => tiers::no_rate(last, last.answer_ts.or(Some(last.invite_ts))),
+        _ => tiers::set_margin_again(last, &kept),
+    }
+    for row in &mut rows {
+        if row.is_final() && sum == Sum::Partial {
+            set(&mut row.rating_status, "error");
+        } else if row.rating_status != "error" {
             let unpriced = row.answer_ts.is_some() && (row.sell_rate.is_none() && row.is_final() || row.cost_rate.is_none());
             record::set_status(row, !unpriced, true);
         }
@@ -128,8 +142,8 @@ fn sell_of(row: &Cdr, terms: &Terms) -> LegCharge {
     }
 }
 
-/// A final's cost: what all attempts cost in its currency. `shown`: new terms of the attempt it shows.
-fn sum_costs(last: &mut Cdr, attempts: &[Cdr], shown: Option<&Terms>) {
+/// A final's cost: what all attempts cost, in their one currency or in the house's. `shown`: new terms of the attempt it shows.
+fn sum_costs(last: &mut Cdr, attempts: &[Cdr], shown: Option<&Terms>, house: &str) -> Sum {
     if shown.is_some() {
         record::set_cost(last, shown);
     }
@@ -138,7 +152,26 @@ fn sum_costs(last: &mut Cdr, attempts: &[Cdr], shown: Option<&Terms>) {
         set(&mut last.cost_currency, &first.cost_currency);
     }
     let currency = last.cost_currency.clone();
+    if last.fx_source == tiers::RATES_OF_ATTEMPTS {
+        last.fx_source.clear();
+    }
+    let one = costing().all(|a| a.cost_currency == currency);
+    if !one {
+        let in_house = |a: &Cdr| if a.cost_currency == house { Some(a.cost_amount) } else { a.fx_rate.map(|rate| fx::convert(a.cost_amount, rate)) };
+        if let Some(sum) = costing().map(in_house).try_fold(0i64, |sum, one| Some(sum.saturating_add(one?))) {
+            last.billed_sec_cost = costing().fold(0, |sum, a| sum.saturating_add(a.billed_sec_cost));
+            last.cost_amount = sum;
+            set(&mut last.cost_currency, house);
+            last.cost_lines.clear();
+            (last.fx_rate, last.fx_source) = (None, tiers::RATES_OF_ATTEMPTS.to_owned());
+            last.fx_date.clear();
+            return Sum::Converted;
+        }
+    }
     let own = || costing().filter(|a| a.cost_currency == currency);
+    if let (true, Some(rated)) = (one, own().find(|a| a.fx_rate.is_some())) {
+        (last.fx_rate, last.fx_source, last.fx_date) = (rated.fx_rate, rated.fx_source.clone(), rated.fx_date.clone());
+    }
     last.billed_sec_cost = own().fold(0, |sum, a| sum.saturating_add(a.billed_sec_cost));
     last.cost_amount = own().fold(0, |sum, a| sum.saturating_add(a.cost_amount));
     // Lines are told where one attempt is the whole cost, as nearly always.
@@ -149,6 +182,7 @@ fn sum_costs(last: &mut Cdr, attempts: &[Cdr], shown: Option<&Terms>) {
     };
     let lines = lines.to_owned();
     last.cost_lines = lines;
+    if one { Sum::Whole } else { Sum::Partial }
 }
 
 /// Whether a re-rating says anything new of a row: money, or what it is counted by.

@@ -105,6 +105,8 @@ pub(super) struct Tried {
     pub peer_addr: String,
     #[prost(string, tag = "8")]
     pub sip_call_id: String,
+    #[prost(message, optional, tag = "9")]
+    pub fx: Option<Fx>,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]

@@ -10,11 +10,13 @@ use tollgate_schemas::{
 
 use super::{
     charge::{LegCharge, sell_charge_by},
-    state::{Answered, Call},
+    state::{Answered, Attempt, Call},
     text::{margin_percent, push_json, set},
 };
 use crate::{fx, ledger, ledger::posting};
 
+/// `fx_source` of a final whose attempts cost in several currencies: each row of theirs has its rate.
+pub(super) const RATES_OF_ATTEMPTS: &str = "attempts";
 /// `fx_source` where two currencies had no dated row.
 pub(super) const NO_RATE: &str = "missing";
 
@@ -130,13 +132,30 @@ pub(super) fn entries<'p>(entries: &mut Vec<LedgerEntry>, row: &'p Cdr, above: i
     }
 }
 
+/// What the house is paid for a row, and in which currency.
+pub(super) fn revenue<'c>(row: &Cdr, paid: &[Paid<'c>]) -> (i64, String) {
+    match paid.last() {
+        Some(top) => (top.charge.charge.amount_e8, top.currency().to_owned()),
+        None => (row.sell_amount, row.sell_currency.clone()),
+    }
+}
+
+/// What the house is paid for the call in.
+pub(super) fn house_currency(call: &Call) -> &str {
+    let answered = call.answered_attempt().and_then(|a| a.answered.as_ref());
+    let own = answered.and_then(|a| a.sell.as_ref()).or(call.sell.as_ref());
+    let top = tiers_of(call, answered).last().map(|t| t.terms.as_ref());
+    top.unwrap_or(own).map_or("", |t| t.currency.as_str())
+}
+
+/// The rate between what an attempt's carrier is paid and what the house is: its answer's, else that of its INVITE.
+pub(super) fn rate_of(attempt: &Attempt) -> Option<&Fx> {
+    attempt.answered.as_ref().and_then(|a| a.fx.as_ref()).or_else(|| attempt.tried.as_ref()?.fx.as_ref())
+}
+
 /// The margin of the row: what the house is paid less what it pays. In another currency than the cost's only through the
-/// rate the answer named; without one there is none, and `fx_source` says so.
-pub(super) fn set_margin(row: &mut Cdr, paid: &[Paid<'_>], rate: Option<&Fx>, answer_us: Option<i64>) {
-    let (revenue, currency) = match paid.last() {
-        Some(top) => (top.charge.charge.amount_e8, top.currency()),
-        None => (row.sell_amount, row.sell_currency.as_str()),
-    };
+/// rate its events named; without one there is none, and `fx_source` says so.
+pub(super) fn set_margin(row: &mut Cdr, (revenue, currency): (i64, String), rate: Option<&Fx>, answer_us: Option<i64>) {
     if currency.is_empty() || row.cost_currency.is_empty() {
         return;
     }
@@ -171,7 +190,7 @@ pub(super) fn set_margin_again(row: &mut Cdr, before: &(String, String)) {
     row.margin_base = None;
     row.margin_pct.clear();
     let now = currencies(row);
-    if now != *before {
+    if now != *before && row.fx_source != RATES_OF_ATTEMPTS {
         row.fx_rate = None;
         row.fx_source.clear();
         row.fx_date.clear();
@@ -181,8 +200,9 @@ pub(super) fn set_margin_again(row: &mut Cdr, before: &(String, String)) {
         return;
     }
     let cost = match row.fx_rate {
-        _ if currency == cost_currency => row.cost_amount,
+        // Also of an attempt nobody answered, which does not tell what the house is paid in.
         Some(rate_e12) => fx::convert(row.cost_amount, rate_e12),
+        None if currency == cost_currency => row.cost_amount,
         None if row.answer_ts.is_none() && row.cost_amount == 0 => return,
         None => return no_rate(row, row.answer_ts),
     };
@@ -193,7 +213,7 @@ pub(super) fn set_margin_again(row: &mut Cdr, before: &(String, String)) {
 }
 
 /// Two currencies without a rate of the answer's day.
-fn no_rate(row: &mut Cdr, answer_us: Option<i64>) {
+pub(super) fn no_rate(row: &mut Cdr, answer_us: Option<i64>) {
     set(&mut row.fx_source, NO_RATE);
     let day = answer_us.and_then(chrono::DateTime::from_timestamp_micros);
     set(&mut row.fx_date, &day.map_or(String::new(), |t| t.date_naive().to_string()));

@@ -191,7 +191,7 @@ impl Story {
             ..Personal::default()
         };
         let body = CallRouteTried {
-            call_id: self.call.to_vec(), attempt_no: no, carrier: carrier.to_owned(), cost, rank: no, route_class: "premium".to_owned(),
+            call_id: self.call.to_vec(), attempt_no: no, carrier: carrier.to_owned(), cost, rank: no, route_class: "premium".to_owned(), fx: None,
         };
         self.write(Some(personal), Body::CallRouteTried(body));
         self

@@ -12,7 +12,7 @@ use tollgate_schemas::{
     id::{Id, Mint},
     stage::{Outputs, Stage},
     time::Now,
-    v1::{AttemptTerms, CallEnded, CallRerated, Fx, Terms, Tier},
+    v1::{AttemptTerms, CallEnded, CallRerated, Fee, FeeOn, Fx, Terms, Tier},
 };
 
 use super::{
@@ -174,6 +174,64 @@ fn r_30_r_45_a_price_in_another_currency_has_no_margin_without_a_rate_of_that_da
     }
 }
 
+/// north of EUR takes a fee for an attempt that failed, alpha of USD answers; sold in USD.
+fn hunted(north: Terms, rate: Option<Fx>) -> Story {
+    let alpha = tiers::priced("alpha-buy", 10_000_000_000, "USD");
+    let mut story = Story::new(1, 10, 100);
+    story.attempted_as(facts(), Some(tiers::priced("retail", 15_000_000_000, "USD")));
+    story.tried_at(1, "north", Some(north)).at(300).attempt_ended(1, "north", 503, 0, 0);
+    if let Some((_, Event { body: Some(Body::CallRouteTried(b)), .. })) = story.events.get_mut(1) {
+        b.fx = rate;
+    }
+    story.tried_at(2, "alpha", Some(alpha.clone())).at(1_000).answered_at(2, "alpha", Some(tiers::priced("retail", 15_000_000_000, "USD")), Some(alpha));
+    story.at(61_000).attempt_ended(2, "alpha", 200, 0, 60_000);
+    story.ended(CallEnded { duration_ms: 60_000, answered_attempt: 2, ..end("answered", 200, 2) });
+    story
+}
+
+fn with_fee(deck: &str, fee_e12: i64, currency: &str) -> Terms {
+    let fee = Fee { name: "attempt".into(), amount_e12: fee_e12, on: FeeOn::Attempt.into() };
+    Terms { fees: vec![fee], ..tiers::priced(deck, 1_000_000_000, currency) }
+}
+
+#[test]
+fn r_30_r_44_attempts_in_another_currency_are_in_the_calls_cost_at_their_days_rate_also_when_rated_again() {
+    let ecb = Fx { from: "EUR".into(), to: "USD".into(), rate_e12: 2_000_000_000_000, source: "ecb".into(), date: "2023-11-14".into() };
+    let of = |r: &Cdr| (r.cost_amount, r.cost_currency.clone(), r.margin_base, r.fx_source.clone(), r.rating_status.clone());
+    let is = |cost, currency: &str, margin, source: &str, status: &str| (cost, currency.to_owned(), margin, source.to_owned(), status.to_owned());
+    // 0.0100 USD and 0.0007 EUR at 2; then 0.0009 EUR.
+    let out = play(&mut Rater::new(5, 9), &hunted(with_fee("north-buy", 700_000_000, "EUR"), Some(ecb.clone())).events);
+    let rows = rows(&out);
+    assert_eq!(rows.iter().map(of).collect::<Vec<_>>(), [
+        is(70_000, "EUR", Some(-140_000), "ecb", "rated"), is(1_000_000, "USD", Some(500_000), "", "rated"), is(1_140_000, "USD", Some(360_000), "attempts", "rated"),
+    ]);
+    let dearer = vec![AttemptTerms { attempt_no: 1, terms: Some(with_fee("north-2", 900_000_000, "EUR")) }];
+    let mut told = Vec::new();
+    for after_us in [1_000_000, LATER_US] {
+        let story = hunted(with_fee("north-buy", 700_000_000, "EUR"), Some(ecb.clone()));
+        let (_, out, ..) = rated_again(&story, after_us, None, dearer.clone());
+        let rows = newest(&out, story.call);
+        assert_eq!((of(&rows[0]), of(&rows[1])), (is(1_180_000, "USD", Some(320_000), "attempts", "rated"), is(90_000, "EUR", Some(-180_000), "ecb", "rated")), "{after_us}");
+        // In dollars from now on: one currency, no rate.
+        let (_, out, ..) = rated_again(&story, after_us, None, vec![AttemptTerms { attempt_no: 1, terms: Some(with_fee("north-3", 900_000_000, "USD")) }]);
+        assert_eq!(of(&newest(&out, story.call)[0]), is(1_090_000, "USD", Some(410_000), "", "rated"), "{after_us}");
+        // In a currency without a rate.
+        let (_, out, ..) = rated_again(&story, after_us, None, vec![AttemptTerms { attempt_no: 1, terms: Some(with_fee("north-4", 900_000_000, "GBP")) }]);
+        let last = newest(&out, story.call)[0].clone();
+        assert_eq!((last.margin_base, last.fx_source.as_str(), last.rating_status.as_str()), (None, "missing", "error"), "{after_us}");
+        told.push((rows, postings(&out)));
+    }
+    assert_eq!(told[0], told[1], "both ways write the same");
+    // No rate was there: the sum is not known.
+    let out = play(&mut Rater::new(5, 9), &hunted(with_fee("north-buy", 700_000_000, "EUR"), None).events);
+    let last = rows_of_final(&out);
+    assert_eq!((last.margin_base, last.fx_source.as_str(), last.rating_status.as_str()), (None, "missing", "error"));
+}
+
+fn rows_of_final(out: &Outputs) -> Cdr {
+    rows(out).into_iter().rev().find(Cdr::is_final).expect("a final")
+}
+
 #[test]
 fn r_45_a_tier_of_an_account_that_does_not_pay_for_the_call_is_refused() {
     for after_us in [1_000_000, LATER_US] {
@@ -198,8 +256,11 @@ fn r_45_r_20_a_plan_prices_each_account_that_pays_and_an_accounts_plan_only_what
         "acme" => Some(("wholesale", 7_000_000_000)),
         _ => None,
     };
-    let sell = |payer: &str, _: &Cdr| rate(payer).map(|(deck, rate)| tiers::priced(deck, rate, "USD"));
-    let cost = |_: &Cdr| Some(tiers::priced("north-buy", 4_000_000_000, "USD"));
+    let sell = |payer: &str, paid_by: &str, _: &Cdr| {
+        let found = rate(payer).filter(|(deck, _)| *deck == paid_by).map(|(deck, rate)| tiers::priced(deck, rate, "USD"));
+        found.ok_or_else(|| format!("{payer} has no price"))
+    };
+    let cost = |_: &Cdr| Ok(tiers::priced("north-buy", 4_000_000_000, "USD"));
     let changes = |scope: Scope| {
         let found = plan(&rows, &scope, &sell, &cost).expect("priced");
         found.map_or_else(Vec::new, |p| p.changes.iter().map(|c| (c.account.clone(), c.delta_e8())).collect::<Vec<_>>())
@@ -219,8 +280,8 @@ fn r_45_r_20_a_plan_prices_each_account_that_pays_and_an_accounts_plan_only_what
     let planned = plan(&rows, &Scope::default(), &sell, &cost).expect("priced").expect("changes");
     assert_eq!(planned.tiers.len(), 1, "what mid pays is not ordered: it is as it was");
     assert_eq!(plan(&planned.new, &Scope::default(), &sell, &cost), Ok(None), "a second run changes nothing");
-    let none = |payer: &str, row: &Cdr| sell(payer, row).filter(|_| payer != "acme");
-    assert!(plan(&rows, &Scope::default(), &none, &cost).expect_err("no zero").contains("acme has no price for"));
+    let none = |payer: &str, deck: &str, row: &Cdr| if payer == "acme" { Err("acme has no price".to_owned()) } else { sell(payer, deck, row) };
+    assert_eq!(plan(&rows, &Scope::default(), &none, &cost), Err("acme has no price".to_owned()), "no price is no price of zero");
 }
 
 #[test]
@@ -279,22 +340,22 @@ fn r_45_a_plan_names_what_changes_and_a_second_one_nothing() {
     let story = answered(1, 0, 100, 10_000);
     let out = play(&mut Rater::new(5, 9), &story.events);
     let rows = newest(&out, story.call);
-    let (old_sell, old_cost) = (|_: &str, _: &Cdr| Some(sell()), |r: &Cdr| Some(cost(&r.carrier)));
+    let (old_sell, old_cost) = (|_: &str, _: &str, _: &Cdr| Ok(sell()), |r: &Cdr| Ok(cost(&r.carrier)));
     assert_eq!(plan(&rows, &Scope::default(), &old_sell, &old_cost), Ok(None), "the prices it has");
-    let planned = plan(&rows, &Scope::default(), &|_, _| Some(dearer_sell()), &old_cost).expect("priced").expect("changes");
+    let planned = plan(&rows, &Scope::default(), &|_, _, _| Ok(dearer_sell()), &old_cost).expect("priced").expect("changes");
     assert_eq!((planned.changes.len(), planned.changes[0].sells, planned.changes[0].delta_e8()), (1, true, 2_700_000));
     assert!(planned.costs.is_empty(), "the carrier's price is as it was");
-    assert_eq!(plan(&planned.new, &Scope::default(), &|_, _| Some(dearer_sell()), &old_cost), Ok(None), "a second run changes nothing");
+    assert_eq!(plan(&planned.new, &Scope::default(), &|_, _, _| Ok(dearer_sell()), &old_cost), Ok(None), "a second run changes nothing");
     for (scope, changes) in [
         (Scope { side: Side::Cost, ..Scope::default() }, 0),
         (Scope { deck: Some("other".into()), ..Scope::default() }, 0),
         (Scope { deck: Some("retail".into()), ..Scope::default() }, 1),
         (Scope { carrier: Some("north".into()), ..Scope::default() }, 0),
     ] {
-        let found = plan(&rows, &scope, &|_, _| Some(dearer_sell()), &old_cost).expect("priced");
+        let found = plan(&rows, &scope, &|_, _, _| Ok(dearer_sell()), &old_cost).expect("priced");
         assert_eq!(found.map_or(0, |p| p.changes.len()), changes, "{scope:?}");
     }
-    assert!(plan(&rows, &Scope::default(), &|_, _| None, &old_cost).is_err(), "no price now is a problem, not a zero");
+    assert!(plan(&rows, &Scope::default(), &|_, _, _| Err("none".into()), &old_cost).is_err(), "no price now is a problem, not a zero");
 }
 
 proptest! {

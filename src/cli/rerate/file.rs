@@ -102,10 +102,10 @@ pub(super) fn walk(args: &Args, cdrs: &Path, sink: &mut Option<Diff>) -> anyhow:
                         }
                     }
                     Answer::Nobody => {}
-                    Answer::NoPrice(name) => {
+                    Answer::NoPrice(why) => {
                         done.problems += 1;
                         if done.problems <= TOLD {
-                            bar.suspend(|| eprintln!("call {}: there is no price for {} in {name}", Id::of(&row.call_uuid), row.b_number_e164));
+                            bar.suspend(|| eprintln!("call {}: {why}", Id::of(&row.call_uuid)));
                         }
                     }
                     Answer::Price(new) => {

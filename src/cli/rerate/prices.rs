@@ -22,7 +22,10 @@ use super::Args;
 use crate::{
     cli::{Problems, deck},
     config::documents::{placed, read_documents, registry},
-    plan::{again, compile_number_table},
+    plan::{
+        again::{self, By},
+        compile_number_table,
+    },
 };
 
 /// Sheets of one side by party.
@@ -45,6 +48,8 @@ pub struct Priced<'p> {
 /// A price that a row tells of: whose it is, and what it came to.
 pub struct Asked<'p> {
     pub party: &'p str,
+    /// What it was priced by.
+    pub deck: &'p str,
     pub old_e8: i64,
     pub currency: &'p str,
     /// Not told of a tier.
@@ -57,13 +62,13 @@ impl<'p> Asked<'p> {
     /// Of a final its account's, of an attempt its carrier's.
     pub fn of(row: &'p Cdr) -> Asked<'p> {
         match row.is_final() {
-            true => Asked { party: &row.account, old_e8: row.sell_amount, currency: &row.sell_currency, version: &row.sell_deck_version, above: false },
-            false => Asked { party: &row.carrier, old_e8: row.cost_amount, currency: &row.cost_currency, version: &row.cost_deck_version, above: false },
+            true => Asked { party: &row.account, deck: &row.sell_deck, old_e8: row.sell_amount, currency: &row.sell_currency, version: &row.sell_deck_version, above: false },
+            false => Asked { party: &row.carrier, deck: &row.cost_deck, old_e8: row.cost_amount, currency: &row.cost_currency, version: &row.cost_deck_version, above: false },
         }
     }
 
     pub fn of_tier(tier: &'p Tier) -> Asked<'p> {
-        Asked { party: &tier.account, old_e8: tier.amount_e8, currency: &tier.currency, version: "", above: true }
+        Asked { party: &tier.account, deck: &tier.deck, old_e8: tier.amount_e8, currency: &tier.currency, version: "", above: true }
     }
 }
 
@@ -71,13 +76,14 @@ impl<'p> Asked<'p> {
 pub enum Answer<'p> {
     /// Its account or carrier is neither in a document nor has it a sheet.
     Nobody,
-    /// It is to be charged and the deck has no price; the party's or the sheet's name.
-    NoPrice(&'p str),
+    /// It is to be charged, and why it cannot be.
+    NoPrice(String),
     Price(Priced<'p>),
 }
 
 pub struct Prices {
     plan: Option<Plan>,
+    by: By,
     sells: Sheets,
     costs: Sheets,
     /// For sheets; empty where nothing asks who calls.
@@ -129,7 +135,7 @@ impl Prices {
         // What documents' surcharges say of decks was judged above, with the documents' own.
         let decks: Vec<Arc<Deck>> = registry.decks.values().chain(sells.iter()).chain(costs.iter()).cloned().collect();
         let places = registry.places(&decks).map_err(|bad| Problems(placed(&documents, &bad)))?;
-        Ok(Prices { plan, sells, costs, places })
+        Ok(Prices { plan, by: if args.reassign { By::Assigned } else { By::ItsDeck }, sells, costs, places })
     }
 
     /// Whether prices hang on more of a row than its numbers, times and party.
@@ -158,9 +164,10 @@ impl Prices {
         if let Some(plan) = &self.plan {
             let known = if last { plan.policy.account_named(asked.party).is_some() } else { plan.policy.carrier_named(asked.party).is_some() };
             if known {
-                return match if last { again::sell(plan, asked.party, row) } else { again::cost(plan, row) } {
-                    Some(terms) => by_terms(row, &terms, again::by_switch(plan, &terms)),
-                    None => without(row, asked, asked.party),
+                let terms = if last { again::sell(plan, self.by, asked.party, asked.deck, row) } else { again::cost(plan, self.by, row) };
+                return match terms {
+                    Ok(terms) => by_terms(row, &terms, again::by_switch(plan, &terms)),
+                    Err(why) => without(row, asked, why),
                 };
             }
         }
@@ -178,7 +185,7 @@ impl Prices {
         let terms = if last { self.places.sell(deck, &known, &parties, at_us).ok() } else { self.places.cost(deck, &known, &parties, at_us) };
         match terms {
             Some(terms) => by_terms(row, &terms, false),
-            None => without(row, asked, deck.name()),
+            None => without(row, asked, none_in(row, deck)),
         }
     }
 }
@@ -218,7 +225,7 @@ fn plain<'p>(row: &'p Cdr, asked: &Asked<'p>, deck: &'p Deck) -> Answer<'p> {
             let charge = charge(row, &found.price());
             Answer::Price(Priced { charge, currency: deck.currency().into(), version: deck.version().into(), by_ani: false })
         }
-        _ => without(row, asked, deck.name()),
+        _ => without(row, asked, none_in(row, deck)),
     }
 }
 
@@ -231,10 +238,14 @@ fn charge(row: &Cdr, terms: &Terms) -> Charge {
     if row.is_final() { sell_charge(row, terms) } else { cost_charge(row, terms) }
 }
 
+fn none_in(row: &Cdr, deck: &Deck) -> String {
+    format!("there is no price for {} in {}", row.b_number_e164, deck.name())
+}
+
 /// What nobody is charged for needs no price.
-fn without<'p>(row: &'p Cdr, asked: &Asked<'p>, name: &'p str) -> Answer<'p> {
+fn without<'p>(row: &Cdr, asked: &Asked<'p>, why: String) -> Answer<'p> {
     if row.disposition == "answered" || asked.old_e8 != 0 {
-        return Answer::NoPrice(name);
+        return Answer::NoPrice(why);
     }
     Answer::Price(Priced { charge: Charge::default(), currency: asked.currency.into(), version: asked.version.into(), by_ani: false })
 }

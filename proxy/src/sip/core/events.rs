@@ -8,7 +8,7 @@ use tollgate_schemas::{
     time::Now,
     v1::{
         CallAttemptEnded, CallAttempted, CallDialogChanged, CallEnded, CallInterim, CallRefused, CallRinging,
-        CallRouteTried, CallTeardown, CreditHold, Personal, RouteChoice, SipLeg,
+        CallRouteTried, CallTeardown, CreditHold, Fx, Personal, RouteChoice, SipLeg,
     },
 };
 
@@ -96,6 +96,7 @@ impl Core {
             cost: a.route.cost.clone(),
             rank: a.route.rank,
             route_class: a.route.cost.as_ref().map(|t| t.route_class.clone()).unwrap_or_default(),
+            fx: self.fx_of(call, n, now),
         });
         let personal = Personal { b_out: b_out.to_owned(), peer_addr: a.addr.to_string(), leg: Some(leg), ..Personal::default() };
         self.emit_for(call, now, body, Some(personal));
@@ -118,13 +119,17 @@ impl Core {
         Personal { dialogs: call.dialogs.iter().map(super::super::dialog::Dialog::record).collect(), ..Personal::default() }
     }
 
+    /// the rate between what this attempt's carrier is paid and what the house is paid, where those are two currencies.
+    fn fx_of(&self, call: &Call, n: usize, now: Now) -> Option<Fx> {
+        let (paid, cost) = (revenue(call.sell.as_ref(), &call.tiers)?, call.attempts[n].route.cost.as_ref()?);
+        if paid.currency == cost.currency {
+            return None;
+        }
+        self.plan.routing.fx(&cost.currency, &paid.currency, now.utc_us)
+    }
+
     pub(super) fn emit_answered(&mut self, call: &Call, n: usize, code: u16, now: Now) {
         let a = &call.attempts[n];
-        let paid = revenue(call.sell.as_ref(), &call.tiers);
-        let fx = match (paid, &a.route.cost) {
-            (Some(paid), Some(cost)) if paid.currency != cost.currency => self.plan.routing.fx(&cost.currency, &paid.currency, now.utc_us),
-            _ => None,
-        };
         let body = Body::CallAnswered(tollgate_schemas::v1::CallAnswered {
             call_id: call.id.to_vec(),
             attempt_no: u32::from(a.no),
@@ -136,7 +141,7 @@ impl Core {
             carrier: a.carrier.clone(),
             tiers: call.tiers.clone(),
             holds: self.holds_of(call),
-            fx,
+            fx: self.fx_of(call, n, now),
         });
         self.emit_for(call, now, body, Some(Core::dialogs_of(call)));
     }

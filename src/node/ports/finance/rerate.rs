@@ -25,7 +25,7 @@ use tollgate_schemas::{
     v1::Terms,
 };
 
-use crate::plan::again;
+use crate::plan::again::{self, By};
 
 use super::{Inner, PATIENCE, Stop, pages, pages::Pages, problem};
 
@@ -47,6 +47,9 @@ pub struct Order {
     side: Option<String>,
     /// Prices as they were known then; else as they are known now.
     known_at: Option<String>,
+    /// By the decks that accounts and carriers have now, not those that calls were priced by.
+    #[serde(default)]
+    reassign: bool,
     #[serde(default)]
     batch: String,
     #[serde(default)]
@@ -57,27 +60,47 @@ pub struct Order {
     limit: Option<usize>,
 }
 
-/// How many orders each partition got in each second lately: the rater remembers a limited number of them.
+/// How many orders each partition got in each second lately: the rater remembers a limited number of them. And which calls those
+/// were, with the versions they follow: a second order that follows the same would only be refused.
 #[derive(Default)]
-pub struct Pace(HashMap<u32, VecDeque<(i64, usize)>>);
+pub struct Pace {
+    counts: HashMap<u32, VecDeque<(i64, usize)>>,
+    ordered: HashMap<Id, (i64, u64)>,
+}
+
+/// Seconds that orders are remembered for: as long as the rater does, and some more.
+const WINDOW_S: i64 = tollgate_rating::mediation::RECENT_US / 1_000_000 + 5;
 
 impl Pace {
+    /// Whether an order of a call that follows these versions was written lately.
+    fn is_ordered(&mut self, rows: &[Cdr], now_s: i64) -> bool {
+        self.ordered.retain(|_, (at, _)| *at >= now_s - WINDOW_S);
+        rows.first().is_some_and(|last| self.ordered.get(&Id::of(&last.call_uuid)).is_some_and(|(_, follows)| *follows == versions(rows)))
+    }
+
+    fn note(&mut self, planned: &[&Planned], now_s: i64) {
+        self.ordered.extend(planned.iter().map(|p| (Id::of(&p.old[0].call_uuid), (now_s, versions(&p.old)))));
+    }
+
+    fn forget(&mut self, planned: &[&Planned]) {
+        planned.iter().for_each(|p| _ = self.ordered.remove(&Id::of(&p.old[0].call_uuid)));
+    }
+
     /// Notes orders, or says in how many seconds there is room for them.
     fn take(&mut self, wanted: &BTreeMap<u32, usize>, now_s: i64) -> Result<(), i64> {
-        let window_s = tollgate_rating::mediation::RECENT_US / 1_000_000 + 5;
         for (partition, count) in wanted {
-            let lately = self.0.entry(*partition).or_default();
-            while lately.front().is_some_and(|(at, _)| *at < now_s - window_s) {
+            let lately = self.counts.entry(*partition).or_default();
+            while lately.front().is_some_and(|(at, _)| *at < now_s - WINDOW_S) {
                 lately.pop_front();
             }
             let sum: usize = lately.iter().map(|(_, n)| n).sum();
             // Some room is left for versions that late facts make.
             if sum + count > MAX_RECENT * 9 / 10 {
-                return Err(lately.front().map_or(1, |(at, _)| (at + window_s - now_s).max(1)));
+                return Err(lately.front().map_or(1, |(at, _)| (at + WINDOW_S - now_s).max(1)));
             }
         }
         for (partition, count) in wanted {
-            self.0.entry(*partition).or_default().push_back((now_s, *count));
+            self.counts.entry(*partition).or_default().push_back((now_s, *count));
         }
         Ok(())
     }
@@ -107,14 +130,18 @@ impl Inner {
         let read_us = (self.shared.clock)().utc_us;
         let filter = CdrFilter { record_type: cdr::FINAL.to_owned(), since_us, until_us, payer: order.account.clone(), call_uuid, ..CdrFilter::default() };
         let after = order.cursor.as_deref().map(cursor).transpose()?;
+        if after.is_none() {
+            self.are_known(order, &prices, &filter)?;
+        }
         let limit = order.limit.unwrap_or(LIMIT).clamp(1, MOST);
         let finals = tokio::runtime::Handle::current().block_on(self.cdrs.cdrs(CdrQuery { filter, after, limit }))?;
         let next = finals.last().filter(|_| finals.len() == limit).map(|r| RowKey::of(r));
         let calls = self.with_attempts(order, &finals)?;
 
         let by_switch = Cell::new(false);
-        let noted = |terms: Option<Terms>| terms.inspect(|t| by_switch.set(by_switch.get() || again::by_switch(&prices, t)));
-        let (sell, cost) = (|payer: &str, row: &Cdr| noted(again::sell(&prices, payer, row)), |row: &Cdr| noted(again::cost(&prices, row)));
+        let by = if order.reassign { By::Assigned } else { By::ItsDeck };
+        let noted = |terms: Result<Terms, String>| terms.inspect(|t| by_switch.set(by_switch.get() || again::by_switch(&prices, t)));
+        let (sell, cost) = (|payer: &str, deck: &str, row: &Cdr| noted(again::sell(&prices, by, payer, deck, row)), |row: &Cdr| noted(again::cost(&prices, by, row)));
         let mut by_ani = 0u64;
         let (mut planned, mut problems): (Vec<(&Cdr, Planned)>, Vec<Value>) = (Vec::new(), Vec::new());
         for rows in &calls {
@@ -125,9 +152,7 @@ impl Inner {
             }
             by_ani += u64::from(by_switch.take());
         }
-        if order.apply && !planned.is_empty() {
-            self.order(order, &planned, actor, read_us)?;
-        }
+        let busy = if order.apply && !planned.is_empty() { self.order(order, &planned, actor, read_us)? } else { 0 };
         let rows: Vec<Value> = planned.iter().flat_map(|(last, p)| p.changes.iter().map(|c| {
             json!({
                 "call_uuid": Id::of(&last.call_uuid), "invite_ts": format_rfc3339(last.invite_ts), "side": if c.sells { "sell" } else { "cost" },
@@ -137,9 +162,31 @@ impl Inner {
             })
         })).collect();
         Ok(json!({
-            "calls": calls.len(), "changed": planned.len(), "by_ani": by_ani, "applied": order.apply, "rows": rows, "problems": problems,
+            "calls": calls.len(), "changed": planned.len(), "busy": busy, "by_ani": by_ani, "applied": order.apply, "rows": rows, "problems": problems,
             "next_cursor": next.map(|k| format!("{}_{}_{}", k.invite_us, k.call, k.attempt_no)),
         }))
+    }
+
+    /// Refuses names that nothing is of: they are misspelt. What was taken away since may still have calls.
+    fn are_known(&self, order: &Order, prices: &SharedPlan, filter: &CdrFilter) -> Result<(), Stop> {
+        let has_rows = |filter: CdrFilter| -> Result<bool, Stop> {
+            let rows = tokio::runtime::Handle::current().block_on(self.cdrs.cdrs(CdrQuery { filter, after: None, limit: 1 }))?;
+            Ok(!rows.is_empty())
+        };
+        if let Some(account) = order.account.as_ref().filter(|a| prices.policy.account_named(a).is_none())
+            && !has_rows(filter.clone())?
+        {
+            return Err(problem("account", format!("there is no account '{account}', nor a call of one")));
+        }
+        if let Some(carrier) = order.carrier.as_ref().filter(|c| prices.policy.carrier_named(c).is_none())
+            && !has_rows(CdrFilter { record_type: cdr::ATTEMPT.to_owned(), carrier: Some(carrier.clone()), payer: None, ..filter.clone() })?
+        {
+            return Err(problem("carrier", format!("there is no carrier '{carrier}', nor an attempt with one")));
+        }
+        match &order.deck {
+            Some(deck) if !prices.routing.has_deck(deck) => Err(problem("deck", format!("there is no deck '{deck}'"))),
+            _ => Ok(()),
+        }
     }
 
     /// Each call's rows, its final first. Attempts are looked for in the time their calls span.
@@ -177,28 +224,38 @@ impl Inner {
         Ok(calls)
     }
 
-    /// Writes the orders, each into its call's partition.
-    fn order(&self, order: &Order, planned: &[(&Cdr, Planned)], actor: &str, read_us: i64) -> Result<(), Stop> {
+    /// Writes the orders, each into its call's partition; gives how many were written by another already.
+    fn order(&self, order: &Order, planned: &[(&Cdr, Planned)], actor: &str, read_us: i64) -> Result<usize, Stop> {
+        let now_s = (self.shared.clock)().utc_us / 1_000_000;
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh: Vec<&(&Cdr, Planned)> = planned.iter().filter(|(_, p)| !pace.is_ordered(&p.old, now_s)).collect();
         let mut wanted: BTreeMap<u32, usize> = BTreeMap::new();
-        for (last, _) in planned {
+        for (last, _) in &fresh {
             *wanted.entry(last.partition).or_default() += 1;
         }
-        let now_s = (self.shared.clock)().utc_us / 1_000_000;
-        let room = self.pace.lock().unwrap_or_else(PoisonError::into_inner).take(&wanted, now_s);
+        let room = pace.take(&wanted, now_s);
+        let noted: Vec<&Planned> = fresh.iter().map(|(_, p)| p).collect();
+        if room.is_ok() {
+            pace.note(&noted, now_s);
+        }
+        drop(pace);
         room.map_err(|seconds| Fault::Unavailable(format!("as many calls as the rater keeps in mind are being rated again: ask again in {seconds} s")))?;
         let log = &self.shared.log;
         let partitions = log.partitions();
-        let mut batch = Vec::with_capacity(planned.len());
-        for (last, found) in planned {
+        let mut batch = Vec::with_capacity(fresh.len());
+        for (last, found) in &fresh {
             let partition = u16::try_from(last.partition).ok().filter(|p| *p < partitions);
             let partition = partition.ok_or_else(|| Fault::Internal(format!("a CDR is of partition {}, the log has {partitions}", last.partition)))?;
             let key = if last.root_account.is_empty() { &last.trunk } else { &last.root_account };
             let body = Body::CallRerated(found.order(&order.batch, &order.reason, actor, read_us));
             batch.push(Append { topic: Topic::Calls, partition, event: self.born(key, body) });
         }
-        let ticket = log.append(batch, Urgency::Group, Claim::Reserved).map_err(|e| Fault::Unavailable(e.to_string()))?;
-        log.wait(ticket, PATIENCE).map_err(|e| Fault::Unavailable(e.to_string()))?;
-        Ok(())
+        let written = log.append(batch, Urgency::Group, Claim::Reserved).and_then(|ticket| log.wait(ticket, PATIENCE));
+        if let Err(e) = written {
+            self.pace.lock().unwrap_or_else(PoisonError::into_inner).forget(&noted);
+            return Err(Fault::Unavailable(e.to_string()).into());
+        }
+        Ok(planned.len() - fresh.len())
     }
 
     fn plan_known_at(&self, at_us: i64) -> Result<SharedPlan, Stop> {
@@ -213,6 +270,10 @@ impl Inner {
         *known = Some((at_us, position, plan.clone()));
         Ok(plan)
     }
+}
+
+fn versions(rows: &[Cdr]) -> u64 {
+    rows.iter().map(|r| u64::from(r.cdr_version)).sum()
 }
 
 fn cursor(text: &str) -> Result<RowKey, Stop> {
