@@ -90,14 +90,19 @@ pub fn repriced(rows: &[Cdr], sell: Option<&Terms>, tiers: &[Tier], costs: &[Att
         tiers::set_margin_again(attempt, before);
     }
     let (house, _) = tiers::currencies(last);
-    let mut sum = Sum::Whole;
-    if !costs.is_empty() || last.fx_source == tiers::RATES_OF_ATTEMPTS && house != before[0].0 {
-        sum = sum_costs(last, attempts, given(last.attempt_no), &house);
+    if house != before[0].0 {
+        // Attempts nobody answered do not tell what the house is paid in: their rates were of that.
+        for attempt in attempts.iter_mut().filter(|a| Some(a.attempt_no) != answered_no && a.cost_currency != house) {
+            tiers::without_rate(attempt, attempt.answer_ts);
+        }
     }
-    let kept = if last.fx_rate.is_some() && sum == Sum::Whole { tiers::currencies(last) } else { before[0].clone() };
+    let summed = !costs.is_empty() || last.fx_source == tiers::RATES_OF_ATTEMPTS && house != before[0].0;
+    let sum = if summed { sum_costs(last, attempts, given(last.attempt_no), &house) } else { Sum::Whole };
     match sum {
-        Sum::Partial => tiers::no_rate(last, last.answer_ts.or(Some(last.invite_ts))),
-        _ => tiers::set_margin_again(last, &kept),
+        Sum::Partial => tiers::without_rate(last, last.answer_ts.or(Some(last.invite_ts))),
+        // With the cost came its rate.
+        Sum::Whole if summed && last.fx_rate.is_some() => tiers::set_margin_again(last, &tiers::currencies(last)),
+        _ => tiers::set_margin_again(last, &before[0]),
     }
     for row in &mut rows {
         if row.is_final() && sum == Sum::Partial {

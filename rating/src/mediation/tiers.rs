@@ -212,6 +212,13 @@ pub(super) fn set_margin_again(row: &mut Cdr, before: &(String, String)) {
     row.margin_pct = margin_percent(margin, revenue);
 }
 
+/// A row that had a margin through a rate that is none between its currencies now.
+pub(super) fn without_rate(row: &mut Cdr, at_us: Option<i64>) {
+    (row.margin_base, row.fx_rate) = (None, None);
+    row.margin_pct.clear();
+    no_rate(row, at_us);
+}
+
 /// Two currencies without a rate of the answer's day.
 pub(super) fn no_rate(row: &mut Cdr, answer_us: Option<i64>) {
     set(&mut row.fx_source, NO_RATE);
