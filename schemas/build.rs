@@ -52,13 +52,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let terms = ["steps", "bands", "timezone", "min_charge_e12", "max_charge_e12", "end_at_max", "grace_ms", "free_s", "seconds_rule",
         "tolerance_ms", "surcharges", "fees", "jurisdiction", "origin_group"];
     let facts = ["lrn", "lrn_source", "lrn_dip_ms", "b_ocn", "b_lata", "b_rate_center", "b_state", "a_state", "a_lata", "jurisdiction",
-        "jurisdiction_rule", "origin_group", "b_listed"];
-    let choice = ["score_e8", "asr_e4", "ner_e4", "samples", "acd_ms", "quality"];
+        "jurisdiction_rule", "origin_group", "b_listed", "codec_class"];
+    let choice = ["score_e8", "asr_e4", "ner_e4", "samples", "acd_ms", "quality", "quality_class"];
     let fields = ["Event.log_node", "ControlApplied.based_on", "ControlApplied.batch_index", "ControlApplied.batch_count",
         "CallAttempted.tiers", "CallAttempted.quality_snapshot", "CallAttempted.draw_e6", "CallAnswered.tiers", "CallAttempted.holds",
         "CallAnswered.holds", "CallAnswered.fx", "CallInterim.holds", "CallEnded.settled", "AlertRaised.stays_open", "LeaseAsked.credit", "LeaseAsked.asked_ns", "LeaseDemand.credit",
         "LeaseGranted.credit", "LeaseGranted.asked_ns", "LeaseShare.ceiling_e8",
-        "CallRerated.tiers", "CallRouteTried.fx"];
+        "CallRerated.tiers", "CallRouteTried.fx", "QualityCount.codec_class", "QualityVerdict.classes"];
     let fields = fields.map(str::to_owned).into_iter()
         .chain(terms.map(|f| format!("Terms.{f}")))
         .chain(facts.map(|f| format!("CallFacts.{f}")))

@@ -44,8 +44,9 @@
 //! enum_server = "127.0.0.1:53"     # or a name server, asked for NAPTR records (RFC 6116, RFC 4769)
 //! enum_suffix = "e164.arpa"
 //! timeout_ms = 300                  # how long a call waits for an answer; then it goes by the dialled number
-//! circuit_failures = 5              # in a row: nothing is asked any more, no call waits,
-//! circuit_s = 10                    # for so long; then one call tries again
+//! failed_s = 5                      # a number without an answer is not asked for again so soon; 0: each call asks and waits anew
+//! circuit_failures = 5              # in a row, and a number answered before is not answered either: nothing is asked any more, no call
+//! circuit_s = 10                    # waits, for so long; then one look-up tries again
 //! cache_s = 86400                   # how long an answer is kept, at most a day
 //! cache_numbers = 1000000
 //! [rating]
@@ -152,6 +153,8 @@ pub struct LrnConfig {
     pub enum_suffix: String,
     /// How long a call waits for an answer.
     pub timeout_ms: u64,
+    /// How long a number is not asked for again after it had no answer.
+    pub failed_s: u64,
     /// Failures in a row after which the source is left alone, and for how long.
     pub circuit_failures: u64,
     pub circuit_s: u64,
@@ -167,6 +170,7 @@ impl Default for LrnConfig {
             enum_server: None,
             enum_suffix: "e164.arpa".to_owned(),
             timeout_ms: 300,
+            failed_s: 5,
             circuit_failures: 5,
             circuit_s: 10,
             cache_s: 86_400,

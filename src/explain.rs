@@ -7,6 +7,7 @@ use tollgate_proxy::{
 };
 use tollgate_rating::deck::{Lookup, RowRef};
 use tollgate_schemas::{
+    codec::CodecClass,
     control::{Carrier, Kind, Trunk},
     money::{format_amount, format_rate, format_scaled},
     number::E164,
@@ -24,6 +25,8 @@ pub struct Ask {
     pub from: String,
     pub to: String,
     pub at_us: i64,
+    /// Of the call's offer.
+    pub codec_class: CodecClass,
     /// Decides splits and exploration; none: as for a call that neither explores nor falls into a split.
     pub draw_e6: Option<u32>,
 }
@@ -31,7 +34,7 @@ pub struct Ask {
 /// The draw that decides nothing: the last one, beyond every share but one of a whole hundred percent.
 pub const NO_DRAW: u32 = 999_999;
 
-/// `{account, from, to, at, emergency, routed, why_not, policy, quality_snapshot, draw, sell, carriers: [{rank, carrier, reason, …}]}`
+/// `{account, from, to, at, codec_class, emergency, routed, why_not, policy, quality_snapshot, draw, sell, carriers: [{rank, carrier, reason, …}]}`
 pub fn explain(registry: &Registry, plan: &Plan, ask: &Ask) -> anyhow::Result<Value> {
     if plan.policy.account_named(&ask.account).is_none() {
         let known = registry.documents.keys().filter(|(k, _)| *k == Kind::Account).map(|(_, n)| n.as_str());
@@ -69,7 +72,7 @@ pub fn explain(registry: &Registry, plan: &Plan, ask: &Ask) -> anyhow::Result<Va
     };
     let carriers: Vec<Value> = choices.choices.iter().map(|c| choice(registry, c, parties.rated(), ask.at_us)).collect();
     Ok(json!({
-        "account": ask.account, "from": ask.from, "to": ask.to, "at": format_rfc3339(ask.at_us), "emergency": emergency,
+        "account": ask.account, "from": ask.from, "to": ask.to, "at": format_rfc3339(ask.at_us), "codec_class": class_json(ask.codec_class.name()), "emergency": emergency,
         "routed": routed, "why_not": why_not, "policy": choices.policy,
         "quality_snapshot": (!choices.quality_snapshot.is_empty()).then_some(choices.quality_snapshot),
         "draw": ask.draw_e6, "sell": sell, "carriers": carriers,
@@ -86,6 +89,7 @@ pub fn decide(plan: &Plan, ask: &Ask, parties: &Parties<'_>, dest_group: &str, s
         dest_group,
         at_us: ask.at_us,
         emergency,
+        codec_class: ask.codec_class,
         revenue: revenue(sell, tiers),
         draw_e6: ask.draw_e6.unwrap_or(NO_DRAW),
     })
@@ -103,10 +107,16 @@ pub fn choice(registry: &Registry, c: &RouteChoice, number: &str, at_us: i64) ->
         "rate": row.map(|r| r.rate_text()), "connect_fee": row.map(|r| format_rate(r.connect_fee_e12())),
         "initial": row.map(|r| r.initial_s()), "increment": row.map(|r| r.increment_s()),
         "currency": row.map(|r| r.deck().currency().to_owned()), "covered_by_parent_prefix": c.covered_by_parent_prefix,
-        "quality": asked.then_some(&c.quality), "score": (asked && c.rank > 0).then(|| format_amount(c.score_e8)),
+        "quality": asked.then_some(&c.quality), "quality_class": class_json(&c.quality_class),
+        "score": (asked && c.rank > 0).then(|| format_amount(c.score_e8)),
         "asr": known.then(|| percent(c.asr_e4)), "ner": known.then(|| percent(c.ner_e4)),
         "samples": asked.then_some(c.samples), "acd_s": (c.acd_ms > 0).then(|| format_scaled(c.acd_ms as i64, 3, 1)),
     })
+}
+
+/// The name of a codec class; null where it is not known, or where all classes are meant.
+pub fn class_json(name: &str) -> Value {
+    if name.is_empty() { Value::Null } else { name.into() }
 }
 
 /// 1e-4 as percent with two places.

@@ -53,6 +53,7 @@ use owner::Owner;
 use store::Stores;
 
 pub use cluster::options as kafka_options;
+pub use lrn::{Examined as LrnExamined, examine as examine_lrn};
 pub use quality::verdict_of_json;
 pub use secrets::{files as secret_files, put_file as put_secret};
 

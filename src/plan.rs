@@ -314,6 +314,7 @@ impl Routing for DeckRouting {
             policy,
             fx: (!self.fx.is_empty()).then_some(&self.fx),
             quality: quality.as_deref(),
+            codec_class: query.codec_class,
             draw_e6: query.draw_e6,
             allowed: account.map_or(&[], |a| a.carriers.as_slice()),
             sell: query.revenue,

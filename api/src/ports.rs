@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 pub use tollgate_schemas::control::Kind;
-use tollgate_schemas::{id::Id, v1::BlockScope};
+use tollgate_schemas::{codec::CodecClass, id::Id, v1::BlockScope};
 
 /// The part behind a port cannot answer. Refusals are values, not faults.
 #[derive(Debug, Error)]
@@ -293,6 +293,8 @@ pub struct RouteAsk {
     pub from: String,
     pub to: String,
     pub at_us: i64,
+    /// Of the call's offer.
+    pub codec_class: CodecClass,
     /// From 0 to 999,999: decides splits and exploration; none: neither.
     pub draw_e6: Option<u32>,
     /// Name of the verdict to decide by; none: the newest.

@@ -6,6 +6,7 @@ use futures::FutureExt;
 use serde_json::json;
 use tollgate_schemas::{
     cdr,
+    codec::CodecClass,
     store::{CdrFilter, CdrQuery},
 };
 
@@ -35,6 +36,7 @@ pub(crate) fn explain(state: ApiState, ask: Ask) -> Reply {
             from: needed("from")?,
             to: needed("to")?,
             at_us: ask.query.time("at").unwrap_or_else(|| state.now_us()),
+            codec_class: ask.query.text("codec_class").map_or(CodecClass::Unknown, CodecClass::of),
             draw_e6: ask.query.text("draw").map(|_| ask.query.whole("draw", 0) as u32),
             quality: ask.query.owned("quality"),
         };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tollgate_schemas::{
+    codec::CodecClass,
     parties::Parties,
     v1::{Fx, RouteChoice, Terms, Tier},
 };
@@ -26,6 +27,8 @@ pub struct RouteQuery<'a> {
     pub dest_group: &'a str,
     pub at_us: i64,
     pub emergency: bool,
+    /// Of the call's offer: whose figures its carriers are judged by.
+    pub codec_class: CodecClass,
     /// What the house is paid: the row of the account at the top of the hierarchy.
     pub revenue: Option<&'a Terms>,
     /// From 0 to 999,999: decides splits and exploration, so that a decision can be made again.

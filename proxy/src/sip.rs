@@ -6,6 +6,7 @@ pub mod cause;
 pub mod core;
 pub mod dialog;
 pub mod msg;
+pub mod sdp;
 pub mod settings;
 pub mod table;
 pub mod timer;

@@ -1,8 +1,9 @@
-//! Sources of portability as far as they need no one else: a file, a bounded memory of answers, when a source that fails is
-//! left alone (`circuit`), and ENUM's datagrams (`enum_dns`).
+//! Sources of portability as far as they need no one else: a file, a bounded memory of answers and of failures, when a source
+//! that fails is left alone (`circuit`), and ENUM's datagrams (`enum_dns`).
 
 mod circuit;
 pub mod enum_dns;
+mod failed;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -14,7 +15,8 @@ use tollgate_schemas::{
     portability::{Asker, Dip, DipError, Portability, Ported},
 };
 
-pub use circuit::{Circuit, CircuitRules, CircuitState};
+pub use circuit::{Circuit, CircuitRules, CircuitState, Next};
+pub use failed::Failed;
 
 /// Answers are not kept longer.
 pub const MAX_AGE_US: i64 = 24 * 3_600 * 1_000_000;

@@ -1,11 +1,12 @@
 //! How carriers do, from the calls themselves: pure folds over the log, in whole numbers.
 //!
-//! 1. [`Counter`] counts one partition of topic `calls` by carrier and destination, in minutes of event time, and publishes
+//! 1. [`Counter`] counts one partition of topic `calls` by carrier, destination and codec class, in minutes of event time, and publishes
 //!    absolute counts to topic `quality`, keyed by the destination.
 //! 2. [`Judge`] merges the counts of all partitions, judges each carrier against the others of its destination, and publishes a
 //!    *verdict* per destination: ratios with their confidence, who is demoted, who answers falsely. Its name goes into every choice made
 //!    by it, so that the choice can be made again.
-//! 3. [`Quality`] holds the newest verdict of each destination where routes are chosen.
+//! 3. [`Quality`] holds the newest verdict of each destination where routes are chosen: a call goes by what its codec class says of a
+//!    carrier where that is enough, else by what all calls say.
 //!
 //! **What counts.** A carrier is judged by *first* attempts of fresh calls. What comes to it after another carrier failed is hard
 //! by selection and is counted apart, and so are redials (the same caller and number within a minute). An attempt counts when its
@@ -20,7 +21,7 @@ mod ratio;
 pub use count::Counter;
 pub use figures::{CLASS_ENDS_MS, Figure, Figures};
 pub use judge::{Judge, MAX_KEYS, Rules};
-pub use known::{CarrierKnown, GroupKnown, Positions, Quality, State};
+pub use known::{CarrierKnown, ClassKnown, GroupKnown, Positions, Quality, State};
 pub use ratio::{wilson_lower_e6, z_e2};
 
 /// Windows of the counts.

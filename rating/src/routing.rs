@@ -32,7 +32,7 @@ mod tests;
 use std::{fmt, sync::Arc};
 
 use thiserror::Error;
-use tollgate_schemas::v1::Terms;
+use tollgate_schemas::{codec::CodecClass, v1::Terms};
 
 use crate::{
     deck::{Deck, DeckSet, Dialled, Lookup, Origination, RowRef},
@@ -145,6 +145,8 @@ pub struct RouteQuery<'a> {
     pub fx: Option<&'a Fx>,
     /// What is known of the carriers for the destination; none = nothing.
     pub quality: Option<&'a GroupKnown>,
+    /// Of the call: whose figures of these it goes by, where they are enough.
+    pub codec_class: CodecClass,
     /// From 0 to 999,999: decides who explores and how a split falls.
     pub draw_e6: u32,
     /// What rows of origin groups and prices by jurisdiction go by.
@@ -171,6 +173,7 @@ impl<'a> RouteQuery<'a> {
             policy: None,
             fx: None,
             quality: None,
+            codec_class: CodecClass::Unknown,
             draw_e6: 999_999,
             from: Origination::default(),
             surcharged: None,
@@ -220,19 +223,22 @@ pub struct Judged {
     /// 0 = too few calls.
     pub acd_ms: u64,
     pub state: State,
+    /// What all of this is of: the call's codec class, or all classes together.
+    pub class: CodecClass,
     /// It goes first to learn of it.
     pub exploring: bool,
 }
 
 impl Judged {
     fn of(known: Option<&CarrierKnown>) -> Judged {
-        let nothing = Judged { score_e8: 0, asr_e4: 0, ner_e4: 0, samples: 0, acd_ms: 0, state: State::Neutral, exploring: false };
+        let nothing = Judged { score_e8: 0, asr_e4: 0, ner_e4: 0, samples: 0, acd_ms: 0, state: State::Neutral, class: CodecClass::Unknown, exploring: false };
         known.map_or(nothing, |k| Judged {
             asr_e4: k.asr_e6 / 100,
             ner_e4: k.ner_e6 / 100,
             samples: k.samples,
             acd_ms: k.acd_ms,
             state: k.state,
+            class: k.class,
             ..nothing
         })
     }

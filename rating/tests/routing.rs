@@ -1,5 +1,7 @@
 //! Routing by policy and quality, by the requirements it meets.
 
+#[path = "routing/classes.rs"]
+mod classes;
 #[path = "routing/explore.rs"]
 mod explore;
 #[path = "routing/filters.rs"]

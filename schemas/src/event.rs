@@ -11,11 +11,12 @@ use crate::{
 
 /// Version of `proto/` this program writes.
 /// 2: decisions of several owners (`ControlApplied.based_on`), `call.end_requested`, leases, partial figures.
-/// 3: what accounts above the caller's pay is rated again (`CallRerated.tiers`).
+/// 3: what accounts above the caller's pay is rated again (`CallRerated.tiers`); carriers are judged by codec class, too.
 pub const VERSION: u32 = 3;
 /// The oldest reader of what version 2 brought: an older one would take a void decision for one in force.
 pub const OLDEST_READER_2: u32 = 2;
-/// The oldest reader of what version 3 brought: an older one would leave it out of a price.
+/// The oldest reader of what version 3 brought: an older one would leave it out of a price, or take the counts of one codec class for
+/// those of all.
 pub const OLDEST_READER_3: u32 = 3;
 
 #[derive(Debug, Error)]
@@ -49,6 +50,8 @@ pub struct Origin<'a> {
 /// The oldest version that may handle an event with this body.
 fn oldest_reader(body: &Body) -> u32 {
     match body {
+        Body::QualityPublished(of) if of.counted.as_ref().is_some_and(|c| !c.codec_class.is_empty()) => OLDEST_READER_3,
+        Body::QualityPublished(of) if of.judged.as_ref().is_some_and(|j| !j.classes.is_empty()) => OLDEST_READER_3,
         Body::CallEndRequested(_) | Body::LeaseAsked(_) | Body::LeaseGranted(_) | Body::PartialPublished(_)
         | Body::QualityPublished(_) => OLDEST_READER_2,
         Body::CallRerated(order) if !order.tiers.is_empty() => OLDEST_READER_3,

@@ -8,6 +8,7 @@ pub mod name;
 pub mod number;
 pub mod time;
 
+pub mod codec;
 pub mod parties;
 pub mod portability;
 pub mod refusal;

@@ -87,6 +87,7 @@ fn facts() -> CallFacts {
         jurisdiction_rule: "states_differ".into(),
         origin_group: "us".into(),
         b_listed: "test:iprn".into(),
+        codec_class: "wideband".into(),
     }
 }
 
@@ -157,7 +158,7 @@ fn bodies() -> Vec<Body> {
             choices: vec![RouteChoice {
                 carrier: "cheap".into(), rank: 1, expected_cost_e8: 900_000, prefix: "44".into(), rate_e12: 9_000_000_000,
                 reason: "chosen".into(), covered_by_parent_prefix: true,
-                score_e8: 120_000, asr_e4: 4_690, ner_e4: 9_100, samples: 1_000, acd_ms: 184_000, quality: "good".into(),
+                score_e8: 120_000, asr_e4: 4_690, ner_e4: 9_100, samples: 1_000, acd_ms: 184_000, quality: "good".into(), quality_class: "wideband".into(),
             }],
             tiers: vec![Tier { account: "acme".into(), terms: Some(terms("wholesale")) }],
             quality_snapshot: "q-1767225600-00c0ffee".into(),
@@ -279,6 +280,7 @@ fn bodies() -> Vec<Body> {
             dest_group: "United Kingdom".into(),
             counted: Some(QualityCount {
                 carrier: "cheap".into(), window_start_us: US, window_s: 60, source_partition: 3, revision: 2, figures: vec![30, 15, 24],
+                codec_class: "wideband".into(),
             }),
             judged: Some(QualityVerdict {
                 name: "q-1795253400-0123456789abcdef".into(),
@@ -293,6 +295,12 @@ fn bodies() -> Vec<Body> {
                 }],
                 durations: vec![DurationShare { mean_ms: 9_000, calls: 4 }],
                 asr_e6: 450_000, later_e6: 700_000, pdd_ms: 1_500,
+                classes: vec![ClassQuality {
+                    codec_class: "wideband".into(),
+                    carriers: vec![CarrierQuality { carrier: "cheap".into(), state: "good".into(), samples: 40, asr_e6: 350_000, ..CarrierQuality::default() }],
+                    durations: vec![DurationShare { mean_ms: 20_000, calls: 30 }],
+                    samples: 40, asr_e6: 350_000, later_e6: 800_000, pdd_ms: 1_200,
+                }],
             }),
         }),
         Body::AlertClosed(AlertClosed { rule: "no_route".into(), account: String::new(), dest_group: "Somalia".into(), explanation: "2 networks reach all of it again".into() }),

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Done, out};
 use crate::config::Config;
 
-/// Looks at the machine: data folder, disk, ports, limits, clock, configuration
+/// Looks at the machine: data folder, disk, ports, limits, clock, configuration, and the servers it names
 #[derive(clap::Args)]
 pub struct Args {
     /// The configuration

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use tollgate_rating::quality::Quality;
-use tollgate_schemas::{id::Id, time::format_rfc3339};
+use tollgate_schemas::{codec::CodecClass, id::Id, time::format_rfc3339};
 
 use super::{
     Done, Problems,
@@ -43,11 +43,14 @@ pub struct Args {
     /// node's log, or `now` for what the node knows now
     #[arg(long, value_name = "FILE|NAME|now")]
     quality: Option<String>,
+    /// The class of the codec that the call's offer prefers: whose figures it goes by where they are enough [default: not known]
+    #[arg(long, value_name = "CLASS", value_parser = CodecClass::NAMES)]
+    codec: Option<String>,
     /// The draw that decides splits and exploration [default: one that decides nothing]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..1_000_000))]
     draw: Option<u32>,
     /// A call that was: shows how it was routed, and decides it again as of then
-    #[arg(long, value_name = "UUID", conflicts_with_all = ["account", "from", "to", "at", "quality", "draw"])]
+    #[arg(long, value_name = "UUID", conflicts_with_all = ["account", "from", "to", "at", "quality", "codec", "draw"])]
     call: Option<Id>,
     /// Provisioning documents
     #[arg(short, long = "file", value_name = "FILE", num_args = 1.., conflicts_with = "config")]
@@ -71,6 +74,7 @@ pub fn run(args: &Args) -> anyhow::Result<Done> {
         from: args.from.clone().unwrap_or_default(),
         to: args.to.clone().unwrap_or_default(),
         at_us: args.at.unwrap_or_else(now_us),
+        codec_class: args.codec.as_deref().map_or(CodecClass::Unknown, CodecClass::of),
         draw_e6: args.draw,
     };
     let found = match &args.quality {
@@ -123,6 +127,9 @@ fn ask_node(args: &Args, ask: &Ask, quality: &str) -> anyhow::Result<Value> {
     if let Some(draw) = &draw {
         query.push(("draw", draw));
     }
+    if let Some(codec) = &args.codec {
+        query.push(("codec_class", codec));
+    }
     if quality != "now" {
         query.push(("quality", quality));
     }
@@ -148,12 +155,13 @@ fn replay(args: &Args, call: Id) -> anyhow::Result<Done> {
 }
 
 fn of_snapshot(found: &Value) -> String {
+    let class = found["codec_class"].as_str().map_or(String::new(), |c| format!(", {c}"));
     match (found["policy"].as_str(), found["quality_snapshot"].as_str()) {
         (Some(policy), Some(name)) => {
             let draw = found["draw"].as_u64().map_or(String::new(), |d| format!(", draw {d}"));
-            format!(" (policy '{policy}', quality {name}{draw})")
+            format!(" (policy '{policy}', quality {name}{class}{draw})")
         }
-        (Some(policy), None) => format!(" (policy '{policy}')"),
+        (Some(policy), None) => format!(" (policy '{policy}'{class})"),
         _ => String::new(),
     }
 }
@@ -190,7 +198,9 @@ fn table(carriers: &Value) -> anyhow::Result<()> {
         let mut cells: Vec<String> = ["rank", "carrier", "prefix", "destination", "rate"].map(|f| text(&c[f])).to_vec();
         cells.extend([increments, text(&c["currency"]), text(&c["expected_cost"])]);
         if judged {
-            cells.extend(["score", "asr", "ner", "samples", "acd_s", "quality"].map(|f| text(&c[f])));
+            cells.extend(["score", "asr", "ner", "samples", "acd_s"].map(|f| text(&c[f])));
+            let class = c["quality_class"].as_str().map_or(String::new(), |class| format!(" ({class})"));
+            cells.push(format!("{}{class}", text(&c["quality"])));
         }
         cells.push(format!("{}{covered}", text(&c["reason"])));
         cells

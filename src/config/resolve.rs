@@ -97,6 +97,7 @@ fn lrn(section: Section<'_>, folder: &Path) -> LrnConfig {
             text.value.to_owned()
         }),
         timeout_ms: section.whole("timeout_ms", 10..=10_000, "ms", defaults.timeout_ms),
+        failed_s: section.whole("failed_s", 0..=60, "seconds", defaults.failed_s),
         circuit_failures: section.whole("circuit_failures", 1..=1_000, "failures", defaults.circuit_failures),
         circuit_s: section.whole("circuit_s", 1..=3_600, "seconds", defaults.circuit_s),
         cache_s: section.whole("cache_s", 0..=86_400, "seconds", defaults.cache_s),

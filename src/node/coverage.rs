@@ -1,30 +1,50 @@
-//! Alerts about destinations that lose carriers (S1-85, S1-27): raised once when a change of provisioning leaves what is sold without
-//! a carrier (`no_route`, critical) or on one upstream (`diversity_1`, warning), and closed by the change that mends it.
+//! Alerts about destinations that lose carriers (S1-85, S1-27): raised once when what is sold is left without a carrier (`no_route`,
+//! critical) or on one upstream (`diversity_1`, warning), by a change of provisioning or by a row that comes into force or goes out of it,
+//! and closed by what mends it.
 //!
-//! A thread of its own looks after every change that this process decided, at what is in force then: decisions never wait for it, and
-//! several quick ones are looked at as one. Of processes that share a log each tells of its own decisions. What was so before the
-//! start is not told again; a row that ends by its date is seen with the next change.
+//! A thread of its own looks after every change and at every instant at which a row of a deck that is sold or bought changes force:
+//! decisions never wait for it, several quick ones are looked at as one, and looks by date take no more than a twentieth of a core.
+//!
+//! **What was told** is kept as a snapshot in the log, committed together with the alerts that follow from it, and so is where in topic
+//! `alerts` it was told: a start goes on from there, with what was told since, so that a crash between a change and its alerts loses none
+//! and tells none twice. The first look of all tells nothing: what was so before is how it was begun.
+//!
+//! Of processes that share a log the one that made the newest decision tells; another sees what it told in topic `alerts`, and tells what
+//! is still missing after [`PATIENCE`] and up to as long again, each at its own time.
+
+mod told;
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, mpsc::sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    },
     thread,
+    time::{Duration, Instant},
 };
 
 use tollgate_rating::coverage::{Coverage, Gap};
 use tollgate_schemas::{
     event::{Body, Event, Origin},
-    log::{Append, Claim, Topic, Urgency},
+    log::{Append, EventLog, LogError, Topic},
     v1::{AlertClosed, AlertRaised},
 };
 
 use super::Shared;
+use told::{Told, Upstreams, upstreams};
 
 /// Alerts raised by one change, by name of destination; beyond, one alert says how many more there are.
 const MAX_RAISED: usize = 500;
 
-/// Upstreams by destination.
-type Upstreams = BTreeMap<String, u64>;
+/// How long what another process should tell may be missing.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest sleep: the wall clock may be set meanwhile.
+const NAP: Duration = Duration::from_secs(60);
+/// Between looks by date, at least, and so many times what the last look took.
+const BETWEEN: Duration = Duration::from_secs(1);
+const REST: u32 = 20;
+/// When a log that could not be read or written is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
 
 fn rule(gap: Gap) -> &'static str {
     match gap {
@@ -94,42 +114,145 @@ fn closed(gap: Gap, destination: &str, explanation: String) -> Body {
     Body::AlertClosed(AlertClosed { rule: rule(gap).to_owned(), account: String::new(), dest_group: destination.to_owned(), explanation })
 }
 
-fn upstreams(coverage: &Coverage) -> Upstreams {
-    coverage.destinations.iter().map(|d| (d.destination.clone(), d.diversity)).collect()
+/// When to look again.
+struct Due {
+    /// The next instant of provisioning's own, UTC.
+    change_us: Option<i64>,
+    /// Not sooner for that.
+    rested: Instant,
+    /// What another process should have told by then, or what the log did not take.
+    missing: Option<Instant>,
 }
 
-/// Looks from now on.
-pub fn watch(shared: &Arc<Shared>) -> anyhow::Result<()> {
-    let (wake, woken) = sync_channel::<()>(1);
-    let look = |shared: &Shared| {
-        let (registry, position, mine) = shared.owner.registry_decided();
-        (crate::coverage::of(&registry, (shared.clock)().utc_us), position, mine)
-    };
-    let mut before = upstreams(&look(shared).0);
-    let weak = Arc::downgrade(shared);
-    thread::Builder::new().name("coverage".to_owned()).spawn(move || {
-        // It ends with the owner, whose call-back holds the other end.
-        while woken.recv().is_ok() {
-            let Some(shared) = weak.upgrade() else { return };
-            let (after, position, mine) = look(&shared);
-            let bodies = if mine { told(&before, &after) } else { Vec::new() };
-            before = upstreams(&after);
-            let event = |body| {
-                let origin = Origin { mint: &shared.mint, boot_id: shared.boot_id, now: (shared.clock)(), control_position: position };
-                Append { topic: Topic::Alerts, partition: 0, event: Event::born(origin, "", body) }
-            };
-            let events: Vec<Append> = bodies.into_iter().map(event).collect();
-            if !events.is_empty()
-                && let Err(error) = shared.log.append(events, Urgency::Group, Claim::Reserved)
-            {
+impl Due {
+    fn sleep(&self, now_us: i64) -> Duration {
+        let until = |at_us: i64| Duration::from_micros(at_us.saturating_sub(now_us).max(0) as u64);
+        let change = self.change_us.map(|at_us| until(at_us).max(self.rested.saturating_duration_since(Instant::now())));
+        let missing = self.missing.map(|at| at.saturating_duration_since(Instant::now()));
+        [Some(NAP), change, missing].into_iter().flatten().min().unwrap_or(NAP)
+    }
+
+    fn is_due(&self, now_us: i64) -> bool {
+        let now = Instant::now();
+        self.change_us.is_some_and(|at_us| at_us <= now_us && self.rested <= now) || self.missing.is_some_and(|at| at <= now)
+    }
+}
+
+struct Watch {
+    /// None: not read yet.
+    told: Option<Told>,
+    /// What was so at the start: told of, where nothing ever was.
+    first: Upstreams,
+    due: Due,
+    /// Control events that the last look saw, and whether the newest decision was made by this process.
+    position: u64,
+    newest_is_ours: bool,
+    /// Longer for another node of the same log.
+    patience: Duration,
+}
+
+impl Watch {
+    /// What was told up to now, here or by another process.
+    fn told(&mut self, log: &dyn EventLog) -> Result<Told, LogError> {
+        let mut told = match self.told.take() {
+            Some(told) => told,
+            None => match Told::restore(log)? {
+                Some(told) => told,
+                None => {
+                    let told = Told { upstreams: self.first.clone(), next: log.end(Topic::Alerts, 0) };
+                    log.commit(Vec::new(), Vec::new(), vec![told.snapshot()])?;
+                    told
+                }
+            },
+        };
+        let followed = told.follow(log);
+        self.told = Some(told.clone());
+        followed.map(|()| told)
+    }
+
+    fn look(&mut self, shared: &Shared) {
+        let began = Instant::now();
+        let is_missing = self.due.missing.is_some_and(|at| at <= began);
+        let log = &*shared.log;
+        let (registry, position, decided_here) = shared.owner.registry_decided();
+        if position != self.position {
+            (self.position, self.newest_is_ours) = (position, decided_here);
+        }
+        let now = (shared.clock)();
+        let after = crate::coverage::of(&registry, now.utc_us);
+        self.due.change_us = crate::coverage::next_change(&registry, now.utc_us);
+        self.due.rested = Instant::now() + BETWEEN.max(began.elapsed() * REST);
+        let before = match self.told(log) {
+            Ok(before) => before,
+            Err(error) => {
+                tracing::warn!(%error, "what was told of coverage cannot be read");
+                self.due.missing = Some(began + AGAIN);
+                return;
+            }
+        };
+        let bodies = told(&before.upstreams, &after);
+        if bodies.is_empty() || !log.shared() || self.newest_is_ours || is_missing {
+            self.due.missing = None;
+            let origin = Origin { mint: &shared.mint, boot_id: shared.boot_id, now, control_position: position };
+            self.tell(log, &before, bodies, &after, origin);
+        } else {
+            self.due.missing.get_or_insert(began + self.patience);
+        }
+    }
+
+    fn tell(&mut self, log: &dyn EventLog, before: &Told, bodies: Vec<Body>, after: &Coverage, origin: Origin<'_>) {
+        let quiet = bodies.is_empty();
+        let events = bodies.into_iter().map(|body| Append { topic: Topic::Alerts, partition: 0, event: Event::born(origin, "", body) }).collect();
+        let next = Told { upstreams: upstreams(after), next: before.next };
+        if quiet && next == *before {
+            return;
+        }
+        match log.commit(events, Vec::new(), vec![next.snapshot()]) {
+            Ok(_) => self.told = Some(next),
+            Err(error) => {
+                // Nothing was told: the next look tells it.
                 tracing::error!(%error, "alerts about coverage cannot be written: see tollgate deck coverage");
+                self.due.missing = Some(Instant::now() + AGAIN);
             }
         }
-    })?;
+    }
+
+    fn run(mut self, woken: &Receiver<()>, shared: &std::sync::Weak<Shared>, clock: fn() -> tollgate_schemas::time::Now) {
+        loop {
+            match woken.recv_timeout(self.due.sleep(clock().utc_us)) {
+                Ok(()) => {}
+                Err(RecvTimeoutError::Timeout) if self.due.is_due(clock().utc_us) => {}
+                Err(RecvTimeoutError::Timeout) => continue,
+                // It ends with the owner, whose call-back holds the other end.
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let Some(shared) = shared.upgrade() else { return };
+            self.look(&shared);
+        }
+    }
+}
+
+/// Looks from now on, and at what changed since it was looked last.
+pub fn watch(shared: &Arc<Shared>) -> anyhow::Result<()> {
+    let (wake, woken) = sync_channel::<()>(1);
+    let patience = PATIENCE + PATIENCE * (shared.mint.mint().node() % 32) as u32 / 32;
+    let due = Due { change_us: None, rested: Instant::now(), missing: None };
+    let first = upstreams(&crate::coverage::of(&shared.owner.registry().0, (shared.clock)().utc_us));
+    let mut watch = Watch { told: None, first, due, position: 0, newest_is_ours: false, patience };
+    // A log that is shared may be away: there the thread looks first.
+    if shared.log.shared() {
+        let _ = wake.try_send(());
+    }
     // One that is not looked at yet stands for all.
     shared.owner.on_plan(Box::new(move |_| {
         let _ = wake.try_send(());
     }));
+    // Nothing is decided here before what was so at the start is kept.
+    if !shared.log.shared() {
+        watch.look(shared);
+    }
+    let (weak, clock) = (Arc::downgrade(shared), shared.clock);
+    thread::Builder::new().name("coverage".to_owned()).spawn(move || watch.run(&woken, &weak, clock))?;
     Ok(())
 }
 

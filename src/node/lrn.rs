@@ -5,9 +5,14 @@
 //! A number is asked for once, however many calls want it; the look-up is the first shard's, the others have it from memory.
 //! Limits: [`QUEUE`] numbers waiting to be asked, beyond that the call falls back and nothing is asked; one that waited there as
 //! long as an answer may take is not asked any more; answers as configured, the oldest given up first, none kept longer than 24 h.
-//! After `circuit_failures` look-ups in a row without an answer nothing is asked for `circuit_s`: calls go by the dialled number at
-//! once. An answer that is of no use for its number is an answer.
+//! The last [`FAILED`] numbers without an answer are not asked for again for `failed_s`: calls to them go by the dialled number at once.
+//!
+//! After `circuit_failures` look-ups in a row without an answer, each for another number, the source is in doubt: the number that it
+//! answered last is asked for once more (`rating/src/portability/circuit.rs`). Silent on that too, it is left alone for `circuit_s`:
+//! calls go by the dialled number at once, and then one look-up, of such a number where there is one, tries whether it is back. An
+//! answer that is of no use for its number is an answer.
 
+mod examine;
 mod http;
 mod name_server;
 
@@ -23,7 +28,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tollgate_rating::portability::{Answers, Circuit, CircuitRules, CircuitState, PortedFile};
+use tollgate_rating::portability::{Answers, Circuit, CircuitRules, CircuitState, Failed, Next, PortedFile};
 use tollgate_schemas::{
     number::E164,
     portability::{Asker, Dip, DipAnswer, DipError, Portability, Ported},
@@ -32,8 +37,12 @@ use tollgate_schemas::{
 
 use crate::config::LrnConfig;
 
+pub use examine::{Examined, examine};
+
 /// Numbers waiting to be asked.
 const QUEUE: usize = 4_096;
+/// Numbers remembered for having had no answer.
+const FAILED: usize = 16_384;
 /// Look-ups at once.
 const ASKERS: usize = 16;
 
@@ -77,20 +86,30 @@ pub fn source(config: &LrnConfig, clock: fn() -> Now, tell: Tell) -> anyhow::Res
         tracing::info!(numbers = ported.len(), file = %file.display(), "portability from a file");
         return Ok((Some(Arc::new(ported)), None));
     }
-    let ask: Arc<dyn Ask> = match (&config.url, &config.enum_server) {
-        (Some(url), _) => Arc::new(http::Http::new(url, config)),
-        (None, Some(server)) => Arc::new(name_server::NameServer::new(*server, config)),
-        (None, None) => return Ok((None, None)),
-    };
+    let Some(ask) = asked(config) else { return Ok((None, None)) };
     let service = Service::start(ask, config, clock, tell)?;
     let gauges = Gauges(service.shared.clone());
     Ok((Some(Arc::new(service)), Some(gauges)))
+}
+
+/// Who is asked, by the configuration.
+fn asked(config: &LrnConfig) -> Option<Arc<dyn Ask>> {
+    match (&config.url, &config.enum_server) {
+        (Some(url), _) => Some(Arc::new(http::Http::new(url, config))),
+        (None, Some(server)) => Some(Arc::new(name_server::NameServer::new(*server, config))),
+        (None, None) => None,
+    }
 }
 
 impl Gauges {
     /// Look-ups made, and how many of them brought no answer.
     pub fn asked(&self) -> (u64, u64) {
         (self.0.asked.load(Ordering::Relaxed), self.0.failed.load(Ordering::Relaxed))
+    }
+
+    /// Numbers remembered for having had no answer.
+    pub fn unanswered(&self) -> u64 {
+        self.0.lock().failed.len() as u64
     }
 
     /// Answers that are remembered.
@@ -125,6 +144,9 @@ struct Shared {
 
 struct State {
     answers: Answers,
+    failed: Failed,
+    /// Answered last: by it a source that is silent on others is told from one that is away.
+    answered: Option<E164>,
     /// Being asked, or waiting for it.
     pending: HashMap<E164, Pending>,
     circuit: Circuit,
@@ -134,14 +156,24 @@ struct Pending {
     since_ns: u64,
     /// Who is told, the first to want it first.
     askers: Vec<Asker>,
+    /// It was answered before and is asked for to see whether the source is there.
+    check: bool,
 }
 
 impl State {
     /// A number that was not asked says nothing of the source; only a probe must come to an end.
     fn unasked(&mut self, now: Now) {
         if self.circuit.state() == CircuitState::Probing {
-            self.circuit.failed(now.mono_ns);
+            self.circuit.failed(false, now.mono_ns);
         }
+    }
+
+    /// The number by which to see whether the source is there, if there is one; it is pending from here on. Once it is not answered
+    /// there is none, so that one that lost its answer does not keep a source away.
+    fn check(&mut self, now: Now) -> Option<E164> {
+        let number = self.answered.take()?;
+        self.pending.entry(number).or_insert(Pending { since_ns: now.mono_ns, askers: Vec::new(), check: true }).check = true;
+        Some(number)
     }
 }
 
@@ -153,9 +185,10 @@ impl Service {
     fn start(ask: Arc<dyn Ask>, config: &LrnConfig, clock: fn() -> Now, tell: Tell) -> anyhow::Result<Service> {
         let age_us = i64::try_from(config.cache_s).unwrap_or(i64::MAX).saturating_mul(1_000_000);
         let answers = Answers::new(config.cache_numbers as usize, age_us);
+        let failed = Failed::new(FAILED, config.failed_s.saturating_mul(1_000_000_000));
         let circuit = Circuit::new(CircuitRules { failures: config.circuit_failures as u32, open_ns: config.circuit_s.saturating_mul(1_000_000_000) });
         let shared = Arc::new(Shared {
-            state: Mutex::new(State { answers, pending: HashMap::new(), circuit }),
+            state: Mutex::new(State { answers, failed, answered: None, pending: HashMap::new(), circuit }),
             clock,
             timeout_ms: config.timeout_ms as u32,
             tell,
@@ -187,18 +220,33 @@ impl Portability for Service {
             // Who comes later waits as long as the first, not longer.
             return Err(DipError::Pending(self.shared.timeout_ms.saturating_sub(ms_since(pending.since_ns, now)).max(1)));
         }
+        if state.failed.just_now(number, now.mono_ns) {
+            return Err(DipError::Failed("it had no answer a moment ago".to_owned()));
+        }
         if !state.circuit.allows(now.mono_ns) {
             return Err(DipError::Open);
         }
-        state.pending.insert(*number, Pending { since_ns: now.mono_ns, askers: asker.into_iter().collect() });
-        match self.ask.try_send(*number) {
-            Ok(()) => Err(DipError::Pending(self.shared.timeout_ms)),
-            Err(_) => {
-                state.pending.remove(number);
-                state.unasked(now);
-                Err(DipError::Busy)
-            }
+        if state.circuit.state() == CircuitState::Probing
+            && let Some(check) = state.check(now)
+        {
+            // Whether the source is back is seen by a number it answered: no call waits for that.
+            self.send(&mut state, check, now);
+            return Err(DipError::Open);
         }
+        state.pending.insert(*number, Pending { since_ns: now.mono_ns, askers: asker.into_iter().collect(), check: false });
+        if self.send(&mut state, *number, now) { Err(DipError::Pending(self.shared.timeout_ms)) } else { Err(DipError::Busy) }
+    }
+}
+
+impl Service {
+    /// False when there is no room: it is pending no more.
+    fn send(&self, state: &mut State, number: E164, now: Now) -> bool {
+        let sent = self.ask.try_send(number).is_ok();
+        if !sent {
+            state.pending.remove(&number);
+            state.unasked(now);
+        }
+        sent
     }
 }
 
@@ -218,19 +266,25 @@ impl Shared {
             } else {
                 Err(NoAnswer::Unasked(format!("it waited {waited_ms} ms to be asked: {ASKERS} look-ups at once are too few")))
             };
-            self.answered(number, answer);
+            if let Some(check) = self.answered(number, answer) {
+                self.asked.fetch_add(1, Ordering::Relaxed);
+                self.answered(check, ask.ask(&check));
+            }
         }
     }
 
-    /// Remembers an answer and tells who waits for it.
-    fn answered(&self, number: E164, answer: Result<Ported, NoAnswer>) {
+    /// Remembers an answer and tells who waits for it; gives a number to be asked for at once where the source is in doubt.
+    fn answered(&self, number: E164, answer: Result<Ported, NoAnswer>) -> Option<E164> {
         let now = (self.clock)();
         let mut state = self.lock();
-        let Some(pending) = state.pending.remove(&number) else { return };
+        let pending = state.pending.remove(&number)?;
+        let mut check = None;
         let took_ms = ms_since(pending.since_ns, now);
         let told = match answer {
             Ok(ported) => {
                 state.answers.put(number, ported.clone(), now.utc_us);
+                state.failed.forget(&number);
+                state.answered = Some(number);
                 if state.circuit.succeeded() {
                     tracing::info!("portability: the source answers again");
                 }
@@ -238,8 +292,17 @@ impl Shared {
             }
             Err(none) => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
+                if !matches!(none, NoAnswer::Unasked(_)) {
+                    state.failed.note(number, now.mono_ns);
+                }
                 let left_alone = match &none {
-                    NoAnswer::Silent(_) => state.circuit.failed(now.mono_ns),
+                    NoAnswer::Silent(_) | NoAnswer::Unasked(_) if pending.check => state.circuit.unchecked(now.mono_ns),
+                    NoAnswer::Silent(_) => {
+                        let known = state.answered.is_some_and(|n| n != number);
+                        let next = state.circuit.failed(known, now.mono_ns);
+                        check = if next == Next::Check { state.check(now) } else { None };
+                        next == Next::LeftAlone
+                    }
                     NoAnswer::Useless(_) => {
                         state.circuit.succeeded();
                         false
@@ -265,6 +328,7 @@ impl Shared {
             }
             (self.tell)(asker, number, told);
         }
+        check
     }
 }
 

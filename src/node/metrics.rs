@@ -82,6 +82,7 @@ impl Collector for Reader {
         gauge("tollgate_sip_dropped_datagrams", "Datagrams that could not be sent or handed over", shards.iter().map(|s| s.dropped()).sum())?;
         if let Some(lrn) = self.shared.lrn.get() {
             gauge("tollgate_lrn_circuit", "Portability source: 0 asked, 1 left alone after failures, 2 tried by one look-up", lrn.circuit())?;
+            gauge("tollgate_lrn_unanswered", "Numbers not asked for again yet, having had no answer", lrn.unanswered())?;
             gauge("tollgate_lrn_remembered", "Numbers whose portability is remembered", lrn.remembered())?;
         }
         gauge("tollgate_blocks", "Blocks in force", self.shared.gate().admission.blocks().len() as u64)?;

@@ -9,16 +9,17 @@ use tollgate_api::ports::{Fault, Replayed, RouteAsk, Routing};
 use tollgate_ingest::{WorkerHandle, follow as logs, follow::From};
 use tollgate_rating::quality::Quality;
 use tollgate_schemas::{
+    codec::CodecClass,
     event::Body,
     id::{Id, partition_of},
     log::{EventLog, Record, Topic},
     money::format_scaled,
     time::{format_rfc3339, parse_rfc3339},
-    v1::{CallAttempted, CarrierQuality, DurationShare, Event, QualityPublished, QualityVerdict, RouteChoice},
+    v1::{CallAttempted, CarrierQuality, ClassQuality, DurationShare, Event, QualityPublished, QualityVerdict, RouteChoice},
 };
 
 use super::{Shared, ports::{Answer, off}};
-use crate::explain::{Ask, choice, explain, percent};
+use crate::explain::{Ask, choice, class_json, explain, percent};
 
 /// Newest events of each partition that are looked through for verdicts at the start. A destination whose last verdict is older is
 /// not known until its next one: its carriers are neutral.
@@ -123,11 +124,19 @@ pub fn json_of(dest_group: &str, verdict: &QualityVerdict, now_us: i64) -> Value
             })).collect::<Vec<_>>(),
         })
     };
+    let durations = |of: &[DurationShare]| of.iter().map(|d| json!({ "mean_s": seconds(d.mean_ms), "calls": d.calls })).collect::<Vec<_>>();
+    let class = |of: &ClassQuality| {
+        let known = of.samples > 0;
+        json!({
+            "codec_class": of.codec_class, "samples": of.samples, "asr": known.then(|| e6(of.asr_e6)), "later": known.then(|| e6(of.later_e6)),
+            "pdd_s": some(of.pdd_ms), "carriers": of.carriers.iter().map(carrier).collect::<Vec<_>>(), "durations": durations(&of.durations),
+        })
+    };
     json!({
         "dest_group": dest_group, "name": verdict.name, "at": format_rfc3339(verdict.at_us),
         "asr": e6(verdict.asr_e6), "later": e6(verdict.later_e6), "pdd_s": some(verdict.pdd_ms),
         "carriers": verdict.carriers.iter().map(carrier).collect::<Vec<_>>(),
-        "durations": verdict.durations.iter().map(|d| json!({ "mean_s": seconds(d.mean_ms), "calls": d.calls })).collect::<Vec<_>>(),
+        "durations": durations(&verdict.durations), "classes": verdict.classes.iter().map(class).collect::<Vec<_>>(),
     })
 }
 
@@ -143,9 +152,8 @@ pub fn verdict_of_json(value: &Value) -> Result<(String, QualityVerdict), String
     let ms = |v: &Value| scaled(v, 3).map(|n| n.max(0) as u64);
     let whole = |v: &Value| v.as_u64().map_or(0, |n| n.min(u32::MAX.into()) as u32);
     let at = |v: &Value| v.as_str().map_or(Ok(0), |t| parse_rfc3339(t).map_err(|e| e.to_string()));
-    let mut carriers = Vec::new();
-    for c in value["carriers"].as_array().into_iter().flatten() {
-        carriers.push(CarrierQuality {
+    let carrier = |c: &Value| {
+        Ok::<_, String>(CarrierQuality {
             carrier: c["carrier"].as_str().ok_or("a carrier has a name")?.to_owned(),
             state: c["state"].as_str().unwrap_or("neutral").to_owned(),
             fas_until_us: at(&c["false_answer_until"])?,
@@ -160,20 +168,33 @@ pub fn verdict_of_json(value: &Value) -> Result<(String, QualityVerdict), String
             answered: whole(&c["answered"]),
             talk_ms: ms(&c["talk_s"])?,
             ..CarrierQuality::default()
-        });
-    }
-    let mut durations = Vec::new();
-    for d in value["durations"].as_array().into_iter().flatten() {
-        durations.push(DurationShare { mean_ms: ms(&d["mean_s"])?, calls: whole(&d["calls"]) });
-    }
+        })
+    };
+    let carriers = |of: &Value| of["carriers"].as_array().into_iter().flatten().map(carrier).collect::<Result<Vec<_>, String>>();
+    let duration = |d: &Value| Ok::<_, String>(DurationShare { mean_ms: ms(&d["mean_s"])?, calls: whole(&d["calls"]) });
+    let durations = |of: &Value| of["durations"].as_array().into_iter().flatten().map(duration).collect::<Result<Vec<_>, String>>();
+    let later = |of: &Value| if of["later"].is_null() { Ok(1_000_000) } else { ratio(&of["later"]) };
+    let class = |of: &Value| {
+        let codec_class = of["codec_class"].as_str().filter(|c| CodecClass::NAMES.contains(c));
+        Ok::<_, String>(ClassQuality {
+            codec_class: codec_class.ok_or_else(|| format!("{} is no codec class: {}", of["codec_class"], CodecClass::NAMES.join(", ")))?.to_owned(),
+            carriers: carriers(of)?,
+            durations: durations(of)?,
+            samples: whole(&of["samples"]),
+            asr_e6: ratio(&of["asr"])?,
+            later_e6: later(of)?,
+            pdd_ms: ms(&of["pdd_s"])?,
+        })
+    };
     let verdict = QualityVerdict {
         name: value["name"].as_str().unwrap_or_default().to_owned(),
         at_us: at(&value["at"])?,
-        carriers,
-        durations,
+        carriers: carriers(value)?,
+        durations: durations(value)?,
         asr_e6: ratio(&value["asr"])?,
-        later_e6: if value["later"].is_null() { 1_000_000 } else { ratio(&value["later"])? },
+        later_e6: later(value)?,
         pdd_ms: ms(&value["pdd_s"])?,
+        classes: value["classes"].as_array().into_iter().flatten().map(class).collect::<Result<_, _>>()?,
     };
     Ok((dest_group, verdict))
 }
@@ -192,7 +213,7 @@ impl Routing for RoutingPort {
         let shared = self.0.clone();
         Box::pin(off(move || {
             let (mut registry, position) = shared.owner.registry();
-            let asked = Ask { account: ask.account, from: ask.from, to: ask.to, at_us: ask.at_us, draw_e6: ask.draw_e6 };
+            let asked = Ask { account: ask.account, from: ask.from, to: ask.to, at_us: ask.at_us, codec_class: ask.codec_class, draw_e6: ask.draw_e6 };
             let internal = |e: anyhow::Error| Fault::Internal(format!("{e:#}"));
             let Some(name) = ask.quality else {
                 return Ok(explain(&registry, &shared.owner.plan(), &asked).map_err(|e| e.to_string()));
@@ -235,9 +256,10 @@ fn replay(shared: &Shared, call: Id, root_account: &str, at_us: i64) -> anyhow::
     let plan = registry.compile(event.control_position).map_err(|p| anyhow::anyhow!("the provisioning of then does not compile: {p:?}"))?;
     let again = decide_again(&plan, &event, body, call, dest_group);
     let number = number_of(&event, body);
+    let class = body.facts.as_ref().map_or("", |f| f.codec_class.as_str());
     let shown = |choices: &[RouteChoice], policy: &str, snapshot: &str| {
         json!({
-            "policy": policy, "quality_snapshot": (!snapshot.is_empty()).then_some(snapshot), "draw": body.draw_e6,
+            "codec_class": class_json(class), "policy": policy, "quality_snapshot": (!snapshot.is_empty()).then_some(snapshot), "draw": body.draw_e6,
             "carriers": choices.iter().map(|c| choice(&registry, c, &number, event.occurred_us)).collect::<Vec<_>>(),
         })
     };
@@ -277,6 +299,7 @@ fn decide_again(plan: &tollgate_proxy::routing::Plan, event: &Event, body: &Call
         dest_group,
         at_us: event.occurred_us,
         emergency: facts.emergency,
+        codec_class: CodecClass::of(&facts.codec_class),
         revenue: revenue(body.sell.as_ref(), &body.tiers),
         draw_e6: call.draw_e6(),
     })

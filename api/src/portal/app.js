@@ -321,18 +321,20 @@ async function loadCarriers() {
   $("carriers-error").textContent = "";
   try { page = await api("/v1/quality?" + query); } catch (error) { $("carriers-error").textContent = error.message; return; }
   const marked = (c) => c.state === "demoted" || c.false_answer_suspected;
-  const all = page.items.flatMap((v) => v.carriers.map((c) => ({...c, dest_group: v.dest_group, at: v.at})));
+  // What a codec class says of a carrier holds for its calls where it is enough; it stands below what all calls say.
+  const rowsOf = (v) => [{carriers: v.carriers}, ...v.classes].flatMap((of) => of.carriers.map((c) => ({...c, dest_group: v.dest_group, codec: of.codec_class})));
+  const all = page.items.flatMap((v) => rowsOf(v).sort((a, b) => a.carrier.localeCompare(b.carrier)));
   const rows = form.elements.marked.checked ? all.filter(marked) : all;
   $("carriers-count").textContent = all.some(marked) ? "(" + all.filter(marked).length + " demoted or suspected)" : "";
   const told = (c) => (c.false_answer_suspected ? "false answer suspected" : c.state === "demoted" ? "demoted " + ago(c.demoted_at) : c.state);
   const windows = (c) => c.by_window.map((w) => span(w.window_s) + ": " + w.answered + " of " + w.attempts + " answered").join("; ");
   table("carriers-table", [
-    {name: "Destination", of: (c) => c.dest_group}, {name: "Carrier", of: (c) => c.carrier},
+    {name: "Destination", of: (c) => c.dest_group}, {name: "Carrier", of: (c) => c.carrier}, {name: "Codecs", of: (c) => c.codec || "all"},
     {name: "State", of: told, mark: (c) => (c.false_answer_suspected ? "red" : c.state === "demoted" ? "amber" : "")},
     {name: "ASR %", of: (c) => c.asr, num: true}, {name: "NER %", of: (c) => c.ner, num: true},
     {name: "First attempts", of: (c) => el("span", {title: windows(c)}, c.samples ? number(c.samples) + " in " + span(c.window_s) : "too few"), num: true},
     {name: "ACD s", of: (c) => c.acd_s, num: true}, {name: "PDD s", of: (c) => c.pdd_s, num: true}, {name: "Short %", of: (c) => c.short, num: true},
-    {name: "False answer", of: (c) => c.false_answer_score, num: true},
+    {name: "False answer", of: (c) => (c.codec ? "" : c.false_answer_score), num: true},
   ], rows, "Nothing is known of the carriers yet. Counts come with calls.");
 }
 
@@ -358,6 +360,7 @@ async function showRoute(event) {
   event.preventDefault();
   const query = new URLSearchParams();
   for (const name of ["account", "from", "to"]) query.set(name, $("route-form").elements[name].value.trim());
+  if ($("route-form").elements.codec_class.value) query.set("codec_class", $("route-form").elements.codec_class.value);
   $("route-error").textContent = "";
   let found;
   try { found = await api("/v1/route?" + query); } catch (error) { $("route-error").textContent = error.message; return; }
@@ -368,7 +371,7 @@ async function showRoute(event) {
     {name: "Expected cost", of: (c) => (c.expected_cost === null ? null : cell4(c.expected_cost, c.currency)), num: true},
     {name: "Earns from here", of: (c) => (c.score === null ? null : cell4(c.score)), num: true, mark: (c) => (Number(c.score) < 0 ? "red" : "")},
     {name: "ASR %", of: (c) => c.asr, num: true}, {name: "NER %", of: (c) => c.ner, num: true}, {name: "ACD s", of: (c) => c.acd_s, num: true},
-    {name: "Quality", of: (c) => c.quality, mark: (c) => (c.quality === "demoted" ? "amber" : "")},
+    {name: "Quality", of: (c) => c.quality && c.quality + (c.quality_class ? " (" + c.quality_class + ")" : ""), mark: (c) => (c.quality === "demoted" ? "amber" : "")},
   ], found.carriers, "There are no carriers.");
 }
 

@@ -1,6 +1,6 @@
 //! The rows of the table.
 
-use tollgate_schemas::control::Kind;
+use tollgate_schemas::{codec::CodecClass, control::Kind};
 
 use super::{Access, Content, Form, Gives, Param, Route, Takes, Verb};
 use crate::{alerts, auth::Scope, backup, balances, blocks, calls, cdrs, control, decks, finance, health, openapi, portal, reports, routing, stats, stream};
@@ -57,6 +57,7 @@ const ROUTE: &[Param] = &[
     param("to", Form::Text, "Called number: E.164 digits, or a dialled string that is an emergency call"),
     param("at", Form::Time, "When; now by default"),
     param("quality", Form::Text, "Name of the verdict to decide by; the newest by default"),
+    param("codec_class", Form::OneOf(&CodecClass::NAMES), "Of the codec that the call's offer prefers: whose figures it goes by; not known by default"),
     param("draw", Form::Whole { from: 0, to: 999_999, default: 999_999 }, "Decides splits and exploration; neither by default"),
 ];
 const ALERTS: &[Param] = &[LIMIT, CURSOR, SINCE, UNTIL, ACCOUNT, param("severity", Form::OneOf(&["warning", "critical"]), "How bad")];

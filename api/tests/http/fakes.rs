@@ -195,7 +195,10 @@ impl Routing for Fakes {
             });
             json!({
                 "dest_group": name, "name": "q-1-0", "at": "2026-06-01T00:00:00.000000Z", "asr": "40.00", "later": "100.00", "pdd_s": "2.1",
-                "carriers": [carrier], "durations": [{ "mean_s": "61.5", "calls": 5 }],
+                "carriers": [carrier.clone()], "durations": [{ "mean_s": "61.5", "calls": 5 }],
+                "classes": [{
+                    "codec_class": "wideband", "samples": 40, "asr": "40.00", "later": "100.00", "pdd_s": null, "carriers": [carrier], "durations": [],
+                }],
             })
         };
         ["Somalia", "UK", "USA"].into_iter().filter(|name| dest_group.is_none_or(|d| d == *name)).map(of).collect()
@@ -205,10 +208,12 @@ impl Routing for Fakes {
         let known = ask.account != "nobody";
         let found = json!({
             "account": ask.account, "from": ask.from, "to": ask.to, "at": tollgate_schemas::time::format_rfc3339(ask.at_us), "emergency": false,
+            "codec_class": Some(ask.codec_class.name()).filter(|c| !c.is_empty()),
             "routed": false, "why_not": "every carrier is left out", "policy": "lcr", "quality_snapshot": ask.quality, "draw": ask.draw_e6, "sell": null,
             "carriers": [{
                 "rank": null, "carrier": "cheap", "reason": "suspended", "expected_cost": null, "prefix": null, "destination": null, "rate": null,
                 "connect_fee": null, "initial": null, "increment": null, "currency": null, "covered_by_parent_prefix": false, "quality": "good",
+                "quality_class": null,
                 "score": null, "asr": "50.00", "ner": "90.00", "samples": 100, "acd_s": "60.0",
             }],
         });
@@ -216,7 +221,7 @@ impl Routing for Fakes {
     }
 
     fn replay(&self, call: Id, root_account: &str, _: i64) -> BoxFuture<'_, Result<Option<Replayed>, Fault>> {
-        let decision = json!({ "policy": root_account, "quality_snapshot": null, "draw": call.draw_e6(), "carriers": [] });
+        let decision = json!({ "codec_class": null, "policy": root_account, "quality_snapshot": null, "draw": call.draw_e6(), "carriers": [] });
         async move { Ok(Some(Replayed { then: decision.clone(), again: decision, agrees: true, control_position: 7 })) }.boxed()
     }
 }

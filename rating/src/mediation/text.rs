@@ -103,6 +103,10 @@ pub(super) fn explain(choices: &[RouteChoice]) -> String {
 fn explain_quality(out: &mut String, c: &RouteChoice) {
     out.push_str(",\"quality\":");
     push_json(out, &c.quality);
+    if !c.quality_class.is_empty() {
+        out.push_str(",\"quality_class\":");
+        push_json(out, &c.quality_class);
+    }
     out.push_str(",\"samples\":");
     push_number(out, c.samples.into());
     for (name, e4) in [("asr", c.asr_e4), ("ner", c.ner_e4)] {

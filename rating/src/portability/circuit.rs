@@ -1,5 +1,9 @@
-//! Leaving alone a source that does not answer: after so many failures in a row nothing is asked for a while, so that
-//! calls do not each wait for nothing; then one look-up tries whether it is back, and everything follows it.
+//! Leaving alone a source that does not answer, so that calls do not each wait for nothing.
+//!
+//! So many failures in a row, each of another number, are a doubt: perhaps the source is away, perhaps it is silent on these numbers
+//! only, and who dials chooses them. Where a number is known that it answered before, that one is asked: an answer ends the doubt,
+//! silence leaves the source alone. Without such a number the failures themselves do. After a while one look-up tries whether it is
+//! back, and everything follows that one.
 
 /// When it is left alone, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -12,15 +16,28 @@ pub struct CircuitRules {
 /// Where it stands, as metrics show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CircuitState {
+    /// It is asked, perhaps in doubt.
     Closed,
     Open,
     /// One look-up is out to see whether the source is back.
     Probing,
 }
 
+/// What follows from a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    Nothing,
+    /// Ask for the number that was answered before, and tell [`Circuit::succeeded`] or [`Circuit::unchecked`].
+    Check,
+    /// It is left alone from now on.
+    LeftAlone,
+}
+
 #[derive(Debug)]
 enum At {
     Closed { failures: u32 },
+    /// A number that was answered before is asked for.
+    Doubted,
     Open { until_ns: u64 },
     Probing,
 }
@@ -39,7 +56,7 @@ impl Circuit {
 
     pub fn state(&self) -> CircuitState {
         match self.at {
-            At::Closed { .. } => CircuitState::Closed,
+            At::Closed { .. } | At::Doubted => CircuitState::Closed,
             At::Open { .. } => CircuitState::Open,
             At::Probing => CircuitState::Probing,
         }
@@ -48,7 +65,7 @@ impl Circuit {
     /// Whether the source may be asked now. What comes of it must be told.
     pub fn allows(&mut self, now_ns: u64) -> bool {
         match self.at {
-            At::Closed { .. } => true,
+            At::Closed { .. } | At::Doubted => true,
             At::Open { until_ns } if now_ns >= until_ns => {
                 self.at = At::Probing;
                 true
@@ -64,25 +81,42 @@ impl Circuit {
         !was_closed
     }
 
-    /// It did not answer; true when it is left alone from now on.
-    pub fn failed(&mut self, now_ns: u64) -> bool {
-        let open = At::Open { until_ns: now_ns.saturating_add(self.rules.open_ns) };
+    /// It did not answer. `known`: there is another number to ask for, which it answered before.
+    pub fn failed(&mut self, known: bool, now_ns: u64) -> Next {
         match &mut self.at {
             At::Closed { failures } => {
                 *failures += 1;
                 if *failures < self.rules.failures {
-                    return false;
+                    return Next::Nothing;
                 }
-                self.at = open;
-                true
+                if known {
+                    self.at = At::Doubted;
+                    return Next::Check;
+                }
+                self.leave_alone(now_ns);
+                Next::LeftAlone
             }
             // What was asked before fails now: nothing new.
-            At::Open { .. } => false,
+            At::Doubted | At::Open { .. } => Next::Nothing,
             At::Probing => {
-                self.at = open;
-                false
+                self.leave_alone(now_ns);
+                Next::Nothing
             }
         }
+    }
+
+    /// The number that was answered before was not answered this time; true when the source is left alone from now on.
+    pub fn unchecked(&mut self, now_ns: u64) -> bool {
+        let doubted = matches!(self.at, At::Doubted);
+        // An answer to another number came first: there is no doubt any more.
+        if doubted || matches!(self.at, At::Probing) {
+            self.leave_alone(now_ns);
+        }
+        doubted
+    }
+
+    fn leave_alone(&mut self, now_ns: u64) {
+        self.at = At::Open { until_ns: now_ns.saturating_add(self.rules.open_ns) };
     }
 }
 
@@ -92,24 +126,52 @@ mod tests {
 
     const OPEN: u64 = 10_000_000_000;
 
+    fn circuit() -> Circuit {
+        Circuit::new(CircuitRules { failures: 5, open_ns: OPEN })
+    }
+
     #[test]
     fn r_04_a_source_that_fails_five_times_in_a_row_is_left_alone_and_then_tried_by_one_call() {
-        let mut circuit = Circuit::new(CircuitRules { failures: 5, open_ns: OPEN });
+        let mut circuit = circuit();
         for _ in 0..4 {
-            assert!(circuit.allows(0) && !circuit.failed(0));
+            assert!(circuit.allows(0) && circuit.failed(false, 0) == Next::Nothing);
         }
         // One answer between: counted from the beginning.
         assert!(!circuit.succeeded());
         for _ in 0..4 {
-            assert!(!circuit.failed(1));
+            assert_eq!(circuit.failed(false, 1), Next::Nothing);
         }
-        assert!(circuit.failed(1) && circuit.state() == CircuitState::Open);
-        assert!(!circuit.failed(2), "what was out already changes nothing");
+        assert!(circuit.failed(false, 1) == Next::LeftAlone && circuit.state() == CircuitState::Open);
+        assert_eq!(circuit.failed(false, 2), Next::Nothing, "what was out already changes nothing");
         assert!(!circuit.allows(OPEN));
         assert!(circuit.allows(OPEN + 1), "one goes to see");
         assert!(!circuit.allows(OPEN + 1) && circuit.state() == CircuitState::Probing, "and only one");
-        assert!(!circuit.failed(OPEN + 5));
+        assert_eq!(circuit.failed(false, OPEN + 5), Next::Nothing);
         assert!(!circuit.allows(2 * OPEN) && circuit.allows(2 * OPEN + 5));
         assert!(circuit.succeeded() && circuit.state() == CircuitState::Closed && circuit.allows(0));
+    }
+
+    #[test]
+    fn r_04_silence_on_some_numbers_is_no_silence_of_the_source() {
+        let mut circuit = circuit();
+        let doubt = |circuit: &mut Circuit| {
+            for _ in 0..4 {
+                assert_eq!(circuit.failed(true, 0), Next::Nothing);
+            }
+            assert_eq!(circuit.failed(true, 0), Next::Check);
+            assert!(circuit.allows(0) && circuit.state() == CircuitState::Closed, "meanwhile it is asked");
+            assert_eq!(circuit.failed(true, 0), Next::Nothing, "once");
+        };
+        for _ in 0..3 {
+            doubt(&mut circuit);
+            assert!(!circuit.succeeded(), "the number that was answered before is answered again");
+        }
+        doubt(&mut circuit);
+        assert!(circuit.unchecked(0) && circuit.state() == CircuitState::Open, "it is not answered any more");
+        // An answer to another number is as good as the one that was asked for.
+        assert!(circuit.succeeded());
+        doubt(&mut circuit);
+        circuit.succeeded();
+        assert!(!circuit.unchecked(0) && circuit.state() == CircuitState::Closed);
     }
 }

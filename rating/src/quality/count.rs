@@ -1,9 +1,9 @@
-//! The first fold: one partition of topic `calls` in, counts by carrier, destination and minute out.
+//! The first fold: one partition of topic `calls` in, counts by carrier, destination, codec class and minute out.
 //!
 //! Every [`SAMPLING_US`] of log time each changed row is published, absolute and with the next revision, also while its minute
 //! goes on. A repetition or a reader's choice of order changes nothing: the highest revision is what holds.
 //!
-//! **Limits.** [`MAX_ROWS`] rows (carrier × destination) in one minute; an outcome beyond is not counted ([`Stats::beyond`]): what is
+//! **Limits.** [`MAX_ROWS`] rows (carrier × destination × codec class) in one minute; an outcome beyond is not counted ([`Stats::beyond`]): what is
 //! known of its carrier stays as it was. [`calls::MAX_CALLS`] calls are remembered until they end; those beyond are not counted, nor are calls
 //! whose node fell silent. [`calls::MAX_PAIRS`] pairs of caller and number are remembered for a minute or two; a redial beyond counts as
 //! fresh. Emergency calls count nowhere. Ids of outputs come from the event by which time passed, so a replay gives them again.
@@ -14,6 +14,7 @@ mod state;
 use std::collections::BTreeMap;
 
 use tollgate_schemas::{
+    codec::CodecClass,
     event::Body,
     id::{Id, partition_of},
     log::Topic,
@@ -23,12 +24,12 @@ use tollgate_schemas::{
 };
 
 use super::{Figure, Figures, LAST_US, LATE_US, MINUTE_US, SAMPLING_US};
-use calls::{Attempt, Call, Calls, Redials};
+use calls::{Attempt, Call, Calls, Redials, Under};
 
 
 /// Name of the stage, part of its outputs' ids.
 pub const NAME: &str = "quality_count";
-pub const MAX_ROWS: usize = 4_096;
+pub const MAX_ROWS: usize = 8_192;
 /// M-06.
 const SHORT_MS: u64 = 6_000;
 /// F-05.
@@ -53,8 +54,8 @@ struct Row {
     dirty: bool,
 }
 
-/// By destination and carrier.
-type Table = BTreeMap<(Box<str>, Box<str>), Row>;
+/// By destination, carrier and codec class.
+type Table = BTreeMap<(Box<str>, Box<str>, CodecClass), Row>;
 
 /// One partition of topic `calls`, counted.
 pub struct Counter {
@@ -91,14 +92,14 @@ impl Counter {
         self.stats
     }
 
-    fn count(&mut self, at_us: i64, dest_group: &str, carrier: &str, change: impl FnOnce(&mut Figures)) {
+    fn count(&mut self, at_us: i64, under: &Under, carrier: &str, change: impl FnOnce(&mut Figures)) {
         let start_us = at_us.div_euclid(MINUTE_US) * MINUTE_US;
         if start_us.saturating_add(LATE_US) <= self.clock_us {
             self.stats.too_late += 1;
             return;
         }
         let table = self.minutes.entry(start_us).or_default();
-        let key = (dest_group.into(), carrier.into());
+        let key = (under.dest_group.clone(), carrier.into(), under.class);
         if table.len() >= MAX_ROWS && !table.contains_key(&key) {
             self.stats.beyond += 1;
             return;
@@ -115,7 +116,8 @@ impl Counter {
             return;
         }
         let redial = event.personal.as_ref().is_some_and(|p| self.redials.again(&p.a_e164, &p.b_e164, event.occurred_us));
-        let call = Call { dest_group: facts.b_dest_group.as_str().into(), begun_us: event.occurred_us, redial, attempts: Vec::new() };
+        let under = Under { dest_group: facts.b_dest_group.as_str().into(), class: CodecClass::of(&facts.codec_class), redial };
+        let call = Call { under, begun_us: event.occurred_us, attempts: Vec::new() };
         if !self.calls.insert(id, call) {
             self.stats.unremembered += 1;
         }
@@ -132,10 +134,10 @@ impl Counter {
         let Some(attempt) = call.attempt(body.attempt_no).filter(|a| !a.answered && !a.ended) else { return };
         attempt.answered = true;
         let attempt = attempt.clone();
-        let (group, redial) = (call.dest_group.clone(), call.redial);
+        let under = call.under.clone();
         let setup_us = (event.occurred_us - attempt.tried_us).max(0);
-        self.count(event.occurred_us, &group, &attempt.carrier, |f| {
-            outcome(f, &attempt, redial, Outcome::Answered);
+        self.count(event.occurred_us, &under, &attempt.carrier, |f| {
+            outcome(f, &attempt, under.redial, Outcome::Answered);
             f.add(Figure::Answers, 1);
             f.add(Figure::SetupMs, (setup_us / 1000) as u64);
             f.add(Figure::Early, u64::from(attempt.rang_us == 0 && setup_us < EARLY_US));
@@ -156,10 +158,10 @@ impl Counter {
             attempt.rang_us = body.first_18x_us;
         }
         let attempt = attempt.clone();
-        let (group, redial) = (call.dest_group.clone(), call.redial);
+        let under = call.under.clone();
         if attempt.answered {
             let talk_ms = body.duration_ms;
-            return self.count(event.occurred_us, &group, &attempt.carrier, |f| {
+            return self.count(event.occurred_us, &under, &attempt.carrier, |f| {
                 f.add(Figure::Ended, 1);
                 f.add(Figure::TalkMs, talk_ms);
                 f.add(Figure::Short, u64::from(talk_ms <= SHORT_MS));
@@ -169,8 +171,8 @@ impl Counter {
         if !carriers_own(&body.local_cause) {
             return;
         }
-        self.count(event.occurred_us, &group, &attempt.carrier, |f| {
-            outcome(f, &attempt, redial, if reached(body) { Outcome::Reached } else if broken(body) { Outcome::Broken } else { Outcome::Failed });
+        self.count(event.occurred_us, &under, &attempt.carrier, |f| {
+            outcome(f, &attempt, under.redial, if reached(body) { Outcome::Reached } else if broken(body) { Outcome::Broken } else { Outcome::Failed });
             if attempt.rang_us != 0 {
                 f.add(Figure::PddCount, 1);
                 f.add(Figure::PddMs, ms(attempt.tried_us, attempt.rang_us));
@@ -184,7 +186,7 @@ impl Counter {
         let Some(call) = self.calls.end(Id::of(&body.call_id)) else { return };
         let Some(attempt) = call.attempts.iter().find(|a| a.answered) else { return };
         if body.hangup_party == "caller" && body.duration_ms <= HANG_UP_MS {
-            self.count(event.occurred_us, &call.dest_group, &attempt.carrier, |f| f.add(Figure::HungUp, 1));
+            self.count(event.occurred_us, &call.under, &attempt.carrier, |f| f.add(Figure::HungUp, 1));
         }
     }
 
@@ -192,7 +194,7 @@ impl Counter {
         self.published_us = self.clock_us;
         let mut ordinal = 0;
         for (start_us, table) in &mut self.minutes {
-            for ((dest_group, carrier), row) in table.iter_mut().filter(|(_, row)| row.dirty) {
+            for ((dest_group, carrier, class), row) in table.iter_mut().filter(|(_, row)| row.dirty) {
                 row.revision += 1;
                 row.dirty = false;
                 let counted = QualityCount {
@@ -202,6 +204,7 @@ impl Counter {
                     source_partition: self.partition.into(),
                     revision: row.revision,
                     figures: row.figures.published(),
+                    codec_class: class.name().to_owned(),
                 };
                 let body = Body::QualityPublished(QualityPublished { dest_group: dest_group.to_string(), counted: Some(counted), judged: None });
                 let event = Event { key: dest_group.to_string(), ..Event::derived(NAME, cause, "counted", ordinal, body) };

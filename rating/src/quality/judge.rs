@@ -1,10 +1,13 @@
 //! The second fold: topic `quality` in, verdicts out to the same topic and partition, where all carriers of a destination meet.
 //!
-//! **Merging.** Of each (destination, carrier, minute, source partition) the highest revision holds; what is equal or lower changes
-//! nothing. Sums are kept of minutes (15), quarters of an hour (5) and hours (25), for the windows of R-37.
+//! **Merging.** Of each (destination, carrier, codec class, minute, source partition) the highest revision holds; what is equal or lower
+//! changes nothing. Sums are kept of minutes (15), quarters of an hour (5) and hours (25), for the windows of R-37: of all calls
+//! together, and of each codec class that is known.
 //!
 //! **Judging**, every [`SAMPLING_US`] of the partition's time, destinations with something new. A carrier is judged by the
-//! shortest window with enough first attempts, by Wilson's lower bounds, against the median of its peers: see `evaluate.rs`.
+//! shortest window with enough first attempts, by Wilson's lower bounds, against the median of its peers: see `evaluate.rs`. So it is
+//! of all calls together, and of each class by the calls of that class alone, with a state of its own. False answer is of a carrier,
+//! whatever the class.
 //!
 //! **Hysteresis .** Two bad evaluations in a row demote. From then on its attempts are taken in batches of the least
 //! number of samples, each of its own: three good batches in a row promote, not before the hold-down is over. A promoted carrier
@@ -14,7 +17,8 @@
 //! a minute: each stands in the log for as long as calls may be explained by it.
 //!
 //! **Limits.** [`MAX_KEYS`] carriers × destinations in one partition, beyond which the one not heard of for longest is
-//! forgotten, demoted ones last; counts of a minute are taken for 15 minutes ([`super::LATE_US`]), later ones count nowhere.
+//! forgotten, demoted ones last, and as many classes of them, beyond which the class not heard of for longest is forgotten: its calls
+//! go by all calls again. Counts of a minute are taken for 15 minutes ([`super::LATE_US`]), later ones count nowhere.
 
 mod evaluate;
 mod publish;
@@ -23,6 +27,7 @@ mod state;
 use std::collections::BTreeMap;
 
 use tollgate_schemas::{
+    codec::CodecClass,
     event::Body,
     log::Topic,
     stage::{BadSnapshot, Outputs, Poison, Stage},
@@ -33,7 +38,7 @@ use super::{Figure, Figures, LAST_US, LATE_US, MINUTE_US, SAMPLING_US};
 
 /// Name of the stage, part of its outputs' ids.
 pub const NAME: &str = "quality_judge";
-/// About 13 kB each when busy for a day.
+/// About 13 kB each when busy for a day, for all calls and once more for each class.
 pub const MAX_KEYS: usize = 1_024;
 const QUARTER_US: i64 = 15 * MINUTE_US;
 const HOUR_US: i64 = 60 * MINUTE_US;
@@ -92,6 +97,7 @@ pub struct Stats {
     pub repeated: u64,
     pub too_late: u64,
     pub keys_dropped: u64,
+    pub classes_dropped: u64,
     pub verdicts: u64,
     pub switches: u64,
 }
@@ -113,8 +119,16 @@ struct Mark {
 
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Carrier {
-    /// By beginning of the minute and source partition.
-    shares: BTreeMap<(i64, u16), Share>,
+    /// By beginning of the minute, source partition and codec class.
+    shares: BTreeMap<(i64, u16, CodecClass), Share>,
+    all: Standing,
+    by_class: BTreeMap<CodecClass, Standing>,
+    fas_until_us: i64,
+}
+
+/// How a carrier stands with all calls, or with those of one class.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Standing {
     minutes: BTreeMap<i64, Figures>,
     quarters: BTreeMap<i64, Figures>,
     hours: BTreeMap<i64, Figures>,
@@ -126,7 +140,6 @@ struct Carrier {
     demoted: bool,
     /// 0 = never.
     switched_us: i64,
-    fas_until_us: i64,
     heard_us: i64,
 }
 
@@ -147,6 +160,9 @@ pub struct Judge {
     sampled_us: i64,
     groups: BTreeMap<Box<str>, Group>,
     keys: usize,
+    /// Classes of all keys together.
+    classes: usize,
+    /// Of each of the two.
     max_keys: usize,
     stats: Stats,
 }
@@ -157,7 +173,7 @@ impl Judge {
     }
 
     pub fn with(partition: u16, rules: Rules, max_keys: usize) -> Judge {
-        Judge { partition, rules, clock_us: 0, sampled_us: 0, groups: BTreeMap::new(), keys: 0, max_keys, stats: Stats::default() }
+        Judge { partition, rules, clock_us: 0, sampled_us: 0, groups: BTreeMap::new(), keys: 0, classes: 0, max_keys, stats: Stats::default() }
     }
 
     pub fn stats(&self) -> Stats {
@@ -177,34 +193,62 @@ impl Judge {
             }
             self.keys += 1;
         }
+        let class = CodecClass::of(&count.codec_class);
+        if class != CodecClass::Unknown && !self.knows(dest_group, &count.carrier, class) {
+            if self.classes >= self.max_keys {
+                self.forget_class();
+            }
+            self.classes += 1;
+        }
         let group = self.groups.entry(dest_group.into()).or_default();
         let carrier = group.carriers.entry(count.carrier.as_str().into()).or_default();
-        carrier.heard_us = self.clock_us;
         let after = Share { revision: count.revision, figures: Figures::of(&count.figures) };
-        let share = carrier.shares.entry((start_us, source)).or_insert(Share { revision: 0, figures: Figures::default() });
+        let share = carrier.shares.entry((start_us, source, class)).or_insert(Share { revision: 0, figures: Figures::default() });
         if share.revision >= after.revision {
             self.stats.repeated += 1;
+            carrier.of_class(class).for_each(|s| s.heard_us = self.clock_us);
             return;
         }
         let before = std::mem::replace(share, after).figures;
-        carrier.take(start_us, &before, &after.figures, self.clock_us);
+        for standing in carrier.of_class(class) {
+            standing.heard_us = self.clock_us;
+            standing.take(start_us, &before, &after.figures, self.clock_us);
+        }
+        while carrier.shares.first_entry().filter(|s| s.key().0 + LATE_US <= self.clock_us).map(|s| s.remove()).is_some() {}
         group.dirty = true;
         self.stats.merged += 1;
     }
 
     /// Makes room for a key.
     fn forget_one(&mut self) {
-        let keys = self.groups.iter().flat_map(|(g, group)| group.carriers.iter().map(move |(c, carrier)| (carrier.demoted, carrier.heard_us, g, c)));
+        let keys = self.groups.iter().flat_map(|(g, group)| group.carriers.iter().map(move |(c, carrier)| (carrier.all.demoted, carrier.all.heard_us, g, c)));
         let Some((_, _, g, c)) = keys.min() else { return };
         let (g, c) = (g.clone(), c.clone());
         if let Some(group) = self.groups.get_mut(&g) {
-            group.carriers.remove(&c);
+            self.classes -= group.carriers.remove(&c).map_or(0, |carrier| carrier.by_class.len());
             if group.carriers.is_empty() {
                 self.groups.remove(&g);
             }
         }
         self.keys -= 1;
         self.stats.keys_dropped += 1;
+    }
+
+    fn knows(&self, dest_group: &str, carrier: &str, class: CodecClass) -> bool {
+        self.groups.get(dest_group).and_then(|g| g.carriers.get(carrier)).is_some_and(|c| c.by_class.contains_key(&class))
+    }
+
+    /// Makes room for a class.
+    fn forget_class(&mut self) {
+        let carriers = self.groups.iter().flat_map(|(g, group)| group.carriers.iter().map(move |(c, carrier)| (g, c, carrier)));
+        let classes = carriers.flat_map(|(g, c, carrier)| carrier.by_class.iter().map(move |(class, s)| (s.demoted, s.heard_us, g, c, *class)));
+        let oldest = classes.min().map(|(_, _, g, c, class)| (g.clone(), c.clone(), class));
+        let Some((g, c, class)) = oldest else { return };
+        if let Some(carrier) = self.groups.get_mut(&g).and_then(|group| group.carriers.get_mut(&c)) {
+            carrier.by_class.remove(&class);
+        }
+        self.classes -= 1;
+        self.stats.classes_dropped += 1;
     }
 
     fn judge(&mut self, cause: &Event, out: &mut Outputs) {
@@ -232,6 +276,26 @@ impl Judge {
 }
 
 impl Carrier {
+    /// With all calls, or with those of one class; none: nothing was heard of that.
+    fn standing(&self, class: Option<CodecClass>) -> Option<&Standing> {
+        class.map_or(Some(&self.all), |class| self.by_class.get(&class))
+    }
+
+    fn standing_mut(&mut self, class: Option<CodecClass>) -> Option<&mut Standing> {
+        match class {
+            None => Some(&mut self.all),
+            Some(class) => self.by_class.get_mut(&class),
+        }
+    }
+
+    /// What a count of this class is in.
+    fn of_class(&mut self, class: CodecClass) -> impl Iterator<Item = &mut Standing> {
+        let own = (class != CodecClass::Unknown).then(|| self.by_class.entry(class).or_default());
+        std::iter::once(&mut self.all).chain(own)
+    }
+}
+
+impl Standing {
     /// Replaces a share's figures in every sum that holds its minute.
     fn take(&mut self, start_us: i64, before: &Figures, after: &Figures, clock_us: i64) {
         for (sums, width_us, keep_us) in [
@@ -242,7 +306,6 @@ impl Carrier {
             sums.entry(start_us.div_euclid(width_us) * width_us).or_default().replace(before, after);
             while sums.first_entry().filter(|s| s.key() + keep_us <= clock_us).map(|s| s.remove()).is_some() {}
         }
-        while self.shares.first_entry().filter(|s| s.key().0 + LATE_US <= clock_us).map(|s| s.remove()).is_some() {}
         let moved = |of: &mut u64, figure| *of = of.saturating_sub(before.get(figure)).saturating_add(after.get(figure));
         moved(&mut self.total.first, Figure::First);
         moved(&mut self.total.answered, Figure::FirstAnswered);

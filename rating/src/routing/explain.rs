@@ -61,6 +61,7 @@ impl RouteDecision {
             samples: line.judged.map_or(0, |j| j.samples),
             acd_ms: line.judged.map_or(0, |j| j.acd_ms),
             quality: line.judged.map_or(String::new(), |j| j.name().to_owned()),
+            quality_class: line.judged.map_or(String::new(), |j| j.class.name().to_owned()),
             carrier: line.carrier.to_owned(),
             rank: line.rank,
             expected_cost_e8: line.expected_cost_e8.unwrap_or(0),

@@ -16,15 +16,16 @@ pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecisi
     // Emergency calls ask nothing of prices and qualities, and an account without a policy nothing of qualities.
     let policy = query.policy.filter(|_| !query.emergency);
     let quality = query.quality.filter(|_| policy.is_some());
-    let durations = match quality {
-        Some(group) if query.durations.is_empty() => &group.durations,
+    let of_class = quality.map(|group| group.of_class(query.codec_class));
+    let durations = match of_class {
+        Some(known) if query.durations.is_empty() => &known.durations,
         _ => query.durations,
     };
     let mut expected = Expected::of(durations, query.at_us);
     let carriers = &table.carriers;
     let lookups = table.decks.lookup_for(query.number, query.at_us, &query.from);
     let guard = Guard::of(query, &expected);
-    let known: Option<Positions<'_>> = quality.map(|group| group.of_table(table.id, carriers.iter().map(|c| c.name.as_str())));
+    let known: Option<Positions<'_>> = quality.map(|group| group.of_table(table.id, carriers.iter().map(|c| c.name.as_str()), query.codec_class));
     // The place of the sale's currency: text is compared once, not once a carrier.
     let home = query.sell.and_then(|sell| table.currencies.iter().position(|c| *c == sell.currency));
     let rates: Vec<Option<i64>> = table.currencies.iter().map(|c| rate_of_the_day(c, query)).collect();
@@ -73,7 +74,7 @@ pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecisi
     }
     let most = policy.and_then(|p| p.max_attempts).filter(|m| query.max_attempts == 0 || *m < query.max_attempts).unwrap_or(query.max_attempts);
     let cap = if query.emergency || most == 0 { usize::MAX } else { most };
-    let places = super::order::order(table, &mut priced, query, policy, quality, &expected, cap);
+    let places = super::order::order(table, &mut priced, query, policy, of_class, &expected, cap);
     let mut order = Vec::with_capacity(priced.len().min(cap));
     left_out.reserve(places.len().saturating_sub(cap));
     for (at, Place { priced: place, score_e8, exploring }) in places.into_iter().enumerate() {

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     deck::RowRef,
-    quality::{CarrierKnown, GroupKnown, State},
+    quality::{CarrierKnown, ClassKnown, State},
 };
 
 /// A carrier that has been priced.
@@ -54,7 +54,7 @@ pub(super) fn order(
     priced: &mut [Priced<'_>],
     query: &RouteQuery<'_>,
     policy: Option<&RoutePolicy>,
-    quality: Option<&GroupKnown>,
+    quality: Option<&ClassKnown>,
     expected: &Expected<'_>,
     cap: usize,
 ) -> Vec<Place> {
@@ -78,7 +78,7 @@ pub(super) fn order(
         let margin = if one.group.1 { 0 } else { revenue.map_or(0, |r| expected.e12(r.saturating_sub(one.cost))) };
         Prospect::new(margin, one.known, quality, policy.delay_e12)
     };
-    let later_e6 = quality.map_or(1_000_000, |g| i64::from(g.verdict.later_e6));
+    let later_e6 = quality.map_or(1_000_000, |g| i64::from(g.later_e6));
     match &policy.order {
         Order::Cost => {
             priced.sort_unstable_by_key(|one| (one.group, one.cost, quality_of(one), ranked(one), one.carrier));

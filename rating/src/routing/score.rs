@@ -13,7 +13,7 @@
 //!
 //! Whole numbers: probabilities in 1e-6, money in 1e-12 of the unit.
 
-use crate::quality::{CarrierKnown, GroupKnown};
+use crate::quality::{CarrierKnown, ClassKnown};
 
 /// What is taken where nothing is known at all.
 const P_E6: i64 = 500_000;
@@ -33,21 +33,21 @@ pub(super) struct Prospect {
 }
 
 impl Prospect {
-    pub fn new(margin_e12: i64, known: Option<&CarrierKnown>, group: Option<&GroupKnown>, delay_price_e12: i64) -> Prospect {
-        let all = group.map_or(0, |g| i64::from(g.verdict.asr_e6));
+    pub fn new(margin_e12: i64, known: Option<&CarrierKnown>, group: Option<&ClassKnown>, delay_price_e12: i64) -> Prospect {
+        let all = group.map_or(0, |g| i64::from(g.asr_e6));
         let p_e6 = match known.filter(|k| k.samples > 0) {
             Some(k) => i64::from(k.asr_e6),
             None if all > 0 => all,
             None => P_E6,
         }
         .max(1);
-        let margin_e12 = match (known, group.map_or(0, |g| g.full_acd_ms)) {
-            (Some(k), full) if k.acd_ms > 0 && full > k.acd_capped_ms && margin_e12 > 0 => {
-                part(margin_e12, (k.acd_capped_ms.saturating_mul(1_000_000) / full) as i64)
+        let margin_e12 = match known {
+            Some(k) if k.acd_ms > 0 && k.full_acd_ms > k.acd_capped_ms && margin_e12 > 0 => {
+                part(margin_e12, (k.acd_capped_ms.saturating_mul(1_000_000) / k.full_acd_ms) as i64)
             }
             _ => margin_e12,
         };
-        let pdd_ms = [known.map_or(0, |k| k.pdd_ms), group.map_or(0, |g| g.verdict.pdd_ms), PDD_MS].into_iter().find(|ms| *ms > 0).unwrap_or(PDD_MS);
+        let pdd_ms = [known.map_or(0, |k| k.pdd_ms), group.map_or(0, |g| g.pdd_ms), PDD_MS].into_iter().find(|ms| *ms > 0).unwrap_or(PDD_MS);
         let delay_e12 = delay_price_e12.saturating_mul(i64::try_from(pdd_ms).unwrap_or(i64::MAX)) / 1000;
         let key = margin_e12.saturating_sub(delay_e12.saturating_mul(ONE_E6) / p_e6);
         Prospect { p_e6, margin_e12, delay_e12, key }

@@ -31,12 +31,14 @@ pub enum Goes {
 pub struct Calls {
     pub at_us: i64,
     next: u128,
+    /// Codec class of the calls that follow.
+    pub class: &'static str,
     pub events: Vec<Event>,
 }
 
 impl Calls {
     pub fn new() -> Calls {
-        Calls { at_us: START, next: 1 << 90, events: Vec::new() }
+        Calls { at_us: START, next: 1 << 90, class: "", events: Vec::new() }
     }
 
     fn id(&mut self) -> Id {
@@ -57,7 +59,7 @@ impl Calls {
     pub fn call_of(&mut self, a: &str, b: &str, group: &str, attempts: &[(&str, Goes)]) -> Id {
         let call = self.id();
         let mut at = self.at_us;
-        let facts = CallFacts { account: "acme".into(), b_dest_group: group.into(), emergency: group == "emergency", ..CallFacts::default() };
+        let facts = CallFacts { account: "acme".into(), b_dest_group: group.into(), emergency: group == "emergency", codec_class: self.class.into(), ..CallFacts::default() };
         let personal = Personal { a_e164: a.into(), b_e164: b.into(), ..Personal::default() };
         self.put(call, at, Body::CallAttempted(CallAttempted { facts: Some(facts), ..CallAttempted::default() }), Some(personal));
         let call_id = call.to_vec();
@@ -166,15 +168,21 @@ pub fn verdicts(events: &[Event]) -> Vec<QualityVerdict> {
     events.iter().filter_map(verdict).collect()
 }
 
-/// The newest revision's figures of each (minute, carrier), summed.
+/// The newest revision's figures of each minute and codec class, summed.
 pub fn counted(events: &[Event], group: &str, carrier: &str) -> Figures {
+    counted_of(events, group, carrier, |_| true)
+}
+
+/// The same of some codec classes.
+pub fn counted_of(events: &[Event], group: &str, carrier: &str, class: impl Fn(&str) -> bool) -> Figures {
     let mut newest = std::collections::BTreeMap::new();
     for event in events {
         if let Some(Body::QualityPublished(QualityPublished { dest_group, counted: Some(c), .. })) = &event.body
             && dest_group == group
             && c.carrier == carrier
+            && class(&c.codec_class)
         {
-            newest.insert(c.window_start_us, (c.revision, Figures::of(&c.figures)));
+            newest.insert((c.window_start_us, &c.codec_class), (c.revision, Figures::of(&c.figures)));
         }
     }
     let mut sum = Figures::default();
@@ -184,6 +192,11 @@ pub fn counted(events: &[Event], group: &str, carrier: &str) -> Figures {
 
 /// A count as an event of its own, for the judge alone: `first` attempts, `answered` of them, in the minute of `at_us`.
 pub fn count(at_us: i64, carrier: &str, revision: u64, source: u32, fill: impl FnOnce(&mut Figures)) -> Event {
+    count_of("", at_us, carrier, revision, source, fill)
+}
+
+/// The same of one codec class.
+pub fn count_of(class: &str, at_us: i64, carrier: &str, revision: u64, source: u32, fill: impl FnOnce(&mut Figures)) -> Event {
     let mut figures = Figures::default();
     fill(&mut figures);
     let counted = QualityCount {
@@ -193,6 +206,7 @@ pub fn count(at_us: i64, carrier: &str, revision: u64, source: u32, fill: impl F
         source_partition: source,
         revision,
         figures: figures.published(),
+        codec_class: class.into(),
     };
     let body = Body::QualityPublished(QualityPublished { dest_group: "UK".into(), counted: Some(counted), judged: None });
     Event { id: Id(at_us as u128 * 1_000 + u128::from(revision)).to_vec(), occurred_us: at_us, body: Some(body), ..Event::default() }

@@ -78,6 +78,7 @@ impl Network {
         for (name, (attempts, answered)) in NAMES.iter().zip(self.minute) {
             let counted = QualityCount {
                 carrier: (*name).into(), window_start_us: start, window_s: 60, source_partition: 0, revision: self.revision, figures: vec![attempts, answered],
+                ..QualityCount::default()
             };
             let body = Body::QualityPublished(QualityPublished { dest_group: "UK".into(), counted: Some(counted), judged: None });
             let event = Event { id: Id(self.at_us as u128).to_vec(), occurred_us: self.at_us, body: Some(body), ..Event::default() };

@@ -11,7 +11,10 @@ use std::{
 };
 
 use super::{Finding, State};
-use crate::config::{ClickhouseConfig, Config, KafkaConfig};
+use crate::{
+    config::{ClickhouseConfig, Config, KafkaConfig},
+    node::LrnExamined,
+};
 
 /// What one SIP socket asks the kernel to hold.
 const UDP_BUFFER: u64 = 8 << 20;
@@ -29,11 +32,43 @@ pub fn all(config: &Config) -> Vec<Finding> {
         findings.push(sync(&folder));
     }
     findings.extend([sip_port(config), api_port(config), udp_buffer(), files(), clock(), admin_key(config)]);
+    findings.extend(portability(config));
     if let Some(kafka) = &config.log.kafka {
         findings.extend(kafka_topics(kafka, config.log.partitions));
     }
     findings.extend(config.store.clickhouse.as_ref().map(clickhouse));
     findings
+}
+
+/// Whether numbers can be looked up: the source itself, asked once, and whether a node that runs here leaves it alone.
+fn portability(config: &Config) -> Option<Finding> {
+    const CHECK: &str = "portability";
+    const FALLBACK: &str = "calls wait for it and go by the dialled number";
+    let found = match crate::node::examine_lrn(&config.lrn)? {
+        LrnExamined::File(numbers) => return Some(finding(CHECK, State::Ok, format!("{numbers} numbers in the file"))),
+        LrnExamined::Answers { source, ms } => (State::Ok, format!("{source} answers in {ms} ms, {} are given to it", config.lrn.timeout_ms)),
+        LrnExamined::Useless(why) => (State::Warn, format!("{why}: it is there, but {FALLBACK}")),
+        LrnExamined::Silent(why) if config.lrn.file.is_some() => return Some(finding(CHECK, State::Bad, why)),
+        LrnExamined::Silent(why) => (State::Warn, format!("{why}: {FALLBACK}")),
+    };
+    Some(match circuit(config) {
+        Some("1") => finding(CHECK, State::Warn, format!("{}; the node leaves it alone after failures and tries again every {} s (circuit open)", found.1, config.lrn.circuit_s)),
+        Some("2") => finding(CHECK, State::Warn, format!("{}; the node is trying whether it is back (circuit open)", found.1)),
+        Some(_) => finding(CHECK, found.0, format!("{}; the node asks it (circuit closed)", found.1)),
+        None => finding(CHECK, found.0, found.1),
+    })
+}
+
+/// `tollgate_lrn_circuit` of the node that has the configuration's API port; none: there is no such node.
+fn circuit(config: &Config) -> Option<&'static str> {
+    let mut at = config.api.listen;
+    if at.ip().is_unspecified() {
+        at.set_ip(if at.is_ipv4() { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(2))).build().into();
+    let text = agent.get(format!("http://{at}/metrics")).call().ok()?.body_mut().read_to_string().ok()?;
+    let value = text.lines().find_map(|line| line.strip_prefix("tollgate_lrn_circuit "))?;
+    ["0", "1", "2"].into_iter().find(|known| *known == value.trim())
 }
 
 /// Whether the brokers are there, and each topic as the log needs it.

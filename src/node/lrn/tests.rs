@@ -133,6 +133,109 @@ fn r_04_what_a_source_says_of_one_number_switches_it_off_for_none() {
     }
 }
 
+/// Answers some numbers, and is silent on the others or on all.
+struct Choosy {
+    silent: std::sync::atomic::AtomicBool,
+    asked: Mutex<Vec<E164>>,
+}
+
+impl Choosy {
+    /// Those that end in 0 are answered.
+    fn start(config: &LrnConfig) -> (Service, Gauges, Told, Arc<Choosy>) {
+        let ask = Arc::new(Choosy { silent: false.into(), asked: Mutex::default() });
+        let (tell, told) = std::sync::mpsc::channel();
+        let service = Service::start(ask.clone(), config, crate::node::clock, Box::new(move |a, n, d| drop(tell.send((a, n, d))))).expect("threads");
+        let gauges = Gauges(service.shared.clone());
+        (service, gauges, told, ask)
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.lock().expect("asked").len()
+    }
+
+    /// What comes of so many numbers, asked one after the other, that nobody answers.
+    fn none_of(&self, service: &Service, told: &Told, numbers: std::ops::Range<u32>) {
+        for n in numbers {
+            assert!(matches!(service.lookup(&number(&format!("1212555{n:03}1")), Some(0), clock_us()), Err(DipError::Pending(_))), "{n}");
+            assert!(next(told).2.is_err());
+        }
+    }
+}
+
+impl Ask for Choosy {
+    fn ask(&self, number: &E164) -> Result<Ported, NoAnswer> {
+        self.asked.lock().expect("asked").push(*number);
+        let silent = self.silent.load(Ordering::SeqCst) || !number.digits().ends_with('0');
+        if silent { Err(NoAnswer::Silent("timed out".to_owned())) } else { Ok(Ported::default()) }
+    }
+}
+
+/// Within a second of real threads.
+fn soon(what: &str, mut is: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is() {
+        assert!(began.elapsed() < Duration::from_secs(5), "{what}");
+        thread::sleep(millis(5));
+    }
+}
+
+#[test]
+fn r_04_a_number_without_an_answer_is_not_waited_for_again_for_a_while() {
+    let (service, gauges, told, ask) = Choosy::start(&LrnConfig { failed_s: 1, circuit_failures: 100, ..config() });
+    Choosy::none_of(&ask, &service, &told, 0..1);
+    let again = || service.lookup(&number("12125550001"), Some(0), clock_us());
+    assert!(matches!(again(), Err(DipError::Failed(_))), "the next calls go by the dialled number at once");
+    assert_eq!((ask.asked(), gauges.unanswered()), (1, 1));
+    assert!(matches!(service.lookup(&number("12125550010"), Some(0), clock_us()), Err(DipError::Pending(_))), "others are asked for");
+    assert!(next(&told).2.is_ok());
+    thread::sleep(millis(1_050));
+    assert!(matches!(again(), Err(DipError::Pending(_))), "and this one later");
+}
+
+#[test]
+fn r_04_numbers_a_source_is_silent_on_do_not_switch_it_off_for_others() {
+    let (service, gauges, told, ask) = Choosy::start(&config());
+    assert!(service.lookup(&number("12125550000"), Some(0), clock_us()).is_err());
+    assert!(next(&told).2.is_ok(), "a number it answers");
+    // Ten times as many silent ones as would leave it alone: after each three the one that was answered is asked for again.
+    for round in 0..10 {
+        Choosy::none_of(&ask, &service, &told, 3 * round + 1..3 * round + 4);
+        soon("the number that is answered is asked for", || ask.asked() == 1 + 4 * (round as usize + 1));
+    }
+    assert_eq!((gauges.circuit(), ask.asked.lock().expect("asked").last().copied()), (0, Some(number("12125550000"))));
+    // Now it is away: its silence on that number, too, leaves it alone.
+    soon("no doubt is left", || service.shared.lock().answered.is_some());
+    ask.silent.store(true, Ordering::SeqCst);
+    Choosy::none_of(&ask, &service, &told, 40..43);
+    soon("left alone", || gauges.circuit() == 1);
+    assert_eq!(service.lookup(&number("12125550501"), Some(0), clock_us()), Err(DipError::Open));
+    // It is back: nothing is known to be answered any more, so the first number that is wanted tries.
+    ask.silent.store(false, Ordering::SeqCst);
+    thread::sleep(millis(1_050));
+    assert!(matches!(service.lookup(&number("12125550510"), Some(0), clock_us()), Err(DipError::Pending(_))));
+    assert!(next(&told).2.is_ok() && gauges.circuit() == 0);
+    // Away and back once more, with a number known that it answers: that one tries, and no call waits for it.
+    service.shared.lock().circuit = Circuit::new(CircuitRules { failures: 1, open_ns: 0 });
+    service.shared.lock().circuit.failed(false, 0);
+    assert_eq!(service.lookup(&number("12125550601"), Some(0), clock_us()), Err(DipError::Open));
+    soon("it answers again", || gauges.circuit() == 0);
+    assert_eq!(ask.asked.lock().expect("asked").last().copied(), Some(number("12125550510")));
+}
+
+#[test]
+fn r_04_a_source_is_examined_by_one_question() {
+    let (url, asked) = service(0, "404 Not Found", "");
+    let found = examine(&LrnConfig { url: Some(url.clone()), ..config() });
+    assert!(matches!(&found, Some(Examined::Answers { source, .. }) if *source == url), "{found:?}");
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    let (url, _) = service(0, "200 OK", "not json");
+    assert!(matches!(examine(&LrnConfig { url: Some(url), ..config() }), Some(Examined::Useless(_))));
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let server = silent.local_addr().expect("an address");
+    assert!(matches!(examine(&LrnConfig { enum_server: Some(server), ..config() }), Some(Examined::Silent(_))));
+    assert_eq!(examine(&config()), None, "nothing is looked up");
+}
+
 /// A name server on a real socket: it answers each question by `reply`, which may say nothing.
 fn name_server(reply: impl Fn(usize, &[u8]) -> Vec<Vec<u8>> + Send + 'static) -> std::net::SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");

@@ -50,8 +50,13 @@ impl Dialer {
 
     /// Calls a number; gives the Call-ID.
     pub fn call(&self, number: &str) -> String {
+        self.call_with(number, "v=0\r\n")
+    }
+
+    /// The same with a body of one's choice.
+    pub fn call_with(&self, number: &str, sdp: &str) -> String {
         let leg = Leg::new(&self.ua, self.node, number);
-        let (id, text) = (leg.call_id.clone(), leg.invite(""));
+        let (id, text) = (leg.call_id.clone(), leg.write("INVITE", &leg.branch, leg.cseq, "", sdp));
         self.calls.lock().expect("calls").insert(id.clone(), (leg, None));
         let _ = self.ua.socket.send_to(text.as_bytes(), self.node);
         id

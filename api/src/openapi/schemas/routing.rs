@@ -1,8 +1,14 @@
 //! The shapes of routes and of what is known of carriers.
 
 use serde_json::{Value, json};
+use tollgate_schemas::codec::CodecClass;
 
 use super::{count, decimal, flag, id, object, or_null, page, reference, text, time};
+
+/// Of a call, or whose figures a carrier's quality is of; null: not known, or all of them together.
+fn class() -> Value {
+    or_null(json!({ "type": "string", "enum": CodecClass::NAMES }))
+}
 
 /// A carrier with its place or the reason it was left out.
 fn choice() -> Value {
@@ -11,7 +17,7 @@ fn choice() -> Value {
         json!({
             "rank": or_null(count()), "carrier": text(), "reason": text(), "expected_cost": numbers(), "prefix": words(), "destination": words(),
             "rate": numbers(), "connect_fee": numbers(), "initial": or_null(count()), "increment": or_null(count()), "currency": words(),
-            "covered_by_parent_prefix": flag(), "quality": words(), "score": numbers(), "asr": numbers(), "ner": numbers(),
+            "covered_by_parent_prefix": flag(), "quality": words(), "quality_class": class(), "score": numbers(), "asr": numbers(), "ner": numbers(),
             "samples": or_null(count()), "acd_s": numbers(),
         }),
         &[],
@@ -28,7 +34,7 @@ fn route() -> Value {
     );
     object(
         json!({
-            "account": text(), "from": text(), "to": text(), "at": time(), "emergency": flag(), "routed": flag(), "why_not": or_null(text()),
+            "account": text(), "from": text(), "to": text(), "at": time(), "codec_class": class(), "emergency": flag(), "routed": flag(), "why_not": or_null(text()),
             "policy": text(), "quality_snapshot": or_null(text()), "draw": or_null(count()), "sell": or_null(sell),
             "carriers": { "type": "array", "items": reference("RouteChoice") },
         }),
@@ -39,7 +45,7 @@ fn route() -> Value {
 fn replay() -> Value {
     let decision = object(
         json!({
-            "policy": text(), "quality_snapshot": or_null(text()), "draw": count(), "carriers": { "type": "array", "items": reference("RouteChoice") },
+            "codec_class": class(), "policy": text(), "quality_snapshot": or_null(text()), "draw": count(), "carriers": { "type": "array", "items": reference("RouteChoice") },
         }),
         &[],
     );
@@ -65,11 +71,19 @@ fn quality() -> Value {
         }),
         &[],
     );
+    let carriers = || json!({ "type": "array", "items": carrier.clone() });
+    let durations = || json!({ "type": "array", "items": object(json!({ "mean_s": decimal(), "calls": count() }), &[]) });
+    let class = object(
+        json!({
+            "codec_class": { "type": "string", "enum": CodecClass::NAMES }, "samples": count(), "asr": numbers(), "later": numbers(), "pdd_s": numbers(),
+            "carriers": carriers(), "durations": durations(),
+        }),
+        &[],
+    );
     object(
         json!({
             "dest_group": text(), "name": text(), "at": time(), "asr": decimal(), "later": decimal(), "pdd_s": numbers(),
-            "carriers": { "type": "array", "items": carrier },
-            "durations": { "type": "array", "items": object(json!({ "mean_s": decimal(), "calls": count() }), &[]) },
+            "carriers": carriers(), "durations": durations(), "classes": { "type": "array", "items": class },
         }),
         &[],
     )

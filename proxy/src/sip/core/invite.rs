@@ -16,6 +16,7 @@ use super::{
         call::{Best, Call, Caller, Phase},
         dialog::{contact_uri, route_values},
         msg::{Header, Msg, NameAddr, Scheme, Uri, parse_name_addr},
+        sdp::codec_class,
         table::Ref,
         token::Keyring,
         txn::{Alarm, NEVER},
@@ -131,6 +132,8 @@ impl Core {
         };
         admitted.facts.a_number_source = a_source;
         admitted.facts.a_privacy = text(msg.header(Header::Privacy).unwrap_or_default());
+        let codec_class = codec_class(msg);
+        admitted.facts.codec_class = codec_class.name().to_owned();
 
         let number = match &admitted.called {
             Called::Number(number) => number.digits().to_owned(),
@@ -175,6 +178,7 @@ impl Core {
             dest_group: &admitted.facts.b_dest_group,
             at_us: now.utc_us,
             emergency: admitted.facts.emergency,
+            codec_class,
             revenue: revenue(admitted.sell.as_ref(), &admitted.tiers),
             draw_e6,
         });

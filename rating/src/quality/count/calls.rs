@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use foldhash::fast::FixedState;
-use tollgate_schemas::{id::Id, nodes::node_of};
+use tollgate_schemas::{codec::CodecClass, id::Id, nodes::node_of};
 
 /// Calls remembered in one partition, about 200 bytes each.
 pub const MAX_CALLS: usize = 65_536;
@@ -30,11 +30,18 @@ pub struct Attempt {
     pub ended: bool,
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Call {
+/// Under what a call's outcomes are counted, beside the carrier.
+#[derive(Debug, Clone)]
+pub struct Under {
     pub dest_group: Box<str>,
-    pub begun_us: i64,
+    pub class: CodecClass,
     pub redial: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub under: Under,
+    pub begun_us: i64,
     pub attempts: Vec<Attempt>,
 }
 

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use prost::Message;
-use tollgate_schemas::{id::Id, nodes::Nodes};
+use tollgate_schemas::{codec::CodecClass, id::Id, nodes::Nodes};
 
-use super::{Attempt, Call, Counter, Figures, Row};
+use super::{Attempt, Call, Counter, Figures, Row, Under};
 
 /// Of the form below; another one is not restored.
-pub const VERSION: u32 = 1;
+/// 2: codec classes.
+pub const VERSION: u32 = 2;
 
 #[derive(Clone, PartialEq, Message)]
 struct State {
@@ -50,6 +51,8 @@ struct CallState {
     redial: bool,
     #[prost(message, repeated, tag = "5")]
     attempts: Vec<AttemptState>,
+    #[prost(string, tag = "6")]
+    codec_class: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -84,19 +87,22 @@ struct RowState {
     revision: u64,
     #[prost(bool, tag = "6")]
     dirty: bool,
+    #[prost(string, tag = "7")]
+    codec_class: String,
 }
 
 pub fn take(stage: &Counter) -> Vec<u8> {
     let mut calls: Vec<_> = stage.calls.open.iter().collect();
     calls.sort_unstable_by_key(|(id, _)| **id);
     let rows = stage.minutes.iter().flat_map(|(start_us, table)| {
-        table.iter().map(move |((dest_group, carrier), row)| RowState {
+        table.iter().map(move |((dest_group, carrier, class), row)| RowState {
             start_us: *start_us,
             dest_group: dest_group.to_string(),
             carrier: carrier.to_string(),
             figures: row.figures.published(),
             revision: row.revision,
             dirty: row.dirty,
+            codec_class: class.name().to_owned(),
         })
     });
     State {
@@ -127,10 +133,11 @@ fn call_state(id: Id, call: &Call) -> CallState {
     };
     CallState {
         id: id.to_vec(),
-        dest_group: call.dest_group.to_string(),
+        dest_group: call.under.dest_group.to_string(),
         begun_us: call.begun_us,
-        redial: call.redial,
+        redial: call.under.redial,
         attempts: call.attempts.iter().map(attempt).collect(),
+        codec_class: call.under.class.name().to_owned(),
     }
 }
 
@@ -160,11 +167,13 @@ pub fn read(state: &[u8], mut stage: Counter) -> Result<Counter, String> {
             ended: a.ended,
         };
         let attempts = call.attempts.into_iter().map(attempt).collect();
-        stage.calls.open.insert(Id::of(&call.id), Call { dest_group: call.dest_group.into(), begun_us: call.begun_us, redial: call.redial, attempts });
+        let under = Under { dest_group: call.dest_group.into(), class: CodecClass::of(&call.codec_class), redial: call.redial };
+        stage.calls.open.insert(Id::of(&call.id), Call { under, begun_us: call.begun_us, attempts });
     }
     for row in state.rows {
         let filled = Row { figures: Figures::of(&row.figures), revision: row.revision, dirty: row.dirty };
-        stage.minutes.entry(row.start_us).or_default().insert((row.dest_group.into(), row.carrier.into()), filled);
+        let key = (row.dest_group.into(), row.carrier.into(), CodecClass::of(&row.codec_class));
+        stage.minutes.entry(row.start_us).or_default().insert(key, filled);
     }
     stage.redials.since_us = state.redials_since_us;
     stage.redials.now = state.redials_now;

@@ -1,4 +1,5 @@
-//! One destination's carriers against each other.
+//! One destination's carriers against each other: with all calls, then with those of each codec class alone. A class says of a carrier
+//! what it is only where it has samples enough, or has demoted it; what it leaves open is as it is with all calls.
 //!
 //! - *Enough*: the shortest of 5 min, 15 min, 1 h and 24 h with the least number of first attempts; without one: neutral.
 //! - *Bad*: the answer-seizure or the network-effectiveness bound is below half of the median of the peers that are known well
@@ -6,12 +7,15 @@
 //!   second is known by what it answers then: those numbers are harder, so it is no worse than that. Without peers none is bad.
 //! - *False answer* (F-05): the standard deviations by which its answer ratio, its answers too soon to have rung, and hang-ups by
 //!   callers within 10 s lie above its peers' together (or above 5 % and 10 % where there are none), each counted up to 4. So no one
-//!   of them is enough, however many calls there were: a better route is not a fraud.
+//!   of them is enough, however many calls there were: a better route is not a fraud. Of all calls; who is suspected is so in each class.
 //! - *Length that counts*: at most the median of the peers' means. Who answers calls that nobody took does not earn by their length.
 
-use tollgate_schemas::v1::{CarrierQuality, DurationShare, QualityVerdict, QualityWindow};
+use tollgate_schemas::{
+    codec::CodecClass,
+    v1::{CarrierQuality, ClassQuality, DurationShare, QualityVerdict, QualityWindow},
+};
 
-use super::{Carrier, Figures, Group, Mark, Rules};
+use super::{Figures, Group, Mark, Rules, Standing};
 use crate::quality::{
     figures::{CLASSES, Figure},
     ratio::{median, ratio_e6, wilson_lower_e6, z_e2},
@@ -40,31 +44,53 @@ struct Seen {
 
 /// Judges, changes states, and gives the verdict and the number of switches.
 pub fn evaluate(group: &mut Group, rules: &Rules, now_us: i64) -> (QualityVerdict, u64) {
-    let mut seen: Vec<Seen> = group.carriers.values().map(|c| Seen::of(c, rules, now_us)).collect();
-    let mut switches = 0;
-    let names: Vec<Box<str>> = group.carriers.keys().cloned().collect();
-    let mut verdict = QualityVerdict { at_us: 0, ..QualityVerdict::default() };
-    for (at, name) in names.iter().enumerate() {
-        let Some(carrier) = group.carriers.get_mut(name) else { continue };
-        let (score_e2, samples) = false_answer(&seen, at);
-        if samples >= rules.fas_samples && score_e2 > rules.fas_score_e2 {
-            carrier.fas_until_us = now_us + rules.fas_us;
-        }
-        seen[at].suspected = carrier.fas_until_us > now_us;
-        let peers = Peers::of(&seen, at);
-        switches += u64::from(switch(carrier, &seen[at], &peers, rules, now_us));
-        if carrier.minutes.is_empty() && carrier.hours.is_empty() {
-            seen[at] = Seen::of(carrier, rules, now_us);
-        }
-        verdict.carriers.push(describe(name, carrier, &seen[at], &peers, rules, score_e2));
-    }
+    let mut verdict = QualityVerdict::default();
+    let (carriers, seen, mut switches) = among(group, None, rules, now_us);
+    verdict.carriers = carriers;
     together(&mut verdict, &seen);
+    for class in CodecClass::KNOWN {
+        let (carriers, seen, more) = among(group, Some(class), rules, now_us);
+        switches += more;
+        if !carriers.is_empty() {
+            verdict.classes.push(of_class(class, carriers, &seen, &verdict, rules));
+        }
+    }
     (verdict, switches)
 }
 
+/// The carriers that are known with all calls, or with those of a class, against each other; and the number of switches.
+fn among(group: &mut Group, class: Option<CodecClass>, rules: &Rules, now_us: i64) -> (Vec<CarrierQuality>, Vec<Seen>, u64) {
+    let known = group.carriers.iter().filter_map(|(name, c)| Some((name.clone(), Seen::of(c.standing(class)?, c.fas_until_us > now_us, rules, now_us))));
+    let (names, mut seen): (Vec<Box<str>>, Vec<Seen>) = known.unzip();
+    let mut described = Vec::with_capacity(names.len());
+    let mut switches = 0;
+    for (at, name) in names.iter().enumerate() {
+        let Some(carrier) = group.carriers.get_mut(name) else { continue };
+        let mut score_e2 = 0;
+        if class.is_none() {
+            let samples;
+            (score_e2, samples) = false_answer(&seen, at);
+            if samples >= rules.fas_samples && score_e2 > rules.fas_score_e2 {
+                carrier.fas_until_us = now_us + rules.fas_us;
+            }
+        }
+        let fas_until_us = carrier.fas_until_us;
+        seen[at].suspected = fas_until_us > now_us;
+        let peers = Peers::of(&seen, at);
+        let Some(standing) = carrier.standing_mut(class) else { continue };
+        switches += u64::from(switch(standing, &seen[at], &peers, rules, now_us));
+        if standing.minutes.is_empty() && standing.hours.is_empty() {
+            seen[at] = Seen::of(standing, seen[at].suspected, rules, now_us);
+        }
+        let quality = describe(name, standing, &seen[at], &peers, rules);
+        described.push(CarrierQuality { fas_until_us, fas_score_e2: score_e2, ..quality });
+    }
+    (described, seen, switches)
+}
+
 impl Seen {
-    fn of(carrier: &Carrier, rules: &Rules, now_us: i64) -> Seen {
-        let windows = WINDOWS_S.map(|s| carrier.window(s, now_us));
+    fn of(standing: &Standing, suspected: bool, rules: &Rules, now_us: i64) -> Seen {
+        let windows = WINDOWS_S.map(|s| standing.window(s, now_us));
         let judged = windows.iter().position(|w| w.get(Figure::First) >= rules.asr_samples);
         let enough = |sum, count, least| windows.iter().find_map(|w| w.mean(sum, count, least));
         let of = |w: usize| &windows[w];
@@ -74,7 +100,7 @@ impl Seen {
             later_e6: windows.iter().find(|w| w.get(Figure::Later) >= rules.asr_samples).map(|w| wilson_lower_e6(w.get(Figure::LaterAnswered), w.get(Figure::Later))),
             pdd_ms: enough(Figure::PddMs, Figure::PddCount, rules.pdd_samples),
             acd_ms: enough(Figure::TalkMs, Figure::Ended, rules.acd_samples),
-            suspected: carrier.fas_until_us > now_us,
+            suspected,
             judged,
             windows,
         }
@@ -122,7 +148,7 @@ impl Peers {
 }
 
 /// R-39; true when the state changed.
-fn switch(carrier: &mut Carrier, seen: &Seen, peers: &Peers, rules: &Rules, now_us: i64) -> bool {
+fn switch(carrier: &mut Standing, seen: &Seen, peers: &Peers, rules: &Rules, now_us: i64) -> bool {
     let held = carrier.switched_us != 0 && now_us - carrier.switched_us < rules.hold_down_us;
     let batch = carrier.total.since(&carrier.mark);
     if carrier.demoted {
@@ -184,7 +210,7 @@ fn false_answer(seen: &[Seen], at: usize) -> (i32, u64) {
     (score, own.get(Figure::Answers))
 }
 
-fn describe(name: &str, carrier: &Carrier, seen: &Seen, peers: &Peers, rules: &Rules, fas_score_e2: i32) -> CarrierQuality {
+fn describe(name: &str, carrier: &Standing, seen: &Seen, peers: &Peers, rules: &Rules) -> CarrierQuality {
     let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
     let judged = seen.judged.map(|w| (&seen.windows[w], WINDOWS_S[w]));
     let state = match (carrier.demoted, judged) {
@@ -207,7 +233,6 @@ fn describe(name: &str, carrier: &Carrier, seen: &Seen, peers: &Peers, rules: &R
     CarrierQuality {
         carrier: name.to_owned(),
         state: state.to_owned(),
-        fas_until_us: carrier.fas_until_us,
         asr_e6: seen.asr_e6,
         ner_e6: seen.ner_e6,
         ccr_e6: of(|w| wilson_lower_e6(w.get(Figure::First) - w.get(Figure::FirstBroken).min(w.get(Figure::First)), w.get(Figure::First))),
@@ -218,30 +243,55 @@ fn describe(name: &str, carrier: &Carrier, seen: &Seen, peers: &Peers, rules: &R
         pdd_ms: seen.pdd_ms.unwrap_or(0),
         ast_ms: seen.windows.iter().find_map(|w| w.mean(Figure::SetupMs, Figure::Answers, rules.ast_samples)).unwrap_or(0),
         short_e6: of(|w| ratio_e6(w.get(Figure::Short), w.get(Figure::Ended))),
-        fas_score_e2,
         answered: judged.map_or(0, |(w, _)| count(w.get(Figure::Ended))),
         talk_ms: judged.map_or(0, |(w, _)| w.get(Figure::TalkMs)),
         bad: carrier.bad,
         good: carrier.good,
         demoted_us: if carrier.demoted { carrier.switched_us } else { 0 },
         by_window: seen.windows.iter().zip(WINDOWS_S).filter(|(w, _)| **w != Figures::default()).map(window).collect(),
+        ..CarrierQuality::default()
     }
 }
 
 /// What is known of the destination whoever carries the call: from carriers that are not suspected.
 fn together(verdict: &mut QualityVerdict, seen: &[Seen]) {
-    let mut all = Figures::default();
-    seen.iter().filter(|s| !s.suspected).for_each(|s| all.add_all(s.day()));
+    let all = day_of_all(seen);
     verdict.asr_e6 = asr_e6(&all);
     verdict.pdd_ms = all.mean(Figure::PddMs, Figure::PddCount, 10).unwrap_or(0);
+    verdict.later_e6 = later_e6(&all).unwrap_or(1_000_000);
+    verdict.durations = durations(&all);
+}
+
+/// The same of one class; what there is too little of is left to all classes.
+fn of_class(class: CodecClass, carriers: Vec<CarrierQuality>, seen: &[Seen], verdict: &QualityVerdict, rules: &Rules) -> ClassQuality {
+    let all = day_of_all(seen);
+    let enough = all.get(Figure::First) >= rules.asr_samples;
+    ClassQuality {
+        codec_class: class.name().to_owned(),
+        carriers,
+        durations: if all.get(Figure::Ended) >= rules.acd_samples { durations(&all) } else { Vec::new() },
+        samples: if enough { u32::try_from(all.get(Figure::First)).unwrap_or(u32::MAX) } else { 0 },
+        asr_e6: if enough { asr_e6(&all) } else { 0 },
+        later_e6: later_e6(&all).unwrap_or(verdict.later_e6),
+        pdd_ms: all.mean(Figure::PddMs, Figure::PddCount, rules.pdd_samples).unwrap_or(0),
+    }
+}
+
+fn day_of_all(seen: &[Seen]) -> Figures {
+    let mut all = Figures::default();
+    seen.iter().filter(|s| !s.suspected).for_each(|s| all.add_all(s.day()));
+    all
+}
+
+/// What a later attempt's answer-seizure ratio is of a first one's.
+fn later_e6(all: &Figures) -> Option<u32> {
     let first = ratio_e6(all.get(Figure::FirstAnswered), all.get(Figure::First));
     let later = ratio_e6(all.get(Figure::LaterAnswered), all.get(Figure::Later));
     let known = all.get(Figure::Later) >= 30 && all.get(Figure::First) >= 30 && first > 0;
-    verdict.later_e6 = if known { (u64::from(later) * 1_000_000 / u64::from(first)).min(1_000_000) as u32 } else { 1_000_000 };
-    for class in 0..CLASSES {
-        let (calls, ms) = all.class(class);
-        if calls > 0 {
-            verdict.durations.push(DurationShare { mean_ms: ms / calls, calls: u32::try_from(calls).unwrap_or(u32::MAX) });
-        }
-    }
+    known.then(|| (u64::from(later) * 1_000_000 / u64::from(first)).min(1_000_000) as u32)
+}
+
+fn durations(all: &Figures) -> Vec<DurationShare> {
+    let shares = (0..CLASSES).map(|class| all.class(class)).filter(|(calls, _)| *calls > 0);
+    shares.map(|(calls, ms)| DurationShare { mean_ms: ms / calls, calls: u32::try_from(calls).unwrap_or(u32::MAX) }).collect()
 }

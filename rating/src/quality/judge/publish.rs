@@ -13,10 +13,12 @@ pub fn worth_saying(said: &QualityVerdict, said_us: i64, verdict: &QualityVerdic
     if said == verdict {
         return false;
     }
-    if said_us == 0 || now_us - said_us >= MINUTE_US || said.carriers.len() != verdict.carriers.len() {
+    if said_us == 0 || now_us - said_us >= MINUTE_US || said.classes.len() != verdict.classes.len() {
         return true;
     }
-    said.carriers.iter().zip(&verdict.carriers).any(|(a, b)| differs(a, b))
+    let moved = |a: &[CarrierQuality], b: &[CarrierQuality]| a.len() != b.len() || a.iter().zip(b).any(|(a, b)| differs(a, b));
+    moved(&said.carriers, &verdict.carriers)
+        || said.classes.iter().zip(&verdict.classes).any(|(a, b)| a.codec_class != b.codec_class || moved(&a.carriers, &b.carriers))
 }
 
 fn differs(a: &CarrierQuality, b: &CarrierQuality) -> bool {

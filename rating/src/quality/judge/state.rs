@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use prost::Message;
-use tollgate_schemas::v1::QualityVerdict;
+use tollgate_schemas::{codec::CodecClass, v1::QualityVerdict};
 
-use super::{Carrier, Figures, Group, Judge, Mark, Share};
+use super::{Carrier, Figures, Group, Judge, Mark, Share, Standing};
 
 /// Of the form below; another one is not restored.
-pub const VERSION: u32 = 1;
+/// 2: codec classes.
+pub const VERSION: u32 = 2;
 
 #[derive(Clone, PartialEq, Message)]
 struct State {
@@ -37,34 +38,44 @@ struct GroupState {
     carriers: Vec<CarrierState>,
 }
 
+/// Tags 3 to 11 and 13 were version 1's.
 #[derive(Clone, PartialEq, Message)]
 struct CarrierState {
     #[prost(string, tag = "1")]
     name: String,
     #[prost(message, repeated, tag = "2")]
     shares: Vec<ShareState>,
-    #[prost(message, repeated, tag = "3")]
-    minutes: Vec<Sum>,
-    #[prost(message, repeated, tag = "4")]
-    quarters: Vec<Sum>,
-    #[prost(message, repeated, tag = "5")]
-    hours: Vec<Sum>,
-    /// First, answered, reached, broken.
-    #[prost(uint64, repeated, tag = "6")]
-    total: Vec<u64>,
-    #[prost(uint64, repeated, tag = "7")]
-    mark: Vec<u64>,
-    #[prost(uint32, tag = "8")]
-    bad: u32,
-    #[prost(uint32, tag = "9")]
-    good: u32,
-    #[prost(bool, tag = "10")]
-    demoted: bool,
-    #[prost(sint64, tag = "11")]
-    switched_us: i64,
     #[prost(sint64, tag = "12")]
     fas_until_us: i64,
-    #[prost(sint64, tag = "13")]
+    /// With all calls first, then by class.
+    #[prost(message, repeated, tag = "14")]
+    standings: Vec<StandingState>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StandingState {
+    #[prost(string, tag = "1")]
+    codec_class: String,
+    #[prost(message, repeated, tag = "2")]
+    minutes: Vec<Sum>,
+    #[prost(message, repeated, tag = "3")]
+    quarters: Vec<Sum>,
+    #[prost(message, repeated, tag = "4")]
+    hours: Vec<Sum>,
+    /// First, answered, reached, broken.
+    #[prost(uint64, repeated, tag = "5")]
+    total: Vec<u64>,
+    #[prost(uint64, repeated, tag = "6")]
+    mark: Vec<u64>,
+    #[prost(uint32, tag = "7")]
+    bad: u32,
+    #[prost(uint32, tag = "8")]
+    good: u32,
+    #[prost(bool, tag = "9")]
+    demoted: bool,
+    #[prost(sint64, tag = "10")]
+    switched_us: i64,
+    #[prost(sint64, tag = "11")]
     heard_us: i64,
 }
 
@@ -78,6 +89,8 @@ struct ShareState {
     revision: u64,
     #[prost(uint64, repeated, tag = "4")]
     figures: Vec<u64>,
+    #[prost(string, tag = "5")]
+    codec_class: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -105,25 +118,50 @@ fn marked(of: &[u64]) -> Mark {
     Mark { first: at(0), answered: at(1), reached: at(2), broken: at(3) }
 }
 
+fn standing(class: CodecClass, s: &Standing) -> StandingState {
+    StandingState {
+        codec_class: class.name().to_owned(),
+        minutes: sums(&s.minutes),
+        quarters: sums(&s.quarters),
+        hours: sums(&s.hours),
+        total: mark(&s.total),
+        mark: mark(&s.mark),
+        bad: s.bad,
+        good: s.good,
+        demoted: s.demoted,
+        switched_us: s.switched_us,
+        heard_us: s.heard_us,
+    }
+}
+
+fn stood(s: StandingState) -> Standing {
+    Standing {
+        minutes: summed(s.minutes),
+        quarters: summed(s.quarters),
+        hours: summed(s.hours),
+        total: marked(&s.total),
+        mark: marked(&s.mark),
+        bad: s.bad,
+        good: s.good,
+        demoted: s.demoted,
+        switched_us: s.switched_us,
+        heard_us: s.heard_us,
+    }
+}
+
 pub fn take(stage: &Judge) -> Vec<u8> {
+    let share = |((start_us, source, class), s): (&(i64, u16, CodecClass), &Share)| ShareState {
+        start_us: *start_us,
+        source: (*source).into(),
+        revision: s.revision,
+        figures: s.figures.published(),
+        codec_class: class.name().to_owned(),
+    };
     let carrier = |(name, c): (&Box<str>, &Carrier)| CarrierState {
         name: name.to_string(),
-        shares: c
-            .shares
-            .iter()
-            .map(|((start_us, source), s)| ShareState { start_us: *start_us, source: (*source).into(), revision: s.revision, figures: s.figures.published() })
-            .collect(),
-        minutes: sums(&c.minutes),
-        quarters: sums(&c.quarters),
-        hours: sums(&c.hours),
-        total: mark(&c.total),
-        mark: mark(&c.mark),
-        bad: c.bad,
-        good: c.good,
-        demoted: c.demoted,
-        switched_us: c.switched_us,
+        shares: c.shares.iter().map(share).collect(),
         fas_until_us: c.fas_until_us,
-        heard_us: c.heard_us,
+        standings: std::iter::once((&CodecClass::Unknown, &c.all)).chain(&c.by_class).map(|(class, s)| standing(*class, s)).collect(),
     };
     let group = |(name, g): (&Box<str>, &Group)| GroupState {
         name: name.to_string(),
@@ -151,25 +189,19 @@ pub fn read(state: &[u8], mut stage: Judge) -> Result<Judge, String> {
     for g in state.groups {
         let mut group = Group { carriers: BTreeMap::new(), dirty: g.dirty, said: g.said.unwrap_or_default(), said_us: g.said_us };
         for c in g.carriers {
-            let mut shares = BTreeMap::new();
+            let mut carrier = Carrier { fas_until_us: c.fas_until_us, ..Carrier::default() };
             for s in c.shares {
                 let source = u16::try_from(s.source).map_err(|_| format!("partition {}", s.source))?;
-                shares.insert((s.start_us, source), Share { revision: s.revision, figures: Figures::of(&s.figures) });
+                let share = Share { revision: s.revision, figures: Figures::of(&s.figures) };
+                carrier.shares.insert((s.start_us, source, CodecClass::of(&s.codec_class)), share);
             }
-            let carrier = Carrier {
-                shares,
-                minutes: summed(c.minutes),
-                quarters: summed(c.quarters),
-                hours: summed(c.hours),
-                total: marked(&c.total),
-                mark: marked(&c.mark),
-                bad: c.bad,
-                good: c.good,
-                demoted: c.demoted,
-                switched_us: c.switched_us,
-                fas_until_us: c.fas_until_us,
-                heard_us: c.heard_us,
-            };
+            for s in c.standings {
+                match CodecClass::of(&s.codec_class) {
+                    CodecClass::Unknown => carrier.all = stood(s),
+                    class => drop(carrier.by_class.insert(class, stood(s))),
+                }
+            }
+            stage.classes += carrier.by_class.len();
             group.carriers.insert(c.name.into(), carrier);
             stage.keys += 1;
         }
