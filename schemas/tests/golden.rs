@@ -87,6 +87,7 @@ fn facts() -> CallFacts {
         jurisdiction_rule: "states_differ".into(),
         origin_group: "us".into(),
         b_listed: "test:iprn".into(),
+        billing: "prepaid".into(),
     }
 }
 

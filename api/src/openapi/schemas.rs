@@ -1,5 +1,6 @@
 //! The shapes of bodies and answers, as JSON Schema.
 
+mod reports;
 mod routing;
 
 use serde_json::{Map, Value, json};
@@ -304,8 +305,9 @@ fn finance() -> [(&'static str, Value); 12] {
 
 pub(super) fn all() -> Value {
     let mut all = most();
-    if let (Some(all), Value::Object(routing)) = (all.as_object_mut(), routing::all()) {
+    if let (Some(all), Value::Object(routing), Value::Object(reports)) = (all.as_object_mut(), routing::all(), reports::all()) {
         all.extend(routing);
+        all.extend(reports);
         all.extend(finance().map(|(name, schema)| (name.to_owned(), schema)));
         all.insert("FinanceDocuments".to_owned(), page("FinanceDocument"));
         all.insert("Disputes".to_owned(), page("Dispute"));

@@ -297,6 +297,7 @@ fn facts(trunk: &TrunkView, account: &AccountView, validity: CallerValidity) -> 
         auth_method: "ip".to_owned(),
         transport: "udp".to_owned(),
         direction: "outbound".to_owned(),
+        billing: account.billing().to_owned(),
         service_type: if account.test { "test" } else { "voice" }.to_owned(),
         a_validity: validity.name().to_owned(),
         b_number_type: NumberType::Unknown.name().to_owned(),

@@ -83,6 +83,13 @@ pub struct AccountView {
     pub test: bool,
 }
 
+impl AccountView {
+    /// How it pays, as CDRs say (C-098).
+    pub fn billing(&self) -> &'static str {
+        if self.credit.as_ref().is_some_and(|c| c.prepaid) { "prepaid" } else { "postpaid" }
+    }
+}
+
 /// What an account may owe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreditView {

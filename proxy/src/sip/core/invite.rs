@@ -322,6 +322,7 @@ impl Core {
             auth_method: "ip".to_owned(),
             transport: "udp".to_owned(),
             direction: "outbound".to_owned(),
+            billing: account.billing().to_owned(),
             service_type: "voice".to_owned(),
             ..CallFacts::default()
         };
