@@ -88,6 +88,8 @@ fn facts() -> CallFacts {
         origin_group: "us".into(),
         b_listed: "test:iprn".into(),
         billing: "prepaid".into(),
+        cnam_source: "dip".into(),
+        cnam_dip_ms: 41,
     }
 }
 
@@ -104,6 +106,7 @@ fn personal() -> Personal {
         a_raw: "+44 20 7946 0000".into(),
         a_e164: "442079460000".into(),
         a_presentation: "442079460000".into(),
+        a_name: "ACME LTD".into(),
         b_raw: "00442079460001".into(),
         b_e164: "442079460001".into(),
         b_out: "442079460001".into(),

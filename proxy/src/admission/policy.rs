@@ -115,6 +115,8 @@ pub struct TrunkView {
     pub party: Option<String>,
     pub relay_503: bool,
     pub trust_npdi: bool,
+    /// Names of its callers are looked up.
+    pub cnam: bool,
     /// Whole dialled strings, without separators.
     pub emergency: Vec<String>,
     pub dial: Dial,

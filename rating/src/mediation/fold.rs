@@ -239,11 +239,14 @@ pub(super) fn fill_head(row: &mut Cdr, born: &Stamp, facts: Option<&CallFacts>, 
         row.jurisdiction_rule.clone_from(&f.jurisdiction_rule);
         row.origin_group.clone_from(&f.origin_group);
         row.balance_type.clone_from(&f.billing);
+        row.cnam_source.clone_from(&f.cnam_source);
+        row.cnam_dip_ms = matches!(f.cnam_source.as_str(), "dip" | "fallback").then_some(f.cnam_dip_ms);
     }
     if let Some(p) = personal {
         row.a_number_raw.clone_from(&p.a_raw);
         row.a_number_e164.clone_from(&p.a_e164);
         row.a_presentation_number.clone_from(&p.a_presentation);
+        row.a_name.clone_from(&p.a_name);
         row.b_number_raw.clone_from(&p.b_raw);
         row.b_number_e164.clone_from(&p.b_e164);
         text::set_peer(&mut row.ingress_src_ip, &mut row.ingress_src_port, &p.peer_addr);
