@@ -52,9 +52,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let terms = ["steps", "bands", "timezone", "min_charge_e12", "max_charge_e12", "end_at_max", "grace_ms", "free_s", "seconds_rule",
         "tolerance_ms", "surcharges", "fees", "jurisdiction", "origin_group"];
     let facts = ["lrn", "lrn_source", "lrn_dip_ms", "b_ocn", "b_lata", "b_rate_center", "b_state", "a_state", "a_lata", "jurisdiction",
-        "jurisdiction_rule", "origin_group", "b_listed", "codec_class"];
+        "jurisdiction_rule", "origin_group", "b_listed", "billing", "cnam_source", "cnam_dip_ms", "codec_class"];
     let choice = ["score_e8", "asr_e4", "ner_e4", "samples", "acd_ms", "quality", "quality_class"];
-    let fields = ["Event.log_node", "ControlApplied.based_on", "ControlApplied.batch_index", "ControlApplied.batch_count",
+    let fields = ["Event.log_node", "Personal.a_name", "ControlApplied.based_on", "ControlApplied.batch_index", "ControlApplied.batch_count",
         "CallAttempted.tiers", "CallAttempted.quality_snapshot", "CallAttempted.draw_e6", "CallAnswered.tiers", "CallAttempted.holds",
         "CallAnswered.holds", "CallAnswered.fx", "CallInterim.holds", "CallEnded.settled", "AlertRaised.stays_open", "LeaseAsked.credit", "LeaseAsked.asked_ns", "LeaseDemand.credit",
         "LeaseGranted.credit", "LeaseGranted.asked_ns", "LeaseShare.ceiling_e8",
@@ -123,8 +123,12 @@ fn columns(rows: &[Vec<&str>]) -> Result<String, Box<dyn Error>> {
             (_, false) => format!("Value::{variant}(x) => c.{name} = x"),
             (_, true) => format!("Value::{variant}(x) => c.{name} = Some(x)"),
         };
-        // The columns from this tag on came with version 2 of the table.
-        let since = if r[0].parse::<u32>()? < 100 { 1 } else { 2 };
+        // The versions of the table, by the first tags they brought.
+        let since = match r[0].parse::<u32>()? {
+            ..100 => 1,
+            100..127 => 2,
+            _ => 3,
+        };
         writeln!(
             s,
             "Column {{ tag: {}, name: {:?}, ty: ColumnType::{variant}, optional: {optional}, since: {since}, source: {:?}, meaning: {:?}, \

@@ -24,6 +24,7 @@ mod payment;
 mod rate;
 mod receivable;
 mod reconcile;
+mod report;
 mod rerate;
 mod restore;
 mod route;
@@ -75,6 +76,9 @@ enum Command {
     Ageing(receivable::AgeingArgs),
     Accrual(receivable::AccrualArgs),
     Netting(receivable::NettingArgs),
+    /// Reports on a period's traffic: calling numbers, short calls
+    #[command(subcommand)]
+    Report(report::Command),
     /// Writes files that can be made again
     #[command(subcommand)]
     Export(export::Command),
@@ -148,6 +152,7 @@ pub fn main() -> ExitCode {
         Command::Ageing(args) => receivable::ageing(&args),
         Command::Accrual(args) => receivable::accrual(&args),
         Command::Netting(args) => receivable::netting(&args),
+        Command::Report(command) => report::run(command),
         Command::Export(command) => export::run(command),
         Command::Call(command) => call::run(command),
         Command::Block(command) => block::run(command),

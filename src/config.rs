@@ -49,6 +49,13 @@
 //! circuit_s = 10                    # waits, for so long; then one look-up tries again
 //! cache_s = 86400                   # how long an answer is kept, at most a day
 //! cache_numbers = 1000000
+//! [cnam]                            # callers' names, of trunks and accounts with `cnam`; waited for with [lrn], its timeout_ms
+//! file = "names.csv"                # number,name: answered from memory
+//! url = "http://127.0.0.1:9090/cnam/{number}"  # or a service that answers JSON {name}
+//! circuit_failures = 5              # as [lrn]
+//! circuit_s = 10
+//! cache_s = 86400
+//! cache_numbers = 1000000
 //! [rating]
 //! poll_ms = 200
 //! quality_hold_down_s = 600         # least time between a carrier's demotion and its promotion; alike in every process
@@ -99,6 +106,8 @@ pub struct Config {
     pub store: StoreConfig,
     pub sip: SipConfig,
     pub lrn: LrnConfig,
+    /// Where callers' names are looked up, as portability is; calls wait for both together.
+    pub cnam: LrnConfig,
     pub rating: RatingConfig,
     pub fraud: FraudConfig,
     pub api: ApiConfig,
@@ -332,6 +341,7 @@ impl Config {
             store: StoreConfig { clickhouse: None, flush_s: 60, flush_rows: 200_000 },
             sip: SipConfig { listen: any_port, shards: 1, timers: Settings::default() },
             lrn: LrnConfig::default(),
+            cnam: LrnConfig::default(),
             rating: RatingConfig { poll_ms: 200, quality_hold_down_s: 600 },
             fraud: FraudConfig { poll_ms: 20, tick_ms: 1000 },
             api: ApiConfig { listen: any_port, keys: Vec::new() },

@@ -7,6 +7,7 @@
 mod accounts;
 mod books;
 mod cluster;
+mod cnam;
 mod coverage;
 mod credit;
 mod figures;
@@ -90,6 +91,7 @@ pub struct Shared {
     pub draining: AtomicBool,
     /// Where numbers are looked up, when somebody is asked.
     lrn: std::sync::OnceLock<lrn::Gauges>,
+    cnam: std::sync::OnceLock<lrn::Gauges>,
     shards: Mutex<Vec<Arc<shard::Shared>>>,
 }
 
@@ -206,6 +208,7 @@ impl Node {
             gate: Arc::default(),
             draining: AtomicBool::new(false),
             lrn: std::sync::OnceLock::new(),
+            cnam: std::sync::OnceLock::new(),
             shards: Mutex::default(),
         });
         if kafka.is_some() && knows {

@@ -13,6 +13,7 @@ use crate::{
     auth::Key,
     cursor::{self, Mark, Place},
     export::{self, Format},
+    ports::FinanceVerb,
     problem::Error,
     render,
     route::Reply,
@@ -84,6 +85,30 @@ pub(crate) fn one(state: ApiState, ask: Ask) -> Reply {
             return Err(Error::not_found("CDR", &ask.path));
         }
         Ok(render::json_response(&out))
+    }
+    .boxed()
+}
+
+/// The call's postings, with the balances of its accounts before and after each: a CDR cannot have them (C-098).
+pub(crate) fn ledger(state: ApiState, ask: Ask) -> Reply {
+    async move {
+        let caller = ask.caller()?;
+        let call = ask.path_id("CDR")?;
+        let filter = CdrFilter { tenant: caller.tenant.clone(), record_type: cdr::FINAL.to_owned(), call_uuid: Some(call), ..CdrFilter::default() };
+        let rows = state.parts.cdrs.cdrs(CdrQuery { filter, after: None, limit: 1 }).await?;
+        let row = rows.first().ok_or_else(|| Error::not_found("CDR", &ask.path))?;
+        let order = json!({
+            "root_account": row.root_account,
+            "account": row.account,
+            "invite_us": row.invite_ts,
+            "reservation": row.credit_reservation_id.as_deref().map(tollgate_schemas::id::Id::of),
+            "tenant": caller.tenant,
+        });
+        match state.parts.finance.ask(FinanceVerb::CallLedger, &call.to_string(), order, &caller.id).await? {
+            Some(Ok(answer)) => Ok(render::json_response(&answer)),
+            Some(Err(problems)) => Err(Error::unprocessable(problems)),
+            None => Err(Error::not_found("CDR", &ask.path)),
+        }
     }
     .boxed()
 }

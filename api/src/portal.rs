@@ -23,6 +23,7 @@ const PAGE: &str = include_str!("portal/index.html");
 const SCRIPT: &str = include_str!("portal/app.js");
 const PLOTS: &str = include_str!("portal/plots.js");
 const DECKS: &str = include_str!("portal/decks.js");
+const REPORTS: &str = include_str!("portal/reports.js");
 const STYLE: &str = include_str!("portal/app.css");
 const ICON: &str = include_str!("portal/icon.svg");
 
@@ -55,6 +56,10 @@ pub(crate) fn plots(_: ApiState, _: Ask) -> Reply {
 
 pub(crate) fn decks(_: ApiState, _: Ask) -> Reply {
     fixed("text/javascript; charset=utf-8", DECKS)
+}
+
+pub(crate) fn reports(_: ApiState, _: Ask) -> Reply {
+    fixed("text/javascript; charset=utf-8", REPORTS)
 }
 
 pub(crate) fn style(_: ApiState, _: Ask) -> Reply {

@@ -338,6 +338,10 @@ pub enum FinanceVerb {
     Ageing,
     Accrual,
     Netting,
+    /// Of customers or carriers over a period.
+    ShortCalls,
+    /// `name`: the call, for its postings with the balances around them (C-098).
+    CallLedger,
     Disputes,
     Dispute,
     /// `name`: the dispute's id.

@@ -1,8 +1,12 @@
-//! `/v1/reports/traffic`: the store's counts and sums with the ratios of the trade (M-01 … M-05, M-10), made here so
+//! `/v1/reports`, traffic: the store's counts and sums with the ratios of the trade (M-01 … M-05, M-10), made here so
 //! that every store gives the same ones: exact decimals, rounded half away from zero to two places; null without a
 //! denominator.
 
+pub(crate) mod cpn;
+pub(crate) mod short_calls;
+
 use axum::http::{HeaderValue, header};
+use chrono::Datelike;
 use futures::FutureExt;
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::{Map, Value, json};
@@ -14,7 +18,7 @@ use tollgate_schemas::{
     time::format_rfc3339,
 };
 
-use crate::{ApiState, ask::Ask, auth::Key, cdrs, problem::Error, render, route::Reply};
+use crate::{ApiState, ask::{Ask, Query}, auth::Key, cdrs, problem::Error, render, route::Reply};
 
 /// Groups of one report; more is a mistake in the question.
 const ROWS: usize = 10_000;
@@ -146,6 +150,11 @@ fn csv(names: &[&str], items: &[Map<String, Value>], caller: &Key) -> axum::resp
     let mut figures_of = Map::new();
     figures(&TrafficRow::default(), caller, &mut figures_of);
     let columns: Vec<&str> = names.iter().copied().chain(figures_of.keys().map(String::as_str)).collect();
+    csv_of(&columns, items, "attachment; filename=\"traffic.csv\"")
+}
+
+/// A header and a line for each item; what an item does not have is empty.
+fn csv_of(columns: &[&str], items: &[Map<String, Value>], disposition: &'static str) -> axum::response::Response {
     let mut text = String::new();
     header_line(columns.iter().copied(), &mut text);
     for item in items {
@@ -162,8 +171,20 @@ fn csv(names: &[&str], items: &[Map<String, Value>], caller: &Key) -> axum::resp
         text.push_str("\r\n");
     }
     let mut response = render::typed("text/csv; charset=utf-8; header=present", text);
-    response.headers_mut().insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"traffic.csv\""));
+    response.headers_mut().insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(disposition));
     response
+}
+
+/// The period asked for; without one the UTC month so far.
+fn period(query: &Query, now_us: i64) -> Result<(i64, i64), Error> {
+    let (since, until) = query.span()?;
+    let until = until.unwrap_or(now_us);
+    let month = chrono::DateTime::from_timestamp_micros(until.saturating_sub(1)).and_then(|t| t.date_naive().with_day(1));
+    let begins = month.and_then(|day| day.and_hms_opt(0, 0, 0)).map(|t| t.and_utc().timestamp_micros());
+    match since.or(begins) {
+        Some(since) if since < until => Ok((since, until)),
+        _ => Err(Error::bad_parameter("since", "must be before 'until', which is now by default")),
+    }
 }
 
 #[cfg(test)]

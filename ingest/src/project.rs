@@ -279,7 +279,7 @@ mod tests {
     use std::sync::Mutex;
 
     use tollgate_schemas::{
-        store::{Answer, CdrQuery, Positions, TrafficQuery, TrafficRow},
+        store::{Answer, CdrQuery, Positions, TallyQuery, TallyRow, TrafficQuery, TrafficRow},
         v1::CdrWritten,
     };
 
@@ -317,6 +317,9 @@ mod tests {
             Box::pin(async { Ok(Vec::new()) })
         }
         fn traffic(&self, _: TrafficQuery) -> Answer<'_, Vec<TrafficRow>> {
+            Box::pin(async { Ok(Vec::new()) })
+        }
+        fn tally(&self, _: TallyQuery) -> Answer<'_, Vec<TallyRow>> {
             Box::pin(async { Ok(Vec::new()) })
         }
     }

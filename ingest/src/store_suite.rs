@@ -5,12 +5,13 @@ mod cases;
 mod model;
 mod reports;
 mod rows;
+mod tallies;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use tollgate_schemas::{
     cdr::Cdr,
-    store::{Answer, CdrFilter, CdrQuery, CdrStore, StoreError, TrafficQuery, TrafficRow},
+    store::{Answer, CdrFilter, CdrQuery, CdrStore, StoreError, TallyQuery, TallyRow, TrafficQuery, TrafficRow},
 };
 
 pub use model::Model;
@@ -49,6 +50,9 @@ pub const CASES: &[Case] = &[
     ("M-01, M-03: the worked fixture gives ASR 48 and NER 80", reports::worked_fixture),
     ("one refusal event for many calls counts as many", reports::counted_refusals),
     ("amounts of two currencies never meet", reports::currencies),
+    ("R-26, R-28: tallies equal a count over a list, by account and by carrier", tallies::counts),
+    ("R-28: short calls are a share of those answered in the window, whenever they were asked for", tallies::short_calls),
+    ("R-26: a class of calling numbers is counted as often as its rows stand for, delivered or not", tallies::calling_numbers),
     ("sums that do not fit are refused, not wrapped", reports::too_large),
     ("a report sees every row whose write returned, while others write and flush", reports::while_writing),
 ];
@@ -100,6 +104,10 @@ impl Bed {
 
     fn traffic(&self, query: &TrafficQuery) -> Vec<TrafficRow> {
         self.wait(self.store.traffic(query.clone())).expect("traffic")
+    }
+
+    fn tally(&self, query: &TallyQuery) -> Vec<TallyRow> {
+        self.wait(self.store.tally(query.clone())).expect("tally")
     }
 }
 

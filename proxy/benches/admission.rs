@@ -47,7 +47,7 @@ fn admission(c: &mut Criterion) {
     let trunk = policy.trunk_named("t1").expect("t1");
     let mut now = Now { utc_us: 1_795_262_400_000_000, mono_ns: 1_000_000_000_000 };
     let source = SocketAddr::from(([127, 0, 0, 1], 5060));
-    let attempt = |now, dialled| Attempt { trunk, source, dialled, urn_sos: false, a_user: Some("+12125550100"), now, node: NodeState::Open };
+    let attempt = |now, dialled| Attempt { trunk, source, dialled, urn_sos: false, a_user: Some("+12125550100"), shown: Default::default(), now, node: NodeState::Open };
     let mut tick = || {
         now.mono_ns += 500_000;
         now.utc_us += 500;

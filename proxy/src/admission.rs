@@ -52,7 +52,7 @@ pub use self::{
     number_lists::{BadNumber, MAX_LISTED, NumberLists},
     normalise::{NormError, Normalised, Rules, caller, normalise},
     policy::{AccountIx, AccountView, CarrierIx, CarrierView, CreditView, Dial, Documents, Party, Policy, Problem, TrunkIx, TrunkView},
-    portability::{Lookup, Source as PortabilitySource},
+    portability::{Answers, Lookup, Source as PortabilitySource},
     source::{Source, Sources},
 };
 
@@ -111,8 +111,22 @@ pub struct Attempt<'a> {
     pub urn_sos: bool,
     /// User part of the caller's identity; which header it is from is the proxy's to say.
     pub a_user: Option<&'a str>,
+    /// What the caller says of its name.
+    pub shown: Shown,
     pub now: Now,
     pub node: NodeState,
+}
+
+/// What a caller lets others see of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Shown {
+    /// It sent none, and hides nothing.
+    #[default]
+    Number,
+    /// It sent one itself.
+    Name,
+    /// It wants to be private (RFC 3323): nobody is asked about it.
+    Nothing,
 }
 
 /// What is called.
@@ -146,6 +160,8 @@ pub struct Admitted {
     /// What the call is rated and routed by instead of the dialled number, and where that is.
     pub lrn: Option<E164>,
     pub place: Option<Box<Place>>,
+    /// The caller's name, where one was looked up.
+    pub a_name: String,
     /// None for emergency calls.
     pub sell: Option<Terms>,
     /// What the accounts above pay, nearest first.
@@ -162,8 +178,17 @@ pub struct Admitted {
 #[derive(Debug)]
 pub enum Halt {
     Refused(Box<Refused>),
-    /// It waits for what its source says of this number, at most so many milliseconds, and is decided again then.
-    Waits { number: E164, within_ms: u32 },
+    /// It waits for what sources say of these numbers, at most so many milliseconds, and is decided again then.
+    Waits { awaits: Awaits, within_ms: u32 },
+}
+
+/// What a call waits for: one of them at least.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Awaits {
+    /// Portability of the called number.
+    pub number: Option<E164>,
+    /// Name of the calling number.
+    pub name: Option<E164>,
 }
 
 /// A call that may not go on. Nothing is reserved for it.

@@ -19,7 +19,7 @@ use tollgate_schemas::{
     id::Id,
     log::{Claim, EventLog, Health, Ticket, Urgency},
     number::E164,
-    portability::DipAnswer,
+    portability::{DipAnswer, Named},
     time::Now,
 };
 
@@ -58,6 +58,7 @@ pub enum Command {
     End { id: Id, verdict: Verdict, answer: SyncSender<EndOutcome> },
     /// What came of a look-up that calls wait for.
     NumberKnown { number: E164, answer: DipAnswer },
+    NameKnown { number: E164, answer: DipAnswer<Named> },
     Stop,
 }
 
@@ -262,6 +263,7 @@ impl Shard {
                     let _ = answer.try_send(outcome);
                 }
                 Command::NumberKnown { number, answer } => self.core.number_known(&number, answer, now),
+                Command::NameKnown { number, answer } => self.core.name_known(&number, answer, now),
                 Command::Stop => running = false,
             }
         }

@@ -33,6 +33,9 @@ use std::collections::{BTreeMap, btree_map::Entry};
 use thiserror::Error;
 use tollgate_schemas::v1::{LedgerEntry, LedgerPosted};
 
+pub use of_call::{Moved, OfCall};
+
+mod of_call;
 pub mod posting;
 
 /// Terminal: the posting was not made by this program's rules; nothing of it was applied.

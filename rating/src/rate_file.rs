@@ -2,7 +2,7 @@
 //! file.
 //!
 //! # Calls CSV
-//! `call_id,account,from,to,setup,answer,end[,carrier,trunk,lrn,duration_ms,jip,lrn_source]`, found by header name in any order and
+//! `call_id,account,from,to,setup,answer,end[,carrier,trunk,lrn,duration_ms,jip,lrn_source,cnam_source]`, found by header name in any order and
 //! case; an unknown column is refused, since a misspelt `duration_ms` would change what calls cost. Times are RFC 3339
 //! with an offset, to the nanosecond; an empty `answer` is a call that was not answered. The call lasts `duration_ms`
 //! where given, else `end - answer` cut to milliseconds; with `duration_ms` the two clocks are not compared, and `end`
@@ -11,7 +11,8 @@
 //!
 //! Where the decks ask who calls ([`Decks::with_callers`]) `from` is the caller: E.164 with or without `+`, and whatever
 //! is no valid number is a caller without one. `jip` is the number of its switch, `lrn_source` the CDR's word for how the
-//! called number's portability was known: `dip` is a look-up that is paid for. Elsewhere these three are carried through.
+//! called number's portability was known, `cnam_source` the same for the caller's name: `dip` is a look-up that is paid for. Elsewhere these
+//! four are carried through.
 //!
 //! # Rated CSV
 //! The input's columns as they came, then `prefix,destination,billed_seconds,rate,amount,currency,deck_version,reason`

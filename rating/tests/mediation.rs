@@ -75,7 +75,8 @@ fn head(call: Id) -> Cdr {
         b_risk_flag: "none".into(),
         fraud_action: "none".into(),
         rating_version: 9,
-        schema_version: 2,
+        schema_version: 3,
+        balance_type: "prepaid".into(),
         count: 1,
         cdr_version: 1,
         ..Cdr::default()

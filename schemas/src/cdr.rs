@@ -4,7 +4,7 @@ pub use crate::v1::Cdr;
 use crate::{id::Id, money, time};
 
 /// Version of the column table, in `schema_version`.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// `record_type` of the two kinds of rows.
 pub const FINAL: &str = "final";

@@ -125,6 +125,9 @@ pub struct Account {
     /// Classes of routes the account buys (S1-23); empty = all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub route_classes: Vec<String>,
+    /// Look up the names of callers that send none, on each of its trunks.
+    #[serde(default)]
+    pub cnam: bool,
     /// Left out of KPIs and billing (C-107).
     #[serde(default)]
     pub test: bool,
@@ -195,6 +198,9 @@ pub struct Trunk {
     /// is made then.
     #[serde(default)]
     pub trust_npdi: bool,
+    /// Look up the names of callers that send none.
+    #[serde(default)]
+    pub cnam: bool,
 }
 
 fn default_channels() -> u32 {

@@ -11,7 +11,8 @@ use crate::{
 
 /// Version of `proto/` this program writes.
 /// 2: decisions of several owners (`ControlApplied.based_on`), `call.end_requested`, leases, partial figures.
-/// 3: what accounts above the caller's pay is rated again (`CallRerated.tiers`); carriers are judged by codec class, too.
+/// 3: what accounts above the caller's pay is rated again (`CallRerated.tiers`); carriers are judged by codec class, too; how the account
+/// paid (`CallFacts.billing`), the caller's name (`Personal.a_name`).
 pub const VERSION: u32 = 3;
 /// The oldest reader of what version 2 brought: an older one would take a void decision for one in force.
 pub const OLDEST_READER_2: u32 = 2;

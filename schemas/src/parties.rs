@@ -65,12 +65,14 @@ pub struct Parties<'a> {
     pub place: Option<&'a Place>,
     /// A portability look-up was made for this call; one answered from memory is none.
     pub dipped: bool,
+    /// The same of a look-up of the caller's name.
+    pub named: bool,
 }
 
 impl<'a> Parties<'a> {
     /// A call to these digits, of a caller without a number.
     pub fn to(called: &'a str) -> Parties<'a> {
-        Parties { a: None, a_validity: CallerValidity::Missing, a_routing: None, called, lrn: None, place: None, dipped: false }
+        Parties { a: None, a_validity: CallerValidity::Missing, a_routing: None, called, lrn: None, place: None, dipped: false, named: false }
     }
 
     /// The same from this number.

@@ -1,5 +1,5 @@
-//! The portability port (R-04): which number a ported number is routed and rated by, and where that is. What answers is
-//! outside: a file, a service with a cache. A source never blocks: the caller is a shard that others wait for, so one that has to
+//! The port of what is known of numbers: which number a ported number is routed and rated by, and where that is (R-04), and whose
+//! name a calling number has (R-29). What answers is outside: a file, a service with a cache. A source never blocks: the caller is a shard that others wait for, so one that has to
 //! ask somebody says [`DipError::Pending`], and tells the shard when it knows. The call waits meanwhile, the shard does not.
 
 use crate::{number::E164, parties::Place};
@@ -12,10 +12,23 @@ pub struct Ported {
     pub place: Place,
 }
 
+/// Whose a calling number is, as it may be shown: see [`shown_name`]. Empty = nobody said.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Named(pub String);
+
+/// Characters of a name that are shown: what an enhanced name service has.
+pub const MAX_NAME: usize = 35;
+
+/// A name as it may stand between quotes in a SIP header: printable ASCII without `"` and `\\`, blanks at the ends cut.
+pub fn shown_name(text: &str) -> Named {
+    let plain: String = text.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect();
+    Named(plain.trim().chars().take(MAX_NAME).collect::<String>().trim_end().to_owned())
+}
+
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dip {
-    pub ported: Ported,
+pub struct Dip<V = Ported> {
+    pub found: V,
     /// It was known from an earlier call: no look-up was made, none is charged.
     pub cached: bool,
     /// How long the look-up took.
@@ -46,13 +59,13 @@ pub enum DipError {
 pub type Asker = u32;
 
 /// What came of a look-up that was pending.
-pub type DipAnswer = Result<Dip, DipError>;
+pub type DipAnswer<V = Ported> = Result<Dip<V>, DipError>;
 
-/// A source of portability.
-pub trait Portability: Send + Sync {
+/// A source of what is known of numbers: their portability, or with [`Named`] their names.
+pub trait NumberSource<V = Ported>: Send + Sync {
     /// Never blocks. `asker` is told what becomes of a pending number, once for each number; none waits for nothing: the
     /// number is asked for all the same, so that the next call knows.
-    fn lookup(&self, number: &E164, asker: Option<Asker>, now_us: i64) -> Result<Dip, DipError>;
+    fn lookup(&self, number: &E164, asker: Option<Asker>, now_us: i64) -> DipAnswer<V>;
 }
 
 /// What the parameters of a number say (RFC 4694): `npdi` = the look-up was made, `rn` = its result.
@@ -126,6 +139,22 @@ mod tests {
         ] {
             let told = Told::of(user);
             assert_eq!((told.npdi, told.rn.map(|n| n.digits().to_owned()).as_deref()), (npdi, rn), "{user}");
+        }
+    }
+
+    #[test]
+    fn r_29_a_name_is_shown_as_plain_text_that_ends_no_quotes() {
+        for (text, want) in [
+            ("ACME LTD", "ACME LTD"),
+            ("  Acme \r\nEvil: 1 ", "Acme Evil: 1"),
+            ("\"><sip:x@y>", "><sip:x@y>"),
+            ("a\\", "a"),
+            ("J\u{e9}r\u{f4}me", "Jrme"),
+            ("\u{1}", ""),
+            ("", ""),
+            ("0123456789012345678901234567890123 567", "0123456789012345678901234567890123"),
+        ] {
+            assert_eq!(shown_name(text), Named(want.to_owned()), "{text:?}");
         }
     }
 

@@ -150,6 +150,46 @@ pub struct TrafficRow {
     pub margin_e8: i64,
 }
 
+/// Whose calls a tally counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TallyBy {
+    /// Billed accounts, with the root of each.
+    #[default]
+    Account,
+    /// Carriers of attempts.
+    Carrier,
+}
+
+/// Counts of calls by party and by what their calling number was worth, with those that connected and were short
+/// . Test calls are in none of it.
+#[derive(Debug, Clone, Default)]
+pub struct TallyQuery {
+    pub filter: CdrFilter,
+    pub by: TallyBy,
+    /// Connected are calls answered in these UTC microseconds, the first included, the second not; None = whenever. `filter`
+    /// is on the INVITE, which comes before.
+    pub answered_us: Option<(i64, i64)>,
+    /// A connected call up to so long is short, milliseconds.
+    pub short_ms: u64,
+}
+
+/// One party and class of calling numbers. Rows are in the order of their first three fields.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TallyRow {
+    /// Account or carrier.
+    pub party: String,
+    /// Empty by carrier.
+    pub root_account: String,
+    /// As column `a_validity` has it.
+    pub a_validity: String,
+    /// Everything, refused calls too, each as often as its row counts.
+    pub calls: u64,
+    /// Of these, what reached a carrier.
+    pub delivered: u64,
+    pub connected: u64,
+    pub short: u64,
+}
+
 /// How far a store's durable content reaches: for each partition the next offset of topic `cdrs` to project.
 pub type Positions = Vec<u64>;
 
@@ -175,4 +215,6 @@ pub trait CdrStore: Send + Sync + 'static {
     fn cdrs(&self, query: CdrQuery) -> Answer<'_, Vec<Arc<Cdr>>>;
 
     fn traffic(&self, query: TrafficQuery) -> Answer<'_, Vec<TrafficRow>>;
+
+    fn tally(&self, query: TallyQuery) -> Answer<'_, Vec<TallyRow>>;
 }

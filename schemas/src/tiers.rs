@@ -80,6 +80,7 @@ pub fn paid_by(row: &Arc<Cdr>, payer: &str) -> Option<Arc<Cdr>> {
         other.clear();
     }
     (seen.sell_connect, seen.dip_fees, seen.per_call_fees) = (None, 0, 0);
+    (seen.credit_reservation_id, seen.credit_held) = (None, None);
     Some(Arc::new(seen))
 }
 

@@ -87,6 +87,9 @@ fn facts() -> CallFacts {
         jurisdiction_rule: "states_differ".into(),
         origin_group: "us".into(),
         b_listed: "test:iprn".into(),
+        billing: "prepaid".into(),
+        cnam_source: "dip".into(),
+        cnam_dip_ms: 41,
         codec_class: "wideband".into(),
     }
 }
@@ -104,6 +107,7 @@ fn personal() -> Personal {
         a_raw: "+44 20 7946 0000".into(),
         a_e164: "442079460000".into(),
         a_presentation: "442079460000".into(),
+        a_name: "ACME LTD".into(),
         b_raw: "00442079460001".into(),
         b_e164: "442079460001".into(),
         b_out: "442079460001".into(),

@@ -1,6 +1,7 @@
-//! `tollgate payment` and `tollgate balance`: money of accounts.
+//! `tollgate payment` and `tollgate balance`: money of accounts, and what one call did to it.
 
 use serde_json::{Value, json};
+use tollgate_schemas::id::Id;
 
 use super::{
     Done,
@@ -40,6 +41,9 @@ pub struct PaymentArgs {
 pub struct BalanceArgs {
     /// One account; all without it
     account: Option<String>,
+    /// Instead: what this call did to balances, posting by posting
+    #[arg(long, value_name = "CALL_UUID", conflicts_with = "account")]
+    call: Option<Id>,
     /// Most of them
     #[arg(long, default_value_t = 10_000)]
     limit: usize,
@@ -66,6 +70,9 @@ pub fn pay(args: &PaymentArgs) -> anyhow::Result<Done> {
 }
 
 pub fn balance(args: &BalanceArgs) -> anyhow::Result<Done> {
+    if let Some(call) = args.call {
+        return of_call(args, call);
+    }
     let query: Vec<(&str, &str)> = args.account.iter().map(|a| ("account", a.as_str())).collect();
     let rows = Client::new(&args.api)?.items("/v1/balances", &query, args.limit)?;
     if let (Some(account), true) = (&args.account, rows.is_empty()) {
@@ -79,5 +86,19 @@ pub fn balance(args: &BalanceArgs) -> anyhow::Result<Done> {
     let columns = ["account", "billing", "currency", "balance", "held", "deposits", "credit_limit", "available"];
     let table: Vec<Vec<String>> = rows.iter().map(|row| columns.iter().map(|c| text(&row[*c])).collect()).collect();
     out::text(&out::table(&["ACCOUNT", "BILLING", "CURRENCY", "BALANCE", "HELD", "DEPOSITS", "LIMIT", "AVAILABLE"], &table))?;
+    Ok(Done::Yes)
+}
+
+fn of_call(args: &BalanceArgs, call: Id) -> anyhow::Result<Done> {
+    let answer = Client::new(&args.api)?.get(&format!("/v1/cdrs/{call}/ledger"), &[])?.ok()?;
+    if args.json {
+        out::json(&answer)?;
+        return Ok(Done::Yes);
+    }
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let columns = ["at", "kind", "account", "currency", "balance_before", "balance_after", "held_before", "held_after", "cdr_version"];
+    let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
+    let table: Vec<Vec<String>> = items.iter().map(|row| columns.iter().map(|c| text(&row[*c])).collect()).collect();
+    out::text(&out::table(&["AT", "KIND", "ACCOUNT", "CURRENCY", "BEFORE", "AFTER", "HELD BEFORE", "HELD AFTER", "VERSION"], &table))?;
     Ok(Done::Yes)
 }

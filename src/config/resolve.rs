@@ -45,6 +45,7 @@ fn read(path: &Path, top: Section<'_>) -> Config {
             top.wrong(text.at, format!("provision names '{}', and there is no such file ({})", text.value, file.display()));
         }
     }
+    let portability = lrn(top.section("lrn"), folder);
     let config = Config {
         file: Some(path.to_owned()),
         data_dir: data_dir.unwrap_or(defaults.data_dir),
@@ -53,7 +54,8 @@ fn read(path: &Path, top: Section<'_>) -> Config {
         log: log(top.section("log"), &defaults.log, folder),
         store: store(top.section("store"), &defaults.store, folder),
         sip: sip(top.section("sip")),
-        lrn: lrn(top.section("lrn"), folder),
+        cnam: cnam(top.section("cnam"), folder, &portability),
+        lrn: portability,
         rating: rating(top.section("rating"), &defaults.rating),
         fraud: fraud(top.section("fraud"), &defaults.fraud),
         api: api(top.section("api")),
@@ -117,6 +119,31 @@ fn lrn(section: Section<'_>, folder: &Path) -> LrnConfig {
     }
     section.finish();
     lrn
+}
+
+/// Names are waited for as long as portability is, not longer: a call waits for both at once.
+fn cnam(section: Section<'_>, folder: &Path, lrn: &LrnConfig) -> LrnConfig {
+    let defaults = LrnConfig::default();
+    let cnam = LrnConfig {
+        file: file(&section, "file", folder),
+        url: section.text("url", "an address in quotes, with {number} in it").map(|text| {
+            if !text.value.starts_with("http") || !text.value.contains("{number}") {
+                section.wrong(text.at, "cnam.url is no address with {number} in it: want as \"http://127.0.0.1:9090/cnam/{number}\"");
+            }
+            text.value.to_owned()
+        }),
+        timeout_ms: lrn.timeout_ms,
+        circuit_failures: section.whole("circuit_failures", 1..=1_000, "failures", defaults.circuit_failures),
+        circuit_s: section.whole("circuit_s", 1..=3_600, "seconds", defaults.circuit_s),
+        cache_s: section.whole("cache_s", 0..=86_400, "seconds", defaults.cache_s),
+        cache_numbers: section.whole("cache_numbers", 1..=50_000_000, "numbers", defaults.cache_numbers),
+        ..defaults
+    };
+    if cnam.file.is_some() && cnam.url.is_some() {
+        section.wrong(section.at(), "cnam has file and url: give one of them");
+    }
+    section.finish();
+    cnam
 }
 
 /// The address of a name server.

@@ -77,6 +77,17 @@ impl Accounts {
         Ok(look(&state.journal, &state.balances))
     }
 
+    /// Everything of a hierarchy's accounts once what is durable now has been read: where its partition of the ledger was read to, and what
+    /// each ledger account had there, by currency.
+    pub fn of_root(&self, log: &dyn EventLog, partition: u16, root: &str) -> Result<(u64, BTreeMap<(String, String), i64>), String> {
+        self.read(log, |_, _| ())?;
+        let state = self.lock();
+        let prefixes = [ledger::customer(root, ""), ledger::held(root, "")];
+        let own = state.balances.iter().filter(|(account, _, _)| prefixes.iter().any(|p| account.starts_with(p.as_str())));
+        let balances = own.map(|(account, currency, e8)| ((account.to_owned(), currency.to_owned()), e8)).collect();
+        Ok((state.next.get(&partition).copied().unwrap_or(0), balances))
+    }
+
     pub fn has_posted(&self, number: &str) -> bool {
         self.lock().journal.has_posted(number)
     }

@@ -1,4 +1,5 @@
-//! Portability sources of a node: a file in memory, or somebody who is asked, a service over HTTP (`http`) or a name server
+//! Sources of a node for what is known of numbers: portability, and, by the same service, callers' names (R-29,
+//! [`super::cnam`]): a file in memory, or somebody who is asked, a service over HTTP (`http`) or a name server
 //! (`name_server`), by threads of its own. A shard never waits: an answer that is remembered is given at once; for another the
 //! call waits, and every shard that has such calls is told when the answer is there, or that there is none.
 //!
@@ -13,7 +14,7 @@
 //! answer that is of no use for its number is an answer.
 
 mod examine;
-mod http;
+pub mod http;
 mod name_server;
 
 use std::{
@@ -31,7 +32,7 @@ use anyhow::Context as _;
 use tollgate_rating::portability::{Answers, Circuit, CircuitRules, CircuitState, Failed, Next, PortedFile};
 use tollgate_schemas::{
     number::E164,
-    portability::{Asker, Dip, DipAnswer, DipError, Portability, Ported},
+    portability::{Asker, Dip, DipAnswer, DipError, NumberSource, Ported},
     time::Now,
 };
 
@@ -47,17 +48,20 @@ const FAILED: usize = 16_384;
 const ASKERS: usize = 16;
 
 /// Tells a shard what came of a number it asked for.
-pub type Tell = Box<dyn Fn(Asker, E164, DipAnswer) + Send + Sync>;
+pub type Tell<V = Ported> = Box<dyn Fn(Asker, E164, DipAnswer<V>) + Send + Sync>;
+
+/// A source, and its gauges where somebody is asked.
+pub type Made<V> = (Option<Arc<dyn NumberSource<V>>>, Option<Gauges>);
 
 /// Somebody who knows about numbers, asked by several threads.
-trait Ask: Send + Sync + 'static {
+pub trait Ask<V>: Send + Sync + 'static {
     /// Blocks for as long as the configuration lets it.
-    fn ask(&self, number: &E164) -> Result<Ported, NoAnswer>;
+    fn ask(&self, number: &E164) -> Result<V, NoAnswer>;
 }
 
 /// Why a look-up brought nothing.
 #[derive(Debug)]
-enum NoAnswer {
+pub enum NoAnswer {
     /// The source does not answer, or says that it cannot.
     Silent(String),
     /// It answered, and not so that anything is known of this number: no fault of the source's for others. Who chooses the number may
@@ -76,24 +80,29 @@ impl NoAnswer {
 }
 
 /// What metrics show of a source that is asked.
-pub struct Gauges(Arc<Shared>);
+pub struct Gauges(Arc<dyn Counted>);
 
 /// What the configuration names, if anything; and its gauges, where somebody is asked.
-pub fn source(config: &LrnConfig, clock: fn() -> Now, tell: Tell) -> anyhow::Result<(Option<Arc<dyn Portability>>, Option<Gauges>)> {
+pub fn source(config: &LrnConfig, clock: fn() -> Now, tell: Tell) -> anyhow::Result<Made<Ported>> {
     if let Some(file) = &config.file {
         let bytes = std::fs::read(file).with_context(|| format!("lrn.file {}", file.display()))?;
         let ported = PortedFile::read(&bytes).map_err(|bad| anyhow::anyhow!("lrn.file {}:\n  {}", file.display(), bad.join("\n  ")))?;
         tracing::info!(numbers = ported.len(), file = %file.display(), "portability from a file");
         return Ok((Some(Arc::new(ported)), None));
     }
-    let Some(ask) = asked(config) else { return Ok((None, None)) };
-    let service = Service::start(ask, config, clock, tell)?;
+    let Some(ask) = asker(config) else { return Ok((None, None)) };
+    asked("portability", ask, config, clock, tell)
+}
+
+/// A source that asks somebody. `what` it is, for the log.
+pub fn asked<V: Clone + Send + Sync + 'static>(what: &'static str, ask: Arc<dyn Ask<V>>, config: &LrnConfig, clock: fn() -> Now, tell: Tell<V>) -> anyhow::Result<Made<V>> {
+    let service = Service::start(what, ask, config, clock, tell)?;
     let gauges = Gauges(service.shared.clone());
     Ok((Some(Arc::new(service)), Some(gauges)))
 }
 
 /// Who is asked, by the configuration.
-fn asked(config: &LrnConfig) -> Option<Arc<dyn Ask>> {
+fn asker(config: &LrnConfig) -> Option<Arc<dyn Ask<Ported>>> {
     match (&config.url, &config.enum_server) {
         (Some(url), _) => Some(Arc::new(http::Http::new(url, config))),
         (None, Some(server)) => Some(Arc::new(name_server::NameServer::new(*server, config))),
@@ -101,25 +110,51 @@ fn asked(config: &LrnConfig) -> Option<Arc<dyn Ask>> {
     }
 }
 
+/// What [`Gauges`] shows, whatever is looked up.
+trait Counted: Send + Sync {
+    fn asked(&self) -> (u64, u64);
+    fn unanswered(&self) -> u64;
+    fn remembered(&self) -> u64;
+    fn circuit(&self) -> CircuitState;
+}
+
+impl<V: Send + Sync> Counted for Shared<V> {
+    fn asked(&self) -> (u64, u64) {
+        (self.asked.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
+    }
+
+    fn unanswered(&self) -> u64 {
+        self.lock().failed.len() as u64
+    }
+
+    fn remembered(&self) -> u64 {
+        self.lock().answers.len() as u64
+    }
+
+    fn circuit(&self) -> CircuitState {
+        self.lock().circuit.state()
+    }
+}
+
 impl Gauges {
     /// Look-ups made, and how many of them brought no answer.
     pub fn asked(&self) -> (u64, u64) {
-        (self.0.asked.load(Ordering::Relaxed), self.0.failed.load(Ordering::Relaxed))
+        self.0.asked()
     }
 
     /// Numbers remembered for having had no answer.
     pub fn unanswered(&self) -> u64 {
-        self.0.lock().failed.len() as u64
+        self.0.unanswered()
     }
 
     /// Answers that are remembered.
     pub fn remembered(&self) -> u64 {
-        self.0.lock().answers.len() as u64
+        self.0.remembered()
     }
 
     /// 0 asked, 1 left alone after failures, 2 tried again by one look-up.
     pub fn circuit(&self) -> u64 {
-        match self.0.lock().circuit.state() {
+        match self.0.circuit() {
             CircuitState::Closed => 0,
             CircuitState::Open => 1,
             CircuitState::Probing => 2,
@@ -128,22 +163,24 @@ impl Gauges {
 }
 
 /// A source's answers, remembered.
-struct Service {
-    shared: Arc<Shared>,
+struct Service<V> {
+    shared: Arc<Shared<V>>,
     ask: SyncSender<E164>,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct Shared<V> {
+    /// For the log.
+    what: &'static str,
+    state: Mutex<State<V>>,
     clock: fn() -> Now,
     timeout_ms: u32,
-    tell: Tell,
+    tell: Tell<V>,
     asked: AtomicU64,
     failed: AtomicU64,
 }
 
-struct State {
-    answers: Answers,
+struct State<V> {
+    answers: Answers<V>,
     failed: Failed,
     /// Answered last: by it a source that is silent on others is told from one that is away.
     answered: Option<E164>,
@@ -160,7 +197,7 @@ struct Pending {
     check: bool,
 }
 
-impl State {
+impl<V> State<V> {
     /// A number that was not asked says nothing of the source; only a probe must come to an end.
     fn unasked(&mut self, now: Now) {
         if self.circuit.state() == CircuitState::Probing {
@@ -181,13 +218,14 @@ fn ms_since(since_ns: u64, now: Now) -> u32 {
     u32::try_from(now.mono_ns.saturating_sub(since_ns) / 1_000_000).unwrap_or(u32::MAX)
 }
 
-impl Service {
-    fn start(ask: Arc<dyn Ask>, config: &LrnConfig, clock: fn() -> Now, tell: Tell) -> anyhow::Result<Service> {
+impl<V: Clone + Send + Sync + 'static> Service<V> {
+    fn start(what: &'static str, ask: Arc<dyn Ask<V>>, config: &LrnConfig, clock: fn() -> Now, tell: Tell<V>) -> anyhow::Result<Service<V>> {
         let age_us = i64::try_from(config.cache_s).unwrap_or(i64::MAX).saturating_mul(1_000_000);
         let answers = Answers::new(config.cache_numbers as usize, age_us);
         let failed = Failed::new(FAILED, config.failed_s.saturating_mul(1_000_000_000));
         let circuit = Circuit::new(CircuitRules { failures: config.circuit_failures as u32, open_ns: config.circuit_s.saturating_mul(1_000_000_000) });
         let shared = Arc::new(Shared {
+            what,
             state: Mutex::new(State { answers, failed, answered: None, pending: HashMap::new(), circuit }),
             clock,
             timeout_ms: config.timeout_ms as u32,
@@ -206,11 +244,11 @@ impl Service {
     }
 }
 
-impl Portability for Service {
-    fn lookup(&self, number: &E164, asker: Option<Asker>, now_us: i64) -> DipAnswer {
+impl<V: Clone + Send + Sync> NumberSource<V> for Service<V> {
+    fn lookup(&self, number: &E164, asker: Option<Asker>, now_us: i64) -> DipAnswer<V> {
         let mut state = self.shared.lock();
-        if let Some(ported) = state.answers.get(number, now_us) {
-            return Ok(Dip { ported: ported.clone(), cached: true, took_ms: 0 });
+        if let Some(found) = state.answers.get(number, now_us) {
+            return Ok(Dip { found: found.clone(), cached: true, took_ms: 0 });
         }
         let now = (self.shared.clock)();
         if let Some(pending) = state.pending.get_mut(number) {
@@ -238,9 +276,9 @@ impl Portability for Service {
     }
 }
 
-impl Service {
+impl<V> Service<V> {
     /// False when there is no room: it is pending no more.
-    fn send(&self, state: &mut State, number: E164, now: Now) -> bool {
+    fn send(&self, state: &mut State<V>, number: E164, now: Now) -> bool {
         let sent = self.ask.try_send(number).is_ok();
         if !sent {
             state.pending.remove(&number);
@@ -250,12 +288,14 @@ impl Service {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+impl<V> Shared<V> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State<V>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn answer_all(&self, queued: &Mutex<Receiver<E164>>, ask: &dyn Ask) {
+impl<V: Clone + 'static> Shared<V> {
+    fn answer_all(&self, queued: &Mutex<Receiver<E164>>, ask: &dyn Ask<V>) {
         loop {
             let next = queued.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(number) = next else { return };
@@ -274,21 +314,21 @@ impl Shared {
     }
 
     /// Remembers an answer and tells who waits for it; gives a number to be asked for at once where the source is in doubt.
-    fn answered(&self, number: E164, answer: Result<Ported, NoAnswer>) -> Option<E164> {
+    fn answered(&self, number: E164, answer: Result<V, NoAnswer>) -> Option<E164> {
         let now = (self.clock)();
         let mut state = self.lock();
         let pending = state.pending.remove(&number)?;
         let mut check = None;
         let took_ms = ms_since(pending.since_ns, now);
         let told = match answer {
-            Ok(ported) => {
-                state.answers.put(number, ported.clone(), now.utc_us);
+            Ok(found) => {
+                state.answers.put(number, found.clone(), now.utc_us);
                 state.failed.forget(&number);
                 state.answered = Some(number);
                 if state.circuit.succeeded() {
-                    tracing::info!("portability: the source answers again");
+                    tracing::info!("{}: the source answers again", self.what);
                 }
-                Ok(Dip { ported, cached: false, took_ms })
+                Ok(Dip { found, cached: false, took_ms })
             }
             Err(none) => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
@@ -313,9 +353,9 @@ impl Shared {
                     }
                 };
                 let error = none.into_text();
-                tracing::debug!(error, took_ms, "a portability look-up failed: its calls go by the dialled number");
+                tracing::debug!(error, took_ms, "{}: a look-up failed, its calls go on without", self.what);
                 if left_alone {
-                    tracing::warn!(error, "portability: the source is left alone for a while, calls go by the dialled number");
+                    tracing::warn!(error, "{}: the source is left alone for a while, calls go on without", self.what);
                 }
                 Err(DipError::Failed(error))
             }

@@ -68,6 +68,11 @@ impl Collector for Reader {
             counter("tollgate_lrn_lookups", "Portability look-ups made", asked)?;
             counter("tollgate_lrn_failures", "Portability look-ups without an answer in time", failed)?;
         }
+        if let Some(cnam) = self.shared.cnam.get() {
+            let (asked, failed) = cnam.asked();
+            counter("tollgate_cnam_lookups", "Look-ups of callers' names made", asked)?;
+            counter("tollgate_cnam_failures", "Look-ups of callers' names without an answer in time", failed)?;
+        }
         if self.forwards {
             counter("tollgate_forwarded_events", "Events of this node that are in the shared log", self.backlog.forwarded())?;
         }
@@ -84,6 +89,10 @@ impl Collector for Reader {
             gauge("tollgate_lrn_circuit", "Portability source: 0 asked, 1 left alone after failures, 2 tried by one look-up", lrn.circuit())?;
             gauge("tollgate_lrn_unanswered", "Numbers not asked for again yet, having had no answer", lrn.unanswered())?;
             gauge("tollgate_lrn_remembered", "Numbers whose portability is remembered", lrn.remembered())?;
+        }
+        if let Some(cnam) = self.shared.cnam.get() {
+            gauge("tollgate_cnam_circuit", "Source of callers' names: 0 asked, 1 left alone after failures, 2 tried by one look-up", cnam.circuit())?;
+            gauge("tollgate_cnam_remembered", "Callers whose names are remembered", cnam.remembered())?;
         }
         gauge("tollgate_blocks", "Blocks in force", self.shared.gate().admission.blocks().len() as u64)?;
         gauge("tollgate_ledger_difference_e8", "What postings do not sum to zero by, 1e-8 of a currency's unit", self.figures.ledger_difference_e8() as u64)?;

@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, Weak},
     thread,
 };
 
@@ -31,18 +31,18 @@ pub fn start(shared: &Arc<Shared>, embedded: &EmbeddedLog, config: &Config, keys
     caught_up(&worker, "the calls that were up")?;
     shared.gate().admission.credit_mode(&shared.mint.node_name(), CreditRules { partitions: shared.own.partitions(), expires: shared.log.shared() });
     let node = Arc::downgrade(shared);
-    let tell = Box::new(move |asker, number, answer| {
-        // Nobody waits any more when the node is gone.
-        let Some(shared) = node.upgrade() else { return };
-        let shards = shared.shards.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shard) = shards.get(asker as usize) {
-            shard.command(Command::NumberKnown { number, answer });
-        }
-    });
+    let tell = Box::new(move |asker, number, answer| tell_shard(&node, asker, Command::NumberKnown { number, answer }));
     let (portability, gauges) = super::lrn::source(&config.lrn, shared.clock, tell)?;
     shared.gate().admission.portability = portability.map_or_else(PortabilitySource::default, PortabilitySource::new);
     if let Some(gauges) = gauges {
         let _ = shared.lrn.set(gauges);
+    }
+    let node = Arc::downgrade(shared);
+    let tell = Box::new(move |asker, number, answer| tell_shard(&node, asker, Command::NameKnown { number, answer }));
+    let (names, gauges) = super::cnam::source(&config.cnam, shared.clock, tell)?;
+    shared.gate().admission.caller_names = names.map_or_else(PortabilitySource::default, PortabilitySource::new);
+    if let Some(gauges) = gauges {
+        let _ = shared.cnam.set(gauges);
     }
     live.each_usage(|usage| shared.gate().admission.restore_usage(usage));
     let ctx = Context {
@@ -58,6 +58,15 @@ pub fn start(shared: &Arc<Shared>, embedded: &EmbeddedLog, config: &Config, keys
     let plan = shared.owner.plan();
     let started = start_shards(shared, &live, ctx, plan, config.sip.shards)?;
     Ok((live, worker, started))
+}
+
+/// What came of a look-up, for the shard that asked. Nobody waits any more when the node is gone.
+fn tell_shard(node: &Weak<Shared>, asker: u32, command: Command) {
+    let Some(shared) = node.upgrade() else { return };
+    let shards = shared.shards.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(shard) = shards.get(asker as usize) {
+        shard.command(command);
+    }
 }
 
 /// Puts every block in force, and from then on each as it comes, with a sweep over the calls.

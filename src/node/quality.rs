@@ -25,7 +25,7 @@ use crate::explain::{Ask, choice, class_json, explain, percent};
 /// not known until its next one: its carriers are neutral.
 const RECENT: u64 = 8_192;
 /// How far apart the time of an event and of what it says may be, and how far out of order events of one partition.
-const SLACK_US: i64 = 600_000_000;
+pub const SLACK_US: i64 = 600_000_000;
 
 /// Keeps the newest verdicts for the plans of this process.
 pub fn follow(shared: &Shared) -> anyhow::Result<WorkerHandle> {
@@ -59,7 +59,7 @@ fn recent(log: &dyn EventLog, partition: u16, quality: &Quality) -> anyhow::Resu
 }
 
 /// The first offset from which events are of `at_us` or later, as far as events of a partition are in order.
-fn seek(log: &dyn EventLog, topic: Topic, partition: u16, at_us: i64) -> anyhow::Result<u64> {
+pub fn seek(log: &dyn EventLog, topic: Topic, partition: u16, at_us: i64) -> anyhow::Result<u64> {
     let (mut low, mut high) = (0, log.end(topic, partition));
     while low < high {
         let middle = low + (high - low) / 2;

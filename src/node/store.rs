@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use tollgate_clickhouse::{ClickhouseStore, Compression, Options, Retention};
 use tollgate_schemas::{
     cdr::Cdr,
-    store::{Answer, CdrQuery, CdrStore, Positions, StoreError, TrafficQuery, TrafficRow},
+    store::{Answer, CdrQuery, CdrStore, Positions, StoreError, TallyQuery, TallyRow, TrafficQuery, TrafficRow},
 };
 use tollgate_store::EmbeddedStore;
 
@@ -134,6 +134,13 @@ impl CdrStore for Served {
     fn traffic(&self, query: TrafficQuery) -> Answer<'_, Vec<TrafficRow>> {
         match self.there() {
             Ok(store) => store.traffic(query),
+            Err(e) => away(e),
+        }
+    }
+
+    fn tally(&self, query: TallyQuery) -> Answer<'_, Vec<TallyRow>> {
+        match self.there() {
+            Ok(store) => store.tally(query),
             Err(e) => away(e),
         }
     }

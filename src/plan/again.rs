@@ -32,7 +32,7 @@ impl Told {
     /// `row`: the one this is of.
     pub fn parties<'a>(&'a self, row: &'a Cdr) -> Parties<'a> {
         let place = Some(&self.place).filter(|p| **p != Place::default());
-        Parties { a: self.a, a_validity: self.validity, lrn: self.lrn.as_ref(), place, dipped: row.lrn_source == "dip", ..Parties::to(&row.b_number_e164) }
+        Parties { a: self.a, a_validity: self.validity, lrn: self.lrn.as_ref(), place, dipped: row.lrn_source == "dip", named: row.cnam_source == "dip", ..Parties::to(&row.b_number_e164) }
     }
 }
 
@@ -97,7 +97,9 @@ mod tests {
         for (source, paid) in [("dip", true), ("cache", false), ("trusted", false), ("fallback", false), ("", false)] {
             let row = Cdr { b_number_e164: "12125550100".into(), lrn: "12015550000".into(), lrn_source: source.into(), ..Cdr::default() };
             let told = Told::of(&row);
-            assert_eq!(told.parties(&row).dipped, paid, "{source}");
+            assert_eq!((told.parties(&row).dipped, told.parties(&row).named), (paid, false), "{source}");
+            let row = Cdr { lrn_source: "cache".into(), cnam_source: source.into(), ..row };
+            assert_eq!((told.parties(&row).dipped, told.parties(&row).named), (false, paid), "{source}");
         }
     }
 }

@@ -22,7 +22,7 @@ fn registry() -> Registry {
         registry.decks.insert(name.to_owned(), compiled);
         registry.documents.insert((Kind::Deck, name.to_owned()), spec);
     };
-    deck(&mut registry, "retail", json!({ "lookup_fees": { "lrn": "0.0003", "toll_free": "0.0002" } }),
+    deck(&mut registry, "retail", json!({ "lookup_fees": { "lrn": "0.0003", "cnam": "0.0005", "toll_free": "0.0002" } }),
         "1212,NY,0.0200,0,6,6,,0.0150,0.0180,0.0250,\n1201,NJ,0.0200,0,6,6,,0.0150,0.0180,0.0250,\n1800,Toll-free,0.0300,0,6,6,,,,,\n33,France,0.0500,0,1,1,,,,,\n");
     deck(&mut registry, "wholesale", json!({}), "1,US,0.0100,0,6,6,,,,,\n33,France,0.0300,0,1,1,,,,,\n");
     deck(&mut registry, "north", json!({ "currency": "EUR", "jurisdiction": { "indeterminate": "intrastate" } }),
@@ -130,6 +130,7 @@ fn r_29_r_05_look_ups_are_fees_of_the_customers_leg_alone() {
         sold(&sale).fees.iter().map(|f| format!("{} {}", f.name, format_rate(f.amount_e12))).collect::<Vec<_>>()
     };
     assert_eq!(fees(&Parties { dipped: true, ..Parties::to("12125550100") }), ["lrn_dip 0.0003"]);
+    assert_eq!(fees(&Parties { dipped: true, named: true, ..Parties::to("12125550100") }), ["lrn_dip 0.0003", "cnam_dip 0.0005"]);
     assert!(fees(&Parties::to("12125550100")).is_empty(), "an answer from memory is no look-up");
     assert_eq!(fees(&Parties::to("18005550100")), ["toll_free_query 0.0002"]);
     let cost = plan.routing.cost(CarrierIx(0), &Parties { dipped: true, ..Parties::to("12125550100") }, at()).expect("a price");

@@ -26,7 +26,7 @@ use tollgate_schemas::{
     log::{Append, Claim, EventLog, Progress, Topic, Urgency},
     stage::Stage,
     v1::Tick,
-    store::{Answer, CdrFilter, CdrQuery, CdrStore, GroupBy, Positions, StoreError, TrafficQuery, TrafficRow},
+    store::{Answer, CdrFilter, CdrQuery, CdrStore, GroupBy, Positions, StoreError, TallyBy, TallyQuery, TallyRow, TrafficQuery, TrafficRow},
 };
 use tollgate_store::EmbeddedStore;
 
@@ -195,6 +195,10 @@ impl CdrStore for Forgetful {
     fn traffic(&self, query: TrafficQuery) -> Answer<'_, Vec<TrafficRow>> {
         self.inner.traffic(query)
     }
+
+    fn tally(&self, query: TallyQuery) -> Answer<'_, Vec<TallyRow>> {
+        self.inner.tally(query)
+    }
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -219,6 +223,10 @@ fn answers(store: &dyn CdrStore) -> (Vec<Cdr>, Vec<String>) {
             let mut rows: Vec<String> = runtime.block_on(store.traffic(query)).expect("traffic").iter().map(|r| format!("{r:?}")).collect();
             rows.sort();
             reports.push(format!("{record_type} by {group_by:?}\n{}", rows.join("\n")));
+        }
+        for by in [TallyBy::Account, TallyBy::Carrier] {
+            let query = TallyQuery { filter: filter.clone(), by, answered_us: None, short_ms: 6_000 };
+            reports.push(format!("{record_type} by {by:?}\n{:?}", runtime.block_on(store.tally(query)).expect("tally")));
         }
     }
     (cdrs, reports)

@@ -24,6 +24,7 @@ mod kill;
 mod limits;
 mod numbers;
 mod quality;
+mod reports;
 mod requests;
 mod sources;
 mod stop;

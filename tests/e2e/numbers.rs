@@ -40,7 +40,7 @@ impl Service {
                     let _ = stream.read(&mut [0u8; 1024]);
                     count.fetch_add(1, Ordering::SeqCst);
                     std::thread::sleep(Duration::from_millis(wait.load(Ordering::SeqCst)));
-                    let body = r#"{"lrn":"12015550000","state":"NJ","ocn":"9206"}"#;
+                    let body = r#"{"lrn":"12015550000","state":"NJ","ocn":"9206","name":"ACME LTD"}"#;
                     let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
                 });
             }
@@ -218,6 +218,75 @@ fn p_44_a_call_that_waits_when_the_node_stops_is_refused_with_503() {
     assert!(end.text.contains("Retry-After:"), "{}", end.text);
     world.caller.send(node, &leg.ack_failure(&end));
     assert!(world.node.ended().success());
+    world.node.log_is_sound_and_replays();
+}
+
+/// R-29: three fees, alike in the CDR, in what was held, when it is rated again and from a file.
+#[test]
+fn r_29_a_call_with_both_look_ups_and_a_surcharge_of_origin_has_three_fees_wherever_it_is_priced() {
+    let mut setup = setup("");
+    let service = Service::start(&setup, 60);
+    setup.more = format!("[lrn]\nurl = \"{0}\"\ntimeout_ms = 2000\n[cnam]\nurl = \"{0}\"\n", service.url);
+    setup.spec("deck", "sell")["lookup_fees"] = json!({ "lrn": "0.0003", "cnam": "0.0005" });
+    setup.doc("surcharge", "origin", json!({ "currency": "USD", "decks": ["sell"], "rows": [{ "origin_group": "non-eea", "per_call": "0.02", "legs": ["sell"] }] }));
+    setup.spec("account", "acme")["credit_limit"] = "100".into();
+    setup.trunk()["cnam"] = true.into();
+    let mut world = World::of(setup);
+    let (caller, alpha, node) = (&world.caller, world.alpha(), world.node.sip);
+    let began = Instant::now();
+    let leg = invite(caller, node, PORTED);
+    let got = alpha.expect("the INVITE", |m| m.method() == Some("INVITE") && m.call_id() == leg.call_id);
+    assert!(began.elapsed() < ms(600), "both were asked at once, it took {:?}", began.elapsed());
+    // The name stands beside the number, which is as it came; the caller hears what it wrote.
+    assert_eq!(got.header("From"), format!("\"ACME LTD\" {}", leg.local));
+    alpha.reply(&got, 200, "OK", "t");
+    let ok = caller.expect("200", |m| m.status() == Some(200) && m.call_id() == leg.call_id);
+    assert_eq!(ok.header("From"), leg.local);
+    let mut leg = leg.confirmed(&ok);
+    caller.send(node, &leg.ack());
+    alpha.expect("the ACK", |m| m.method() == Some("ACK") && m.call_id() == leg.call_id);
+    caller.send(node, &leg.next("BYE", "", ""));
+    let bye = alpha.request("BYE");
+    alpha.reply(&bye, 200, "OK", "");
+    let call = cdr(&world, &leg);
+    // A minute at 0.60.
+    check(&call, &json!({
+        "lrn_source": "dip", "cnam_source": "dip", "a_name": "ACME LTD", "dip_fees": "0.000800", "per_call_fees": "0.020000", "sell_amount": "0.620800",
+        "credit_held": "0.620800",
+    }));
+    let lines: Vec<serde_json::Value> = serde_json::from_str(call.text("sell_lines")).expect("lines");
+    let fees: Vec<(&str, &str)> = lines[1..].iter().map(|l| (l["name"].as_str().expect("name"), l["amount"].as_str().expect("amount"))).collect();
+    assert!(fees.len() == 3 && fees.contains(&("lrn_dip", "0.000300")) && fees.contains(&("cnam_dip", "0.000500")), "{fees:?}");
+
+    // From memory there is nothing to pay, and a caller that hides is not asked about.
+    let again = invite(caller, node, PORTED);
+    turn_down(&world, &again);
+    check(&cdr(&world, &again), &json!({ "lrn_source": "cache", "cnam_source": "cache", "a_name": "ACME LTD", "dip_fees": "0.000000" }));
+    let private = Leg::new(caller, node, PORTED);
+    caller.send(node, &private.invite("Privacy: id\r\n"));
+    let got = alpha.expect("the INVITE", |m| m.method() == Some("INVITE") && m.call_id() == private.call_id);
+    assert_eq!(got.header("From"), private.local);
+    alpha.reply(&got, 486, "Busy Here", "t");
+    let end = caller.expect("486", |m| m.status() == Some(486) && m.call_id() == private.call_id);
+    caller.send(node, &private.ack_failure(&end));
+    check(&cdr(&world, &private), &json!({ "cnam_source": "none", "a_name": "" }));
+    assert_eq!((service.asked.load(Ordering::SeqCst), world.node.api.metric("tollgate_cnam_lookups") as u64), (2, 1));
+
+    // Rated again from a file of CDRs, and as a file of calls.
+    let desk = Desk::of(&world.node);
+    let documents = world.node.config().with_file_name("provision.yaml");
+    let path = |name: &str| documents.with_file_name(name).display().to_string();
+    desk.json(&["export", "cdrs", "--out", &path("now.parquet"), "--from", "2020-01-01", "--until", "2100-01-01", "--json"]);
+    let same = desk.json(&["rerate", "--cdrs", &path("now.parquet"), "-f", &path("provision.yaml"), "--json"]);
+    assert_eq!((&same["calls"], &same["changed"], &same["problems"]), (&json!(3), &json!(0), &json!(0)), "{same}");
+    assert_eq!(desk.json(&["rerate", "--from", "2020-01-01", "--until", "2100-01-01", "--json"])["changed"], json!(0));
+    let row = format!("1,acme,12125550199,{PORTED},{0},{0},{0},12015550000,{1},dip,dip\n", call.text("answer_ts"), call.int("duration_ms"));
+    std::fs::write(path("calls.csv"), format!("call_id,account,from,to,setup,answer,end,lrn,duration_ms,lrn_source,cnam_source\n{row}")).expect("file");
+    let (code, _, err) = desk.run_alone(&["rate", "-f", &path("provision.yaml"), "--calls", &path("calls.csv"), "--out", &path("rated.csv")]);
+    assert_eq!(code, 0, "{err}");
+    let rated = std::fs::read_to_string(path("rated.csv")).expect("rated");
+    assert!(rated.lines().nth(1).expect("a row").contains(",0.620800,USD,"), "{rated}");
+    world.node.stop();
     world.node.log_is_sound_and_replays();
 }
 

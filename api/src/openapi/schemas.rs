@@ -1,5 +1,6 @@
 //! The shapes of bodies and answers, as JSON Schema.
 
+mod reports;
 mod routing;
 
 use serde_json::{Map, Value, json};
@@ -304,8 +305,9 @@ fn finance() -> [(&'static str, Value); 12] {
 
 pub(super) fn all() -> Value {
     let mut all = most();
-    if let (Some(all), Value::Object(routing)) = (all.as_object_mut(), routing::all()) {
+    if let (Some(all), Value::Object(routing), Value::Object(reports)) = (all.as_object_mut(), routing::all(), reports::all()) {
         all.extend(routing);
+        all.extend(reports);
         all.extend(finance().map(|(name, schema)| (name.to_owned(), schema)));
         all.insert("FinanceDocuments".to_owned(), page("FinanceDocument"));
         all.insert("Disputes".to_owned(), page("Dispute"));
@@ -354,8 +356,8 @@ fn most() -> Value {
         "Document": document,
         "DocumentPage": page("Document"),
         "ControlAccepted": accepted,
-        "Account": spec("Who pays: sell_deck, parent, billing, credit_limit, slice_s, warn_pct, fraud_policy, carriers, max_attempts, margin_guard, min_margin, route_policy, route_classes, test"),
-        "Trunk": spec("Where an account's calls come in: account, sources, channels, cps, burst, numbers, dial, emergency, require_cli, relay_503, trust_npdi"),
+        "Account": spec("Who pays: sell_deck, parent, billing, credit_limit, slice_s, warn_pct, fraud_policy, carriers, max_attempts, margin_guard, min_margin, route_policy, route_classes, cnam, test"),
+        "Trunk": spec("Where an account's calls come in: account, sources, channels, cps, burst, numbers, dial, emergency, require_cli, relay_503, trust_npdi, cnam"),
         "NumberTable": spec("Which state, LATA, company and rate centre an exchange is of: csv"),
         "OriginGroup": spec("Callers that prices tell apart: members, except"),
         "Surcharge": spec("A table of surcharges by origin: currency, decks, rows"),

@@ -479,7 +479,7 @@ async function start() {
   await loadSeries();
   showStats(stats);
   connect();
-  for (const run of [() => loadAlerts(), loadBlocks, loadCalls, () => loadCdrs(), loadTraffic, loadCarriers, () => loadDecks(), loadBalances]) quietly(run);
+  for (const run of [() => loadAlerts(), loadBlocks, loadCalls, () => loadCdrs(), loadTraffic, loadCarriers, () => loadDecks(), loadBalances, () => loadReports()]) quietly(run);
 }
 
 setInterval(() => {

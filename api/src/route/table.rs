@@ -46,6 +46,25 @@ const REPORT: &[Param] = &[
     param("format", Form::OneOf(&["json", "csv"]), "Form of the answer"),
 ];
 
+const CPN: &[Param] = &[
+    param("since", Form::Time, "From this time on; by default the beginning of the UTC month"),
+    param("until", Form::Time, "Before this time; now by default"),
+    ACCOUNT, TRUNK,
+    param("by", Form::OneOf(&["account", "root_account"]), "`account` by default; `root_account`: with the accounts below it"),
+    param("mark_pct", Form::Whole { from: 1, to: 100, default: 90 }, "Share of valid numbers below which carriers treat traffic otherwise, percent"),
+    param("format", Form::OneOf(&["json", "csv"]), "Form of the answer"),
+];
+const SHORT_CALLS: &[Param] = &[
+    param("since", Form::Time, "Answered from this time on; by default the beginning of the UTC month"),
+    param("until", Form::Time, "Answered before this time; now by default"),
+    ACCOUNT, CARRIER,
+    param("by", Form::OneOf(&["account", "carrier"]), "`account` by default; `carrier` counts attempts, for keys that see costs"),
+    param("max_s", Form::Whole { from: 1, to: 3600, default: 6 }, "A call up to so long is short, seconds"),
+    param("allowance_pct", Form::Whole { from: 0, to: 100, default: 15 }, "Share of short calls that is allowed, percent"),
+    param("min_calls", Form::Whole { from: 0, to: 1_000_000_000, default: 200 }, "Fewer connected calls than this are not judged (F-12)"),
+    param("format", Form::OneOf(&["json", "csv"]), "Form of the answer"),
+];
+
 const CALLS: &[Param] = &[
     LIMIT, CURSOR, ACCOUNT, TRUNK, CARRIER,
     param("state", Form::OneOf(&["trying", "ringing", "answered", "ending"]), "How far the call is"),
@@ -94,6 +113,8 @@ const LANDING: &[Param] = &[param("login", Form::OneOf(&["failed"]), "Shows that
 const LOGIN: Option<Takes> = Some(Takes { schema: "Login", max_bytes: 4 << 10, or_form: true });
 const CDR_ROWS: Gives = Gives { status: 200, content: Content::JsonOr("CdrPage", &["text/csv", "application/jsonl"]) };
 const REPORT_ROWS: Gives = Gives { status: 200, content: Content::JsonOr("TrafficReport", &["text/csv"]) };
+const CPN_ROWS: Gives = Gives { status: 200, content: Content::JsonOr("CpnReport", &["text/csv"]) };
+const SHORT_CALL_ROWS: Gives = Gives { status: 200, content: Content::JsonOr("ShortCallReport", &["text/csv"]) };
 
 const fn json(schema: &'static str) -> Gives {
     Gives { status: 200, content: Content::Json(schema) }
@@ -133,6 +154,9 @@ pub(super) fn table() -> Vec<Route> {
         row(Get, "/v1/balances", "listBalances", "What accounts have, hold and may still spend, by name", read, BALANCES, None, json("BalancePage"), balances::list),
         row(Post, "/v1/payments", "postPayment", "Books money for an account", Access::Operator(Scope::Control), &[], body("NewPayment", ORDER_BYTES), Gives { status: 201, content: Content::Json("Payment") }, balances::pay),
         row(Get, "/v1/reports/traffic", "trafficReport", "Calls, quality and money by group", read, REPORT, None, REPORT_ROWS, reports::traffic),
+        row(Get, "/v1/reports/cpn", "cpnReport", "Share of calls with a valid calling number by customer, and who is under the mark (R-26)", read, CPN, None, CPN_ROWS, reports::cpn::report),
+        row(Get, "/v1/reports/short-calls", "shortCallReport", "Share of short calls by customer or carrier, who breaches the allowance, and what contracts charge (R-28)", read, SHORT_CALLS, None, SHORT_CALL_ROWS, reports::short_calls::report),
+        row(Get, "/v1/cdrs/{call_uuid}/ledger", "getCdrLedger", "A call's postings with the balances of its accounts before and after each (C-098)", read, &[], None, json("CallLedger"), cdrs::ledger),
         row(Get, "/v1/cdrs/{call_uuid}/route", "getCdrRoute", "Why a call went where it went: its choices, and the same made again from the log", Access::Operator(Scope::Read), &[], None, json("RouteReplay"), routing::replay),
         row(Get, "/v1/route", "explainRoute", "Where a call would go, and why each other carrier is left out", Access::Operator(Scope::Read), ROUTE, None, json("Route"), routing::explain),
         row(Get, "/v1/quality", "listQuality", "What is known of the carriers of each destination", Access::Operator(Scope::Read), QUALITY, None, json("QualityPage"), routing::quality),
@@ -170,6 +194,7 @@ pub(super) fn table() -> Vec<Route> {
         row(Get, "/assets/app.js", "getPortalScript", "The portal's script", Open, &[], None, text("text/javascript"), portal::script),
         row(Get, "/assets/plots.js", "getPortalPlots", "The portal's plots", Open, &[], None, text("text/javascript"), portal::plots),
         row(Get, "/assets/decks.js", "getPortalDecks", "The portal's rate sheets", Open, &[], None, text("text/javascript"), portal::decks),
+        row(Get, "/assets/reports.js", "getPortalReports", "The portal's reports of numbers and short calls", Open, &[], None, text("text/javascript"), portal::reports),
         row(Get, "/assets/app.css", "getPortalStyle", "The portal's style", Open, &[], None, text("text/css"), portal::style),
         row(Get, "/assets/icon.svg", "getPortalIcon", "The portal's icon", Open, &[], None, text("image/svg+xml"), portal::icon),
         row(Post, "/login", "login", "Takes a key once and begins a session", Open, &[], LOGIN, Gives { status: 204, content: Content::Nothing }, portal::login),

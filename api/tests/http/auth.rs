@@ -60,8 +60,8 @@ fn x_09_no_list_report_or_plot_shows_a_tenant_anything_of_another() {
     server.furnish();
     for path in [
         "/v1/cdrs", "/v1/cdrs?format=csv", "/v1/cdrs?format=jsonl", "/v1/cdrs?account=globex", "/v1/calls", "/v1/calls?account=globex", "/v1/alerts",
-        "/v1/blocks?state=all", "/v1/reports/traffic?group_by=account,destination", "/v1/reports/traffic?format=csv", "/v1/stats",
-        "/v1/stats/series", "/v1/accounts", "/v1/trunks", "/v1/decks",
+        "/v1/blocks?state=all", "/v1/reports/traffic?group_by=account,destination", "/v1/reports/traffic?format=csv", "/v1/reports/cpn",
+        "/v1/reports/cpn?by=root_account", "/v1/reports/cpn?format=csv", "/v1/stats", "/v1/stats/series", "/v1/accounts", "/v1/trunks", "/v1/decks",
     ] {
         let reply = server.get("acme", path);
         assert_eq!(reply.status, 200, "{path}: {}", reply.body);
@@ -69,7 +69,7 @@ fn x_09_no_list_report_or_plot_shows_a_tenant_anything_of_another() {
         assert!(server.get("admin", path).body.len() > reply.body.len(), "{path}: the operator sees more");
     }
     let items = |path: &str| server.get("acme", path).json()["items"].as_array().map(Vec::len);
-    for path in ["/v1/cdrs", "/v1/calls", "/v1/alerts", "/v1/blocks", "/v1/reports/traffic"] {
+    for path in ["/v1/cdrs", "/v1/calls", "/v1/alerts", "/v1/blocks", "/v1/reports/traffic", "/v1/reports/cpn"] {
         assert_eq!(items(path), Some(1), "{path}: its own are there");
     }
     assert_eq!(items("/v1/accounts"), Some(2), "itself and the account below it");
@@ -83,7 +83,7 @@ fn r_21_costs_carriers_and_margins_are_absent_not_null_for_a_tenant() {
     let paths = [
         "/v1/cdrs".to_owned(), format!("/v1/cdrs/{}", acme.cdr), "/v1/cdrs?format=csv".to_owned(), "/v1/cdrs?format=jsonl".to_owned(),
         "/v1/calls".to_owned(), format!("/v1/calls/{}", acme.call), "/v1/reports/traffic".to_owned(), "/v1/reports/traffic?format=csv".to_owned(),
-        "/v1/stats".to_owned(), "/v1/stats/series".to_owned(), "/v1/accounts".to_owned(), "/v1/alerts".to_owned(), "/v1/blocks".to_owned(),
+        "/v1/reports/cpn".to_owned(), "/v1/reports/short-calls".to_owned(), "/v1/reports/short-calls?format=csv".to_owned(), "/v1/stats".to_owned(), "/v1/stats/series".to_owned(), "/v1/accounts".to_owned(), "/v1/alerts".to_owned(), "/v1/blocks".to_owned(),
     ];
     for path in &paths {
         let body = server.get("acme", path).body;
@@ -95,7 +95,7 @@ fn r_21_costs_carriers_and_margins_are_absent_not_null_for_a_tenant() {
     }
     assert!(server.get("acme-costs", "/v1/cdrs").json()["items"][0]["cost_amount"] == "0.006600");
     assert!(server.get("acme-costs", &paths[1]).json()["attempts"][0]["carrier"] == "northtel");
-    for oracle in ["/v1/cdrs?carrier=northtel", "/v1/cdrs?record_type=attempt", "/v1/calls?carrier=northtel", "/v1/reports/traffic?group_by=carrier", "/v1/reports/traffic?carrier=northtel"] {
+    for oracle in ["/v1/cdrs?carrier=northtel", "/v1/cdrs?record_type=attempt", "/v1/calls?carrier=northtel", "/v1/reports/traffic?group_by=carrier", "/v1/reports/traffic?carrier=northtel", "/v1/reports/short-calls?by=carrier", "/v1/reports/short-calls?carrier=northtel"] {
         assert_eq!(server.get("acme", oracle).status, 403, "{oracle}");
         assert_eq!(server.get("acme-costs", oracle).status, 200, "{oracle}");
     }

@@ -23,7 +23,7 @@ use tollgate_schemas::{
     event::{Body, Event, Origin},
     id::{Id, Mint},
     log::Topic,
-    store::{Answer, CdrFilter, CdrQuery, CdrStore, GroupBy, Positions, RowKey, StoreError, TrafficQuery, TrafficRow},
+    store::{Answer, CdrFilter, CdrQuery, CdrStore, GroupBy, Positions, RowKey, StoreError, TallyBy, TallyQuery, TallyRow, TrafficQuery, TrafficRow},
     tiers,
     time::{Now, format_rfc3339},
     v1::{BlockLifted, BlockPlaced},
@@ -434,6 +434,37 @@ impl CdrStore for Fakes {
         let rows = self.report(&query);
         async move { Ok(rows) }.boxed()
     }
+
+    fn tally(&self, query: TallyQuery) -> Answer<'_, Vec<TallyRow>> {
+        let mut rows: BTreeMap<[String; 3], TallyRow> = BTreeMap::new();
+        for c in self.matching(&query.filter).iter().filter(|c| !c.test_call) {
+            let party = if query.by == TallyBy::Account { c.account.clone() } else { c.carrier.clone() };
+            let row = rows.entry([party, c.root_account.clone(), c.a_validity.clone()]).or_default();
+            row.calls += c.count.max(1);
+            row.delivered += if c.attempts_total > 0 { c.count.max(1) } else { 0 };
+        }
+        let named = |([party, root_account, a_validity], row): ([String; 3], TallyRow)| TallyRow { party, root_account, a_validity, ..row };
+        let rows = rows.into_iter().map(named).collect();
+        async move { Ok(rows) }.boxed()
+    }
+}
+
+/// The published example.
+fn short_calls(order: &Value) -> Value {
+    let party = if order["by_carrier"] == true { "carrier" } else { "account" };
+    let mut item = json!({ "connected": 1000, "short": 200, "short_pct": "20.00", "allowed": 150, "judged": true, "excess": 50, "breach": true });
+    item[party] = "acme".into();
+    if party == "account" {
+        item["root_account"] = "acme".into();
+        item["contract"] = json!({
+            "contract": "acme-2026", "max_s": 6, "allowance_pct": "15", "min_calls": 0, "charge": "all", "fee_per_call": "0.01", "connected": 1000,
+            "short": 200, "excess": 50, "fee": "2.000000", "currency": "USD", "note": null,
+        });
+    }
+    json!({
+        "by": party, "max_s": order["max_s"], "allowance_pct": order["allowance_pct"], "min_calls": order["min_calls"], "breaches": ["acme"],
+        "items": [item],
+    })
 }
 
 impl Finance for Fakes {
@@ -450,6 +481,8 @@ impl Finance for Fakes {
                 let problem = Problem { path: "at".to_owned(), message: "is missing".to_owned() };
                 return Box::pin(async { Ok(Some(Err(vec![problem]))) });
             }
+            FinanceVerb::ShortCalls => short_calls(&order),
+            FinanceVerb::CallLedger => json!({ "call_uuid": name, "account": order["account"], "items": [], "next_cursor": null }),
             FinanceVerb::Document if name == "nobody-1" => return Box::pin(async { Ok(None) }),
             _ => json!({}),
         };

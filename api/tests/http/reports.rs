@@ -1,4 +1,4 @@
-//! `/v1/reports/traffic` and the plots.
+//! `/v1/reports` and the plots.
 
 use serde_json::json;
 use tollgate_schemas::cdr::Cdr;
@@ -86,4 +86,63 @@ fn plots_count_calls_refusals_and_money_where_they_happened() {
         assert_eq!(busy["money"]["USD"], json!({ "revenue": "0.010333", "cost": "0.006600", "fraud_loss": "0.000000" }));
     }
     assert_eq!(server.get("acme", "/v1/stats/series?step=second").status, 400);
+}
+
+#[test]
+fn r_26_who_is_under_the_mark_is_told_by_account_and_by_root() {
+    let server = Server::start();
+    // (account, class, delivered, refused)
+    for (account, class, delivered, refused) in [
+        ("good", "valid", 9, 1), ("good", "missing", 1, 5), ("bad", "valid", 3, 0), ("bad", "missing", 1, 0), ("bad", "bad_cc", 1, 0), ("bad", "", 1, 0),
+        ("idle", "missing", 0, 2), ("", "missing", 0, 7),
+    ] {
+        for n in 0..delivered + refused {
+            let attempts_total = u32::from(n < delivered);
+            let own = Cdr { root_account: "root".to_owned(), ..row(server.fakes.id(), account, DAY) };
+            server.fakes.store(Cdr { attempts_total, a_validity: class.to_owned(), ..own });
+        }
+    }
+    server.fakes.store(Cdr { attempts_total: 1, a_validity: "missing".to_owned(), test_call: true, ..row(server.fakes.id(), "bad", DAY) });
+    let period = "since=2023-11-01T00:00:00Z&until=2023-12-01T00:00:00Z";
+    let report = server.get("admin", &format!("/v1/reports/cpn?{period}")).json();
+    assert_eq!((&report["under"], &report["mark_pct"], &report["by"]), (&json!(["bad"]), &json!(90), &json!("account")));
+    let want = [
+        // account, calls, valid, missing, invalid, bad_cc, other, share, under, lacking, refused, of them valid
+        json!(["bad", 6, 3, 1, 2, 1, 1, "50.00", true, 3, 0, 0]),
+        json!(["good", 10, 9, 1, 0, 0, 0, "90.00", false, 0, 6, 1]),
+        json!(["idle", 0, 0, 0, 0, 0, 0, null, false, 0, 2, 0]),
+    ];
+    let fields = ["account", "calls", "valid", "missing", "invalid", "invalid_bad_cc", "invalid_other", "cpn_pct", "under_mark", "lacking", "refused", "refused_valid"];
+    let got: Vec<_> = report["items"].as_array().expect("items").iter().map(|i| json!(fields.map(|f| &i[f]))).collect();
+    assert_eq!(got, want);
+    let root = server.get("admin", &format!("/v1/reports/cpn?{period}&by=root_account&mark_pct=80")).json();
+    assert_eq!((&root["under"], &root["items"][0]["calls"], &root["items"][0]["cpn_pct"]), (&json!(["root"]), &json!(16), &json!("75.00")));
+    assert_eq!(root["totals"]["cpn_pct"], "75.00");
+    let csv = server.get("admin", &format!("/v1/reports/cpn?{period}&format=csv"));
+    assert!(csv.header("content-type").starts_with("text/csv"));
+    assert_eq!(csv.body.lines().nth(1), Some("bad,root,6,3,1,2,0,0,1,1,50.00,true,3,0,0"));
+    // Without a period it is the month so far.
+    assert_eq!(server.get("admin", "/v1/reports/cpn").json()["items"], json!([]));
+    assert_eq!(server.get("admin", "/v1/reports/cpn?since=2999-01-01T00:00:00Z").status, 400);
+}
+
+#[test]
+fn r_28_limits_of_the_question_go_to_the_node_and_a_tenant_asks_for_itself() {
+    let server = Server::start();
+    let period = "since=2026-01-01T00:00:00Z&until=2026-02-01T00:00:00Z";
+    let report = server.get("acme", &format!("/v1/reports/short-calls?{period}&max_s=9&allowance_pct=20&min_calls=0")).json();
+    assert_eq!((&report["breaches"], &report["since"]), (&json!(["acme"]), &json!("2026-01-01T00:00:00.000000Z")));
+    assert_eq!(report["items"][0]["contract"]["fee"], "2.000000");
+    let order = server.fakes.orders.lock().expect("orders").last().expect("an order").clone();
+    for part in ["ShortCalls", "\"tenant\":\"acme\"", "\"by_carrier\":false", "\"max_s\":9", "\"allowance_pct\":20", "\"min_calls\":0", "\"since_us\":1767225600000000"] {
+        assert!(order.contains(part), "{part}: {order}");
+    }
+    server.get("admin", "/v1/reports/short-calls?by=carrier");
+    let order = server.fakes.orders.lock().expect("orders").last().expect("an order").clone();
+    for part in ["\"tenant\":null", "\"by_carrier\":true", "\"max_s\":6", "\"allowance_pct\":15", "\"min_calls\":200"] {
+        assert!(order.contains(part), "{part}: {order}");
+    }
+    let csv = server.get("admin", "/v1/reports/short-calls?format=csv").body;
+    assert_eq!(csv.lines().nth(1), Some("acme,acme,1000,200,20.00,150,true,50,true,acme-2026,6,15,0,all,0.01,1000,200,50,2.000000,USD,"));
+    assert_eq!(server.get("admin", "/v1/reports/short-calls?by=carrier&format=csv").body.lines().next(), Some("carrier,connected,short,short_pct,allowed,judged,excess,breach"));
 }

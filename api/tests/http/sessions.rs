@@ -58,7 +58,7 @@ fn the_page_runs_only_what_is_ours_and_asks_nobody_else() {
     let policy = page.header("content-security-policy");
     assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self'") && !policy.contains("unsafe"), "{policy}");
     assert_eq!((page.header("x-content-type-options"), page.header("x-frame-options")), ("nosniff", "DENY"));
-    for asset in ["/assets/app.js", "/assets/plots.js", "/assets/decks.js", "/assets/app.css", "/assets/icon.svg"] {
+    for asset in ["/assets/app.js", "/assets/plots.js", "/assets/decks.js", "/assets/reports.js", "/assets/app.css", "/assets/icon.svg"] {
         let reply = server.get("", asset);
         assert_eq!(reply.status, 200, "{asset}");
         let elsewhere = reply.body.replace("http://www.w3.org/2000/svg", "");

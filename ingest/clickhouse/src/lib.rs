@@ -13,6 +13,7 @@ mod migrate;
 mod scope;
 mod lists;
 mod traffic;
+mod tally;
 mod rollup;
 
 mod metrics;

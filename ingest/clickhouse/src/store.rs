@@ -13,7 +13,7 @@ use tokio::{runtime::Runtime, sync::Mutex};
 use tollgate_schemas::{
     cdr::Cdr,
     id::Id,
-    store::{Answer, CdrFilter, CdrQuery, CdrStore, Positions, StoreError, TrafficQuery, TrafficRow},
+    store::{Answer, CdrFilter, CdrQuery, CdrStore, Positions, StoreError, TallyQuery, TallyRow, TrafficQuery, TrafficRow},
 };
 
 use crate::{
@@ -281,5 +281,9 @@ impl CdrStore for ClickhouseStore {
 
     fn traffic(&self, query: TrafficQuery) -> Answer<'_, Vec<TrafficRow>> {
         self.ask(move |inner| async move { inner.traffic(&query, true).await })
+    }
+
+    fn tally(&self, query: TallyQuery) -> Answer<'_, Vec<TallyRow>> {
+        self.ask(move |inner| async move { inner.tally(&query).await })
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tollgate_schemas::{
     cdr::{ATTEMPT, Cdr},
     id::Id,
-    store::{CdrFilter, CdrQuery, GroupBy, RowKey, TrafficQuery, TrafficRow},
+    store::{CdrFilter, CdrQuery, GroupBy, RowKey, TallyBy, TallyQuery, TallyRow, TrafficQuery, TrafficRow},
     tiers, time,
 };
 
@@ -82,6 +82,25 @@ impl Model {
             t
         };
         groups.into_iter().map(finish).collect()
+    }
+
+    pub fn tally(&self, q: &TallyQuery) -> Vec<TallyRow> {
+        let mut rows: BTreeMap<[String; 3], TallyRow> = BTreeMap::new();
+        for r in self.current().filter(|r| matches(&q.filter, r) && !r.test_call) {
+            let (party, root) = match q.by {
+                TallyBy::Account => (r.account.clone(), r.root_account.clone()),
+                TallyBy::Carrier => (r.carrier.clone(), String::new()),
+            };
+            let t = rows.entry([party, root, r.a_validity.clone()]).or_default();
+            let n = r.count.max(1);
+            t.calls += n;
+            t.delivered += if q.filter.record_type == ATTEMPT || r.attempts_total > 0 { n } else { 0 };
+            let connected = r.answer_ts.is_some_and(|at| q.answered_us.is_none_or(|(from, until)| (from..until).contains(&at)));
+            t.connected += u64::from(connected);
+            t.short += u64::from(connected && r.duration_ms <= q.short_ms);
+        }
+        let named = |([party, root_account, a_validity], t): ([String; 3], TallyRow)| TallyRow { party, root_account, a_validity, ..t };
+        rows.into_iter().map(named).collect()
     }
 }
 

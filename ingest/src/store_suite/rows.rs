@@ -135,6 +135,8 @@ pub fn small_row(rng: &mut Rng) -> Cdr {
         _ => String::new(),
     };
     row.margin_base = (own.below(2) == 0).then_some(row.sell_amount - row.cost_amount);
+    row.a_validity = (*own.pick(&["valid", "valid", "missing", "short", ""])).to_owned();
+    row.test_call = own.below(10) == 0;
     row
 }
 

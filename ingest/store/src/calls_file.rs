@@ -1,5 +1,5 @@
 //! Call files in Parquet: calls to rate in, rated calls out. The columns are those of the CSV forms, in their order:
-//! `call_id, account, from, to, setup, answer, end [, carrier, trunk, lrn, duration_ms, jip, lrn_source]`, and for rated calls then
+//! `call_id, account, from, to, setup, answer, end [, carrier, trunk, lrn, duration_ms, jip, lrn_source, cnam_source]`, and for rated calls then
 //! `prefix, destination, billed_seconds, rate, amount, currency, deck_version, reason`. Other columns are not looked at.
 //!
 //! In: texts are strings; times are timestamps with a zone (any unit; finer than microseconds is cut) or RFC 3339 text;
@@ -56,13 +56,13 @@ pub struct BadRow {
 }
 
 /// The columns of calls in their order; the first [`REQUIRED`] must be there.
-const COLUMNS: [&str; 13] =
-    ["call_id", "account", "from", "to", "setup", "answer", "end", "carrier", "trunk", "lrn", "duration_ms", "jip", "lrn_source"];
+const COLUMNS: [&str; 14] =
+    ["call_id", "account", "from", "to", "setup", "answer", "end", "carrier", "trunk", "lrn", "duration_ms", "jip", "lrn_source", "cnam_source"];
 const REQUIRED: usize = 7;
 /// Those that a price hangs on, or that make a row no call.
 const PRICED: [&str; 8] = ["call_id", "account", "to", "setup", "answer", "end", "lrn", "duration_ms"];
 /// Those that a price hangs on too where it goes by the caller.
-const OF_CALLERS: [&str; 3] = ["from", "jip", "lrn_source"];
+const OF_CALLERS: [&str; 4] = ["from", "jip", "lrn_source", "cnam_source"];
 
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 8_192;
@@ -208,7 +208,7 @@ fn as_is(name: &str, found: &DataType) -> Result<bool, &'static str> {
 fn hint(field: &Field) -> Field {
     match (field.name().as_str(), field.data_type()) {
         ("account", DataType::Utf8) => field.clone().with_data_type(DataType::Dictionary(DataType::Int32.into(), DataType::Utf8.into())),
-        ("call_id" | "from" | "to" | "lrn" | "jip" | "lrn_source", DataType::Utf8) => field.clone().with_data_type(DataType::Utf8View),
+        ("call_id" | "from" | "to" | "lrn" | "jip" | "lrn_source" | "cnam_source", DataType::Utf8) => field.clone().with_data_type(DataType::Utf8View),
         _ => field.clone(),
     }
 }

@@ -14,7 +14,7 @@ use std::{
 
 use tollgate_schemas::{
     cdr::Cdr,
-    store::{Answer, CdrQuery, CdrStore, Positions, StoreError, TrafficQuery, TrafficRow},
+    store::{Answer, CdrQuery, CdrStore, Positions, StoreError, TallyQuery, TallyRow, TrafficQuery, TrafficRow},
 };
 use tokio::sync::oneshot;
 
@@ -336,6 +336,13 @@ impl CdrStore for EmbeddedStore {
         Box::pin(async move {
             let snapshot = self.shared.snapshot(Kind::parse(&query.filter.record_type)?)?;
             self.engine.traffic(&snapshot, &query).await
+        })
+    }
+
+    fn tally(&self, query: TallyQuery) -> Answer<'_, Vec<TallyRow>> {
+        Box::pin(async move {
+            let snapshot = self.shared.snapshot(Kind::parse(&query.filter.record_type)?)?;
+            self.engine.tally(&snapshot, &query).await
         })
     }
 }

@@ -17,6 +17,7 @@ mod manifest;
 mod older;
 mod parquet_file;
 mod query;
+mod tally;
 mod traffic;
 
 pub use digest::content_digest;

@@ -282,15 +282,15 @@ fn pop<'a>(key: &mut &'a [u8]) -> &'a [u8] {
     part
 }
 
-fn missing(name: &str) -> StoreError {
+pub(crate) fn missing(name: &str) -> StoreError {
     StoreError::Corrupt(format!("a batch has no usable column {name}"))
 }
 
-fn cells<'a, T: ArrowPrimitiveType>(batch: &'a RecordBatch, name: &str) -> Result<&'a PrimitiveArray<T>, StoreError> {
+pub(crate) fn cells<'a, T: ArrowPrimitiveType>(batch: &'a RecordBatch, name: &str) -> Result<&'a PrimitiveArray<T>, StoreError> {
     batch.column_by_name(name).and_then(|c| c.as_primitive_opt()).ok_or_else(|| missing(name))
 }
 
-fn texts<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringArray, StoreError> {
+pub(crate) fn texts<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringArray, StoreError> {
     batch.column_by_name(name).and_then(|c| c.as_string_opt()).ok_or_else(|| missing(name))
 }
 

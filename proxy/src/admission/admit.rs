@@ -14,7 +14,7 @@ use tollgate_schemas::{
 };
 
 use super::{
-    AccountView, Admission, Admitted, Attempt, CallView, Called, Halt, NodeState, Policy, Prices, Refused, Sell, TrunkView,
+    AccountView, Admission, Admitted, Attempt, Awaits, CallView, Called, Halt, NodeState, Policy, Prices, Refused, Sell, TrunkView,
     classify::{CallerValidity, Class, NumberType},
     counters::{MAX_CALLS, calls::Call},
     credit::CallHold,
@@ -35,12 +35,13 @@ struct Case {
     tiers: Vec<Tier>,
     a_routing: Option<E164>,
     known: Known,
+    a_name: String,
 }
 
 /// A verdict against a call, or none yet.
 enum No {
     Refused { refusal: Refusal, detail: String, block: Option<(Id, Option<u16>)> },
-    Waits { number: E164, within_ms: u32 },
+    Waits { awaits: Awaits, within_ms: u32 },
 }
 
 fn no<T>(refusal: Refusal, detail: impl Into<String>) -> Result<T, No> {
@@ -74,14 +75,14 @@ impl Admission {
         let account = policy.account(trunk.account);
         let dialled = Dialled::read(attempt.dialled);
         let (validity, a_e164) = caller(policy.tables(), &trunk.numbers, attempt.a_user);
-        let mut case = Case { facts: facts(trunk, account, validity), validity, a_e164, called: None, sell: None, tiers: Vec::new(), a_routing: None, known: Known::default() };
+        let mut case = Case { facts: facts(trunk, account, validity), validity, a_e164, called: None, sell: None, tiers: Vec::new(), a_routing: None, known: Known::default(), a_name: String::new() };
 
         if let Some(string) = emergency(trunk, dialled.as_ref().ok(), attempt) {
             return Ok(self.admit_emergency(policy, attempt, case, string));
         }
         match self.judge(policy, prices, attempt, lookup, dialled, &mut case) {
             Ok((number, place)) => Ok(self.admit_ordinary(policy, attempt, case, number, place)),
-            Err(No::Waits { number, within_ms }) => Err(Halt::Waits { number, within_ms }),
+            Err(No::Waits { awaits, within_ms }) => Err(Halt::Waits { awaits, within_ms }),
             Err(No::Refused { refusal, detail, block }) => Err(Halt::Refused(Box::new(Refused {
                 refusal,
                 sip_code: block.and_then(|(_, code)| code).unwrap_or(refusal.sip_code()),
@@ -143,9 +144,17 @@ impl Admission {
         }
 
         // Looked up before it is judged: blocks speak of destination groups, and a refusal's event says the price.
-        case.known = match portability::find(&self.portability, lookup, trunk, attempt.dialled, &number, now.utc_us, &mut case.facts) {
-            Ok(known) => known,
-            Err(within_ms) => return Err(No::Waits { number, within_ms }),
+        // Both are asked before either is waited for.
+        let caller = (case.validity, case.a_e164.as_ref());
+        let known = portability::find(&self.portability, lookup, trunk, attempt.dialled, &number, now.utc_us, &mut case.facts);
+        let named = portability::name(&self.caller_names, lookup, trunk, attempt.shown, caller, now.utc_us, &mut case.facts);
+        (case.known, case.a_name) = match (known, named) {
+            (Ok(known), Ok(name)) => (known, name),
+            (known, named) => {
+                let within_ms = known.as_ref().err().max(named.as_ref().err()).copied().unwrap_or(0);
+                let awaits = Awaits { number: known.is_err().then_some(number), name: case.a_e164.filter(|_| named.is_err()) };
+                return Err(No::Waits { awaits, within_ms });
+            }
         };
         case.a_routing = attempt.a_user.filter(|_| trunk.trust_npdi).and_then(|user| Told::of(user).rn);
         let parties = Parties {
@@ -156,6 +165,7 @@ impl Admission {
             lrn: case.known.lrn.as_ref(),
             place: case.known.place.as_deref(),
             dipped: case.facts.lrn_source == "dip",
+            named: case.facts.cnam_source == "dip",
         };
         let sale = prices.sell(&account.name, &parties, now.utc_us);
         sale.geography.describe(&mut case.facts);
@@ -258,7 +268,7 @@ impl Admission {
         call.holds = place.holds;
         let slot = self.put(call);
         let holds = self.credit_holds(&slot);
-        Admitted { facts: case.facts, called: Called::Number(number), a_e164: case.a_e164, a_validity: case.validity, a_routing: case.a_routing, lrn: case.known.lrn, place: case.known.place, sell: case.sell, tiers: case.tiers, hold_e8: place.hold_e8, holds, slot }
+        Admitted { facts: case.facts, called: Called::Number(number), a_e164: case.a_e164, a_validity: case.validity, a_routing: case.a_routing, lrn: case.known.lrn, place: case.known.place, a_name: case.a_name, sell: case.sell, tiers: case.tiers, hold_e8: place.hold_e8, holds, slot }
     }
 
     fn admit_emergency(&mut self, policy: &Policy, attempt: &Attempt<'_>, case: Case, string: String) -> Admitted {
@@ -273,7 +283,7 @@ impl Admission {
         facts.b_country.clone_from(&trunk.numbers.country_code);
         facts.b_valid = true;
         let slot = self.put(Call::emergency(self.trunk_state(attempt.trunk), self.account_state(trunk.account)));
-        Admitted { facts, called: Called::Emergency(string), a_e164: case.a_e164, a_validity: case.validity, a_routing: None, lrn: None, place: None, sell: None, tiers: Vec::new(), hold_e8: 0, holds: Vec::new(), slot }
+        Admitted { facts, called: Called::Emergency(string), a_e164: case.a_e164, a_validity: case.validity, a_routing: None, lrn: None, place: None, a_name: String::new(), sell: None, tiers: Vec::new(), hold_e8: 0, holds: Vec::new(), slot }
     }
 }
 
@@ -297,6 +307,7 @@ fn facts(trunk: &TrunkView, account: &AccountView, validity: CallerValidity) -> 
         auth_method: "ip".to_owned(),
         transport: "udp".to_owned(),
         direction: "outbound".to_owned(),
+        billing: account.billing().to_owned(),
         service_type: if account.test { "test" } else { "voice" }.to_owned(),
         a_validity: validity.name().to_owned(),
         b_number_type: NumberType::Unknown.name().to_owned(),

@@ -57,6 +57,8 @@ pub struct Admission {
     pub(super) shared: Option<Box<Shared>>,
     /// Where portability is looked up.
     pub portability: super::portability::Source,
+    /// Where callers' names are looked up.
+    pub caller_names: super::portability::Source<tollgate_schemas::portability::Named>,
 }
 
 #[derive(Debug)]

@@ -83,6 +83,13 @@ pub struct AccountView {
     pub test: bool,
 }
 
+impl AccountView {
+    /// How it pays, as CDRs say (C-098).
+    pub fn billing(&self) -> &'static str {
+        if self.credit.as_ref().is_some_and(|c| c.prepaid) { "prepaid" } else { "postpaid" }
+    }
+}
+
 /// What an account may owe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreditView {
@@ -108,6 +115,8 @@ pub struct TrunkView {
     pub party: Option<String>,
     pub relay_503: bool,
     pub trust_npdi: bool,
+    /// Names of its callers are looked up.
+    pub cnam: bool,
     /// Whole dialled strings, without separators.
     pub emergency: Vec<String>,
     pub dial: Dial,

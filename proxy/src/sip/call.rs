@@ -137,6 +137,8 @@ pub struct Call {
     /// The called number's digits as routed (emergency numbers are no E.164).
     pub dialled: String,
     pub a_number: String,
+    /// Its name, where one was looked up for carriers to show.
+    pub a_name: String,
     /// What prices go by beside the called number.
     pub caller: Caller,
     pub sell: Option<Terms>,
@@ -214,6 +216,7 @@ impl Call {
             lrn: self.caller.lrn.as_ref(),
             place: self.caller.place.as_deref(),
             dipped: self.facts.lrn_source == "dip",
+            named: self.facts.cnam_source == "dip",
         }
     }
 

@@ -3,6 +3,7 @@
 //! (P-60 to P-63). What must be durable before it is sent waits for the batch of events it follows from (design §3).
 
 mod ack;
+mod caller_name;
 mod cancel;
 mod charge_limit;
 mod events;
@@ -100,6 +101,7 @@ pub struct Core {
     waiting: Table<Waiting>,
     /// Calls that wait, by their number, in the order they came.
     waiting_for: HashMap<E164, Vec<Ref>, RandomState>,
+    waiting_names: HashMap<E164, Vec<Ref>, RandomState>,
     /// Addresses learned from dialogs, with how many dialogs know them.
     learned: HashMap<SocketAddr, u32, RandomState>,
     /// Branches of the last process that may still be answered.
@@ -134,6 +136,7 @@ impl Core {
             shard: 0,
             waiting: Table::new(ctx.generation),
             waiting_for: HashMap::default(),
+            waiting_names: HashMap::default(),
             learned: HashMap::default(),
             old_branches: HashMap::default(),
             cancels: HashMap::default(),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tollgate_proxy::admission::{Admission, Admitted, Attempt, Documents, NodeState, Policy, Prices, Refused, Sale, Sell, TrunkIx};
+use tollgate_proxy::admission::{Admission, Admitted, Attempt, Documents, NodeState, Policy, Prices, Refused, Sale, Sell, Shown, TrunkIx};
 use tollgate_schemas::{money::parse_scaled, parties::Parties, time::Now, v1::{LeaseDemand, LeaseGranted, LeaseShare, Terms}};
 
 pub const LONDON: &str = "02071838750";
@@ -121,6 +121,7 @@ pub fn attempt(policy: &Policy, dialled: &'static str, now: Now) -> Attempt<'sta
         dialled,
         urn_sos: false,
         a_user: Some("+442071838751"),
+        shown: Shown::Number,
         now,
         node: NodeState::Open,
     }

@@ -1,5 +1,5 @@
 //! a fee when too many answered calls of a period are short. The share is of connected calls only; the period is a
-//! UTC window over answer times.
+//! UTC window over answer times. Who counts them is the store (`TallyQuery`); invoice and report go by the count alone.
 
 use super::Line;
 
@@ -41,26 +41,19 @@ pub struct ShortCalls {
 }
 
 impl ShortCalls {
-    /// Counts calls as (answer in UTC microseconds, milliseconds): those answered in `[from_us, until_us)`. Calls that
-    /// were not answered (None) are in neither figure.
-    pub fn count(policy: &ShortPolicy, from_us: i64, until_us: i64, calls: impl IntoIterator<Item = (Option<i64>, u64)>) -> ShortCalls {
-        let mut out = ShortCalls::default();
-        for (answer_us, duration_ms) in calls {
-            if answer_us.is_some_and(|at| from_us <= at && at < until_us) {
-                out.connected += 1;
-                out.short += u64::from(duration_ms <= policy.short_ms);
-            }
-        }
-        out
+    /// How many of the connected calls may be short.
+    pub fn allowed(&self, policy: &ShortPolicy) -> u64 {
+        u64::try_from(u128::from(self.connected) * u128::from(policy.allowance_e6) / 1_000_000).unwrap_or(u64::MAX)
+    }
+
+    /// Whether there are enough calls to be judged.
+    pub fn is_judged(&self, policy: &ShortPolicy) -> bool {
+        self.connected > 0 && self.connected >= policy.min_calls
     }
 
     /// Short calls beyond the allowance; 0 = no breach.
     pub fn excess(&self, policy: &ShortPolicy) -> u64 {
-        if self.connected == 0 || self.connected < policy.min_calls {
-            return 0;
-        }
-        let allowed = u128::from(self.connected) * u128::from(policy.allowance_e6) / 1_000_000;
-        self.short.saturating_sub(u64::try_from(allowed).unwrap_or(u64::MAX))
+        if self.is_judged(policy) { self.short.saturating_sub(self.allowed(policy)) } else { 0 }
     }
 
     /// The fee's line, where there is a breach.

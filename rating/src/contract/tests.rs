@@ -135,20 +135,6 @@ fn r_28_short_calls_beyond_the_allowance_cost_a_fee_each() {
     assert_eq!(ShortCalls { connected: 10, short: 10 }.line(&ShortPolicy { min_calls: 100, ..policy }), None);
 }
 
-#[test]
-fn r_28_the_share_is_of_connected_calls_in_a_utc_window() {
-    let policy = ShortPolicy::default();
-    let day = 86_400_000_000;
-    let calls = [
-        (Some(0), 6_000),             // the window's first instant: in; 6.000 s: short
-        (Some(day - 1), 6_001),       // in, not short
-        (Some(day), 1_000),           // the next window
-        (Some(-1), 1_000),            // the one before
-        (None, 0),                    // not connected: in neither figure
-    ];
-    assert_eq!(ShortCalls::count(&policy, 0, day, calls), ShortCalls { connected: 2, short: 1 });
-}
-
 proptest! {
     /// Incremental steps of one same discount are that discount of the whole.
     #[test]

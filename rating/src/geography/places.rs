@@ -4,7 +4,7 @@
 use tollgate_schemas::{
     parties::{Geography, Parties},
     portability::is_toll_free,
-    terms::{LRN_DIP, TOLL_FREE_QUERY},
+    terms::{CNAM_DIP, LRN_DIP, TOLL_FREE_QUERY},
     v1::{Fee, FeeOn, Terms},
 };
 
@@ -167,7 +167,7 @@ impl Places {
 /// a look-up made for the call is a fee on the call, answered or not. Once: only what the customer pays has it.
 fn lookup_fees(deck: &Deck, parties: &Parties<'_>) -> impl Iterator<Item = Fee> + use<> {
     let fees = deck.lookup_fees();
-    let made = [(LRN_DIP, fees.lrn_e12, parties.dipped), (TOLL_FREE_QUERY, fees.toll_free_e12, is_toll_free(parties.called))];
+    let made = [(LRN_DIP, fees.lrn_e12, parties.dipped), (CNAM_DIP, fees.cnam_e12, parties.named), (TOLL_FREE_QUERY, fees.toll_free_e12, is_toll_free(parties.called))];
     let owed = made.into_iter().filter(|(_, fee, made)| *made && *fee != 0);
     owed.map(|(name, amount_e12, _)| Fee { name: name.to_owned(), amount_e12, on: FeeOn::Call.into() })
 }

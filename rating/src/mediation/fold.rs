@@ -4,11 +4,13 @@
 use tollgate_schemas::{
     cdr::Cdr,
     event::Body,
+    id::Id,
     stage::Poison,
     v1::{CallAttemptEnded, CallEnded, CallFacts, CreditHold, Event, Personal},
 };
 
 use super::{
+    NAME,
     state::{Answered, Attempt, AttemptEnd, Call, Ended, Ringing, Stamp, Teardown, Tried},
     text,
 };
@@ -58,6 +60,7 @@ impl Call {
                 self.tiers.clone_from(&b.tiers);
                 self.explain = text::explain(&b.choices);
                 self.hold(&b.holds);
+                self.reserved(&b.holds);
                 Ok(Touched::Call)
             }
             Some(Body::CallRouteTried(b)) => {
@@ -173,6 +176,16 @@ impl Call {
         more
     }
 
+    /// C-098: what admission held. A later slice is the ledger's to tell: rows do not wait for one.
+    fn reserved(&mut self, holds: &[CreditHold]) {
+        let (id, Some(head)) = (self.id(), &mut self.head) else { return };
+        if !holds.is_empty() {
+            // As `Desk::hold` posts it, caused by this event.
+            head.credit_reservation_id = Some(Id::derived(NAME, id, "hold", 0).to_vec());
+            head.credit_held = holds.iter().find(|h| h.account == head.account).map(|h| h.amount_e8);
+        }
+    }
+
     fn attempt_mut(&mut self, no: u32) -> Result<&mut Attempt, Poison> {
         if !(1..=MAX_ATTEMPTS).contains(&no) {
             return Err(Poison(format!("attempt {no} is not between 1 and {MAX_ATTEMPTS}")));
@@ -226,11 +239,15 @@ pub(super) fn fill_head(row: &mut Cdr, born: &Stamp, facts: Option<&CallFacts>, 
         row.jurisdiction.clone_from(&f.jurisdiction);
         row.jurisdiction_rule.clone_from(&f.jurisdiction_rule);
         row.origin_group.clone_from(&f.origin_group);
+        row.balance_type.clone_from(&f.billing);
+        row.cnam_source.clone_from(&f.cnam_source);
+        row.cnam_dip_ms = matches!(f.cnam_source.as_str(), "dip" | "fallback").then_some(f.cnam_dip_ms);
     }
     if let Some(p) = personal {
         row.a_number_raw.clone_from(&p.a_raw);
         row.a_number_e164.clone_from(&p.a_e164);
         row.a_presentation_number.clone_from(&p.a_presentation);
+        row.a_name.clone_from(&p.a_name);
         row.b_number_raw.clone_from(&p.b_raw);
         row.b_number_e164.clone_from(&p.b_e164);
         text::set_peer(&mut row.ingress_src_ip, &mut row.ingress_src_port, &p.peer_addr);

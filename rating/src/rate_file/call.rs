@@ -27,10 +27,11 @@ pub struct CallFields<'a> {
     pub to: &'a str,
     /// `""` = none.
     pub lrn: &'a str,
-    /// These three only where the decks ask who calls ([`CallFields::caller`]); `""` = none.
+    /// These four only where the decks ask who calls ([`CallFields::caller`]); `""` = none.
     pub from: &'a str,
     pub jip: &'a str,
     pub lrn_source: &'a str,
+    pub cnam_source: &'a str,
     pub setup_ns: i64,
     pub answer_ns: Option<i64>,
     pub end_ns: Option<i64>,

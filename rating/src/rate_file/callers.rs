@@ -39,10 +39,13 @@ pub struct CallerIn<'a> {
     pub jip: Option<E164>,
     /// Whether a look-up was made for the call; `None`: the row does not say.
     pub dipped: Option<bool>,
+    /// The caller's name was looked up for the call.
+    pub named: bool,
 }
 
-/// The words of `lrn_source`, as CDRs have them.
+/// The words of `lrn_source` and `cnam_source`, as CDRs have them.
 const SOURCES: [&str; 5] = ["trusted", "dip", "cache", "fallback", "none"];
+const NAME_SOURCES: [&str; 5] = ["sent", "dip", "cache", "fallback", "none"];
 
 impl<'a> CallFields<'a> {
     /// The rest of a row that [`CallFields::check`] took.
@@ -53,7 +56,12 @@ impl<'a> CallFields<'a> {
             source if SOURCES.contains(&source) => Some(source == "dip"),
             other => return Err(Wrong::new("lrn_source", format!("'{other}' is none of {}", SOURCES.join(", ")))),
         };
-        Ok(CallerIn { from: self.from, to: parse_number("to", self.to)?, lrn: number("lrn", self.lrn)?, jip: number("jip", self.jip)?, dipped })
+        let named = match self.cnam_source {
+            "" => false,
+            source if NAME_SOURCES.contains(&source) => source == "dip",
+            other => return Err(Wrong::new("cnam_source", format!("'{other}' is none of {}", NAME_SOURCES.join(", ")))),
+        };
+        Ok(CallerIn { from: self.from, to: parse_number("to", self.to)?, lrn: number("lrn", self.lrn)?, jip: number("jip", self.jip)?, dipped, named })
     }
 }
 
@@ -66,6 +74,7 @@ pub(super) struct Who<'c> {
     lrn: Option<E164>,
     place: Option<&'c Place>,
     dipped: bool,
+    named: bool,
 }
 
 impl Who<'_> {
@@ -78,6 +87,7 @@ impl Who<'_> {
             lrn: self.lrn.as_ref(),
             place: self.place,
             dipped: self.dipped,
+            named: self.named,
         }
     }
 
@@ -96,7 +106,7 @@ impl Callers {
     /// a row that says nothing of portability is looked up where numbers of its kind are; one that does is believed.
     pub(super) fn who(&self, caller: &CallerIn<'_>) -> Who<'_> {
         let (validity, a) = (self.read)(caller.from);
-        let mut who = Who { a, validity, jip: caller.jip, to: caller.to, lrn: caller.lrn, place: None, dipped: caller.dipped == Some(true) };
+        let mut who = Who { a, validity, jip: caller.jip, to: caller.to, lrn: caller.lrn, place: None, dipped: caller.dipped == Some(true), named: caller.named };
         let asked = caller.dipped.is_none() && caller.lrn.is_none() && needs_dip(&caller.to);
         if let Some(ported) = self.ported.as_deref().filter(|_| asked) {
             // A file answers every number, those that are not in it too.

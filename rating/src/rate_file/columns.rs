@@ -6,8 +6,8 @@ use super::{CallFields, CallIn, CallerIn, RateFileError, Wrong, parse_rfc3339_ns
 use crate::cells::Cells;
 
 /// The columns of the form; the first [`REQUIRED`] must be there.
-pub(super) const COLUMNS: [&str; 13] =
-    ["call_id", "account", "from", "to", "setup", "answer", "end", "carrier", "trunk", "lrn", "duration_ms", "jip", "lrn_source"];
+pub(super) const COLUMNS: [&str; 14] =
+    ["call_id", "account", "from", "to", "setup", "answer", "end", "carrier", "trunk", "lrn", "duration_ms", "jip", "lrn_source", "cnam_source"];
 const REQUIRED: usize = 7;
 const CALL_ID: usize = 0;
 const ACCOUNT: usize = 1;
@@ -20,6 +20,7 @@ const LRN: usize = 9;
 const DURATION_MS: usize = 10;
 const JIP: usize = 11;
 const LRN_SOURCE: usize = 12;
+const CNAM_SOURCE: usize = 13;
 
 /// Where the form's columns are.
 pub(super) struct Columns {
@@ -74,6 +75,7 @@ impl Columns {
             from: "",
             jip: "",
             lrn_source: "",
+            cnam_source: "",
             setup_ns: self.time(record, SETUP)?.ok_or_else(|| Wrong::new("setup", "empty"))?,
             answer_ns: self.time(record, ANSWER)?,
             end_ns: self.time(record, END)?,
@@ -90,6 +92,7 @@ impl Columns {
             lrn: self.cell(record, LRN)?,
             jip: self.cell(record, JIP)?,
             lrn_source: self.cell(record, LRN_SOURCE)?,
+            cnam_source: self.cell(record, CNAM_SOURCE)?,
             ..CallFields::default()
         };
         fields.caller()

@@ -74,6 +74,7 @@ pub fn facts() -> CallFacts {
         b_risk_flag: "none".to_owned(),
         b_valid: true,
         norm_rules: "strip_00".to_owned(),
+        billing: "prepaid".to_owned(),
         ..CallFacts::default()
     }
 }

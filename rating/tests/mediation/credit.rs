@@ -1,10 +1,13 @@
 //! Holds, payments and what is lent: before a call's charge is posted, and beside it (FN-06 to FN-08).
 
 use proptest::prelude::*;
-use tollgate_rating::{ledger::Balances, mediation::Rater};
+use tollgate_rating::{
+    ledger::{Balances, OfCall},
+    mediation::Rater,
+};
 use tollgate_schemas::{
     event::{Body, Event, Origin},
-    id::Mint,
+    id::{Id, Mint},
     stage::{Outputs, Stage},
     time::Now,
     v1::*,
@@ -86,6 +89,46 @@ fn fn_08_a_call_holds_slice_by_slice_and_its_charge_gives_the_rest_back() {
     // 132 s of 0.0150 a minute, 6/6.
     let charge = 3_300_000;
     assert_eq!(kinds(&course(&out)), [("hold", 0, SLICE), ("hold", 0, 2 * SLICE), ("hold", 0, 3 * SLICE), ("usage", charge, 0)]);
+}
+
+#[test]
+fn c_098_rows_name_the_posting_that_held_and_what_it_held() {
+    let out = play(&mut Rater::new(5, 9), &limited(answered(1, 0, 100, 130_000)));
+    let first = out.appends.iter().find(|a| matches!(&a.event.body, Some(Body::LedgerPosted(p)) if p.kind == "hold")).expect("a hold");
+    for row in rows(&out) {
+        assert_eq!((row.credit_reservation_id, row.credit_held), (Some(first.event.id.clone()), Some(SLICE)), "{}", row.record_type);
+        assert_eq!(row.balance_type, "prepaid");
+    }
+    for row in rows(&play(&mut Rater::new(5, 9), &answered(1, 0, 100, 130_000).events)) {
+        assert_eq!((row.credit_reservation_id, row.credit_held), (None, None), "an account without limit holds nothing");
+    }
+}
+
+#[test]
+fn c_098_the_ledger_tells_the_balance_before_and_after_a_calls_postings() {
+    let mut stage = Rater::new(5, 9);
+    let mut events = vec![(1, payment(1, "payment", 10_000_000, ""))];
+    events.extend(limited(answered(1, 0, 100, 130_000)));
+    events.push((30_000, payment(2, "payment", 500_000, "")));
+    events.extend(limited(answered(2, 200_000, 400, 60_000)));
+    let out = play(&mut stage, &events);
+    let mut balances = Balances::default();
+    postings(&out).iter().for_each(|p| balances.apply(p).expect("balanced"));
+    let call = finals(&out).into_iter().find(|r| r.duration_ms == 60_000).expect("the second call");
+    let ledger: Vec<&Event> = out.appends.iter().map(|a| &a.event).filter(|e| matches!(e.body, Some(Body::LedgerPosted(_)))).collect();
+    // From the beginning, and from the call's own first posting on: the same.
+    let own = ledger.iter().position(|e| e.call_id() == Id::of(&call.call_uuid)).expect("a posting of the call");
+    for from in [0, own] {
+        let mut of_call = OfCall::new(Id::of(&call.call_uuid), "acme");
+        ledger[from..].iter().for_each(|e| of_call.apply(e));
+        assert!(of_call.has(call.credit_reservation_id.as_deref().map(Id::of)) && !of_call.has(Some(Id::NIL)));
+        let course = of_call.finish(|name, currency| balances.balance(name, currency));
+        let told: Vec<_> = course.iter().map(|m| (m.kind.as_str(), m.owed_before_e8, m.owed_after_e8, m.held_before_e8, m.held_after_e8)).collect();
+        // 10.00 and 0.50 paid, 3.30 used before; a minute is 1.50.
+        let owed = -10_500_000 + 3_300_000;
+        assert_eq!(told, [("hold", owed, owed, 0, SLICE), ("hold", owed, owed, SLICE, 2 * SLICE), ("usage", owed, owed + 1_500_000, 2 * SLICE, 0)], "from {from}");
+        assert!(course.iter().all(|m| m.account == "shop" && m.currency == USD));
+    }
 }
 
 #[test]

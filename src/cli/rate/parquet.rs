@@ -177,6 +177,7 @@ fn check<'b>(cells: &CallCells<'b>, caller: bool) -> Result<(CallIn<'b>, Option<
         from: cells.from,
         jip: cells.jip,
         lrn_source: cells.lrn_source,
+        cnam_source: cells.cnam_source,
         setup_ns: ns(setup_us, "setup")?,
         answer_ns: cells.answer_us.map(|us| ns(us, "answer")).transpose()?,
         end_ns: cells.end_us.map(|us| ns(us, "end")).transpose()?,

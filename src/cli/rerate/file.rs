@@ -25,7 +25,7 @@ const NEEDED: [&str; 19] = [
 const WANTED: [&str; 5] = ["lrn", "sell_deck_version", "cost_deck_version", "emergency_flag", "test_call"];
 /// The same where prices hang on who calls.
 const NEEDED_OF_CALLERS: [&str; 4] = ["a_number_e164", "a_validity", "sell_deck", "cost_deck"];
-const WANTED_OF_CALLERS: [&str; 5] = ["lrn_source", "b_ocn", "b_lata", "b_rate_center", "b_state"];
+const WANTED_OF_CALLERS: [&str; 6] = ["lrn_source", "cnam_source", "b_ocn", "b_lata", "b_rate_center", "b_state"];
 /// Problems and names told one by one, at most; all are counted.
 const TOLD: u64 = 1_000;
 const NAMED: usize = 10;

@@ -86,6 +86,7 @@ fn account() -> Value {
         "min_margin": decimal("Least a call must be expected to earn with the margin guard, in its deck's currency; none = 0"),
         "route_policy": name("How its calls' carriers are ordered; none = by expected cost"),
         "route_classes": list(text("A class"), "Classes of routes the account buys (S1-23); empty = all"),
+        "cnam": flag("Look up the names of callers that send none, on each of its trunks (R-29)"),
         "test": flag("Left out of KPIs and billing (C-107)"),
         "tax": part("tax_profile", "Where it is taxed; none = its invoices have the taxes their details name"),
     });
@@ -109,6 +110,7 @@ fn trunk() -> Value {
         "party": name("Who it belongs to, where that party is a carrier, too: its calls do not go back to it (R-42)"),
         "relay_503": flag("Relay a carrier's lone 503 as it is (P-10)"),
         "trust_npdi": flag("Believe what its numbers say of portability (npdi, rn) and of the caller's switch (jip); no look-up is made then (R-04)"),
+        "cnam": flag("Look up the names of callers that send none, for carriers to show (R-29)"),
     });
     object("Where an account's calls come in", &["account", "sources"], properties, defaults)
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use tollgate_rating::portability::PortedFile;
 use tollgate_schemas::number::E164;
 
-use super::{NoAnswer, asked};
+use super::{NoAnswer, asker};
 use crate::config::LrnConfig;
 
 /// A number nobody has (555-01XX is kept for examples): what is said of it does not matter.
@@ -32,7 +32,7 @@ pub fn examine(config: &LrnConfig) -> Option<Examined> {
         let told = std::fs::read(file).map_err(|e| e.to_string()).and_then(|bytes| PortedFile::read(&bytes).map_err(|bad| bad.join("; ")));
         return Some(told.map_or_else(|e| Examined::Silent(format!("{}: {e}", file.display())), |ported| Examined::File(ported.len())));
     }
-    let ask = asked(config)?;
+    let ask = asker(config)?;
     let source = config.url.clone().or_else(|| config.enum_server.map(|s| format!("name server {s}"))).unwrap_or_default();
     let Ok(number) = E164::parse(NOBODYS) else { return None };
     let began = Instant::now();

@@ -42,15 +42,22 @@ impl Http {
     }
 }
 
-impl Ask for Http {
-    fn ask(&self, number: &E164) -> Result<Ported, NoAnswer> {
+impl Http {
+    /// The answer's text; None: status 404, it knows nothing of the number.
+    pub fn get(&self, number: &E164) -> Result<Option<String>, NoAnswer> {
         let mut response = match self.agent.get(self.url.replace("{number}", number.digits())).call() {
             Ok(response) => response,
-            Err(ureq::Error::StatusCode(404)) => return Ok(Ported::default()),
+            Err(ureq::Error::StatusCode(404)) => return Ok(None),
             Err(ureq::Error::StatusCode(status)) if status < 500 && status != 429 => return Err(NoAnswer::Useless(format!("HTTP {status}"))),
             Err(e) => return Err(NoAnswer::Silent(e.to_string())),
         };
-        let text = response.body_mut().with_config().limit(MAX_ANSWER).read_to_string().map_err(|e| NoAnswer::Silent(e.to_string()))?;
+        response.body_mut().with_config().limit(MAX_ANSWER).read_to_string().map(Some).map_err(|e| NoAnswer::Silent(e.to_string()))
+    }
+}
+
+impl Ask<Ported> for Http {
+    fn ask(&self, number: &E164) -> Result<Ported, NoAnswer> {
+        let Some(text) = self.get(number)? else { return Ok(Ported::default()) };
         let answer: Answer = serde_json::from_str(&text).map_err(|e| NoAnswer::Useless(e.to_string()))?;
         answer.ported().map_err(NoAnswer::Useless)
     }

@@ -26,7 +26,7 @@ impl NameServer {
     }
 }
 
-impl Ask for NameServer {
+impl Ask<Ported> for NameServer {
     fn ask(&self, number: &E164) -> Result<Ported, NoAnswer> {
         let at = |e: std::io::Error| NoAnswer::Silent(format!("name server {}: {e}", self.server));
         let mut id = [0; 2];

@@ -20,7 +20,7 @@ fn number(text: &str) -> E164 {
 /// What shards were told.
 type Told = std::sync::mpsc::Receiver<(Asker, E164, DipAnswer)>;
 
-fn started(config: &LrnConfig) -> (Arc<dyn Portability>, Gauges, Told) {
+fn started(config: &LrnConfig) -> (Arc<dyn NumberSource>, Gauges, Told) {
     let (tell, told) = std::sync::mpsc::channel();
     let (source, gauges) = source(config, crate::node::clock, Box::new(move |asker, number, answer| drop(tell.send((asker, number, answer))))).expect("threads");
     (source.expect("a source"), gauges.expect("somebody is asked"), told)
@@ -67,7 +67,7 @@ fn r_04_one_number_is_asked_for_once_and_every_shard_that_waits_is_told_the_firs
     let (first, second) = (next(&told), next(&told));
     let of = |(asker, number, answer): (Asker, E164, DipAnswer)| {
         let dip = answer.expect("an answer");
-        assert!(dip.took_ms >= 60 && number == wanted && dip.ported.place.state == "NJ", "{dip:?}");
+        assert!(dip.took_ms >= 60 && number == wanted && dip.found.place.state == "NJ", "{dip:?}");
         (asker, dip.cached)
     };
     assert_eq!((of(first), of(second)), ((2, false), (0, true)));
@@ -88,7 +88,7 @@ fn r_04_a_number_the_service_does_not_know_is_not_ported_and_nonsense_is_a_failu
         let (url, _) = service(0, head, body);
         let (source, gauges, told) = started(&LrnConfig { url: Some(url), ..config() });
         assert!(source.lookup(&number("12125550100"), Some(0), 0).is_err());
-        let lrn = next(&told).2.ok().map(|dip| dip.ported.lrn.map(|n| n.digits().to_owned()));
+        let lrn = next(&told).2.ok().map(|dip| dip.found.lrn.map(|n| n.digits().to_owned()));
         assert_eq!(lrn, want.map(|w| w.map(str::to_owned)), "{head} {body}");
         assert_eq!(gauges.asked(), (1, u64::from(want.is_none())));
     }
@@ -98,13 +98,13 @@ fn r_04_a_number_the_service_does_not_know_is_not_ported_and_nonsense_is_a_failu
 fn r_04_a_source_that_is_slow_is_left_alone_after_a_few_failures_and_tried_again() {
     let slow = Arc::new(std::sync::atomic::AtomicBool::new(true));
     struct Moody(Arc<std::sync::atomic::AtomicBool>);
-    impl Ask for Moody {
+    impl Ask<Ported> for Moody {
         fn ask(&self, _: &E164) -> Result<Ported, NoAnswer> {
             if self.0.load(Ordering::SeqCst) { Err(NoAnswer::Silent("timed out".to_owned())) } else { Ok(Ported::default()) }
         }
     }
     let (tell, told) = std::sync::mpsc::channel();
-    let service = Service::start(Arc::new(Moody(slow.clone())), &config(), crate::node::clock, Box::new(move |a, n, d| drop(tell.send((a, n, d))))).expect("threads");
+    let service = Service::start("portability", Arc::new(Moody(slow.clone())), &config(), crate::node::clock, Box::new(move |a, n, d| drop(tell.send((a, n, d))))).expect("threads");
     let gauges = Gauges(service.shared.clone());
     for n in 0..3 {
         assert!(matches!(service.lookup(&number(&format!("1212555010{n}")), Some(0), clock_us()), Err(DipError::Pending(_))));
@@ -276,7 +276,7 @@ fn ask_enum(server: std::net::SocketAddr) -> DipAnswer {
 #[test]
 fn r_04_a_name_server_says_the_routing_number_and_forged_answers_are_passed_over() {
     const RIGHT: &str = "!^.*$!tel:+12125550100;npdi;rn=+12015550000!";
-    let ported = |answer: DipAnswer| answer.map(|d| d.ported.lrn.map(|n| n.digits().to_owned()));
+    let ported = |answer: DipAnswer| answer.map(|d| d.found.lrn.map(|n| n.digits().to_owned()));
     let right = Ok(Some("12015550000".to_owned()));
     assert_eq!(ported(ask_enum(name_server(|_, q| vec![naptr(q, RIGHT)]))), right);
     // The first question is lost.

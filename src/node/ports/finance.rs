@@ -1,12 +1,14 @@
 //! Finance's orders on a running node: re-rating, invoices, notes, disputes. What is computed is rating's; here the store is
 //! read, prices are looked up in the plan, and what is decided goes into the log.
 
+mod call_ledger;
 mod calls;
 mod invoices;
 mod notes;
 mod pages;
 mod posting;
 mod rerate;
+mod short_report;
 mod statements;
 
 use std::{
@@ -132,6 +134,8 @@ impl Inner {
             FinanceVerb::Ageing => self.ageing(&read(order)?).map(Some),
             FinanceVerb::Accrual => self.accrual(&read(order)?).map(Some),
             FinanceVerb::Netting => self.netting(&read(order)?).map(Some),
+            FinanceVerb::CallLedger => self.call_ledger(name, &read(order)?),
+            FinanceVerb::ShortCalls => self.short_report(&read(order)?).map(Some),
             FinanceVerb::Disputes => {
                 let items: Vec<Value> = self.look(|books| books.disputes().map(|(_, revision, d)| shown_dispute(d, revision)).collect())?;
                 Ok(Some(json!({ "items": items, "next_cursor": null })))

@@ -17,10 +17,11 @@ pub struct CallCells<'b> {
     pub account: &'b str,
     pub to: &'b str,
     pub lrn: &'b str,
-    /// These three are read by [`super::CallsFile::with_callers`] only.
+    /// These four are read by [`super::CallsFile::with_callers`] only.
     pub from: &'b str,
     pub jip: &'b str,
     pub lrn_source: &'b str,
+    pub cnam_source: &'b str,
     /// UTC microseconds.
     pub setup_us: Option<i64>,
     pub answer_us: Option<i64>,
@@ -39,6 +40,7 @@ pub struct CallBatch {
     from: Texts,
     jip: Texts,
     lrn_source: Texts,
+    cnam_source: Texts,
     setup: Times,
     answer: Times,
     end: Times,
@@ -59,6 +61,7 @@ impl CallBatch {
             from: text("from"),
             jip: text("jip"),
             lrn_source: text("lrn_source"),
+            cnam_source: text("cnam_source"),
             setup: times("setup"),
             answer: times("answer"),
             end: times("end"),
@@ -90,6 +93,7 @@ impl CallBatch {
             from: self.from.get(at),
             jip: self.jip.get(at),
             lrn_source: self.lrn_source.get(at),
+            cnam_source: self.cnam_source.get(at),
             setup_us: self.setup.get(at).map_err(bad("setup"))?,
             answer_us: self.answer.get(at).map_err(bad("answer"))?,
             end_us: self.end.get(at).map_err(bad("end"))?,

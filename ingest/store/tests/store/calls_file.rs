@@ -51,6 +51,7 @@ fn calls_are_read_with_text_or_zoned_times_and_bad_cells_are_placed() {
         from: "",
         jip: "",
         lrn_source: "",
+        cnam_source: "",
         // The statistics know that it is not empty.
         call_id: None,
         account: "acme",

@@ -186,7 +186,8 @@ pub(super) fn compile(documents: &Documents, control_position: u64) -> Result<Po
         }
         let sources = check.sources("sources", &spec.sources);
         check.hold(&mut parties, Party::Trunk(TrunkIx(i as u32)), sources, named);
-        trunks.push(trunk(&mut check, name, spec, &account_names, &tables));
+        let asks_names = documents.accounts.get(&spec.account).is_some_and(|a| a.cnam);
+        trunks.push(trunk(&mut check, name, spec, asks_names, &account_names, &tables));
     }
 
     if !problems.is_empty() {
@@ -356,7 +357,8 @@ fn root(check: &mut Check<'_>, name: &str, documents: &Documents) -> String {
     at.to_owned()
 }
 
-fn trunk(check: &mut Check<'_>, name: &str, spec: &control::Trunk, accounts: &HashMap<String, AccountIx>, tables: &Tables) -> TrunkView {
+/// `asks_names`: its account does.
+fn trunk(check: &mut Check<'_>, name: &str, spec: &control::Trunk, asks_names: bool, accounts: &HashMap<String, AccountIx>, tables: &Tables) -> TrunkView {
     check.name("", name);
     let account = accounts.get(&spec.account).copied();
     if account.is_none() {
@@ -388,6 +390,7 @@ fn trunk(check: &mut Check<'_>, name: &str, spec: &control::Trunk, accounts: &Ha
         party: spec.party.clone(),
         relay_503: spec.relay_503,
         trust_npdi: spec.trust_npdi,
+        cnam: spec.cnam || asks_names,
         emergency,
         dial: Dial {
             international: dial.international,

@@ -17,7 +17,7 @@ use super::{
         token::RouteToken,
         txn::{ClientTx, NEVER, Role},
     },
-    Core,
+    Core, caller_name,
     events::{AttemptEnd, CallEnd},
     ms,
     reply::phrase_of,
@@ -196,6 +196,9 @@ impl Core {
         });
         self.edit_vias(msg, from, &branch);
         self.edit_max_forwards(msg);
+        if !call.a_name.is_empty() {
+            caller_name::show(msg, &call.a_name, &mut self.edits);
+        }
         let mut request = Vec::with_capacity(msg.bytes().len() + 256);
         self.edits.apply(msg, &mut request);
 

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use tollgate_schemas::{
     id::partition_of,
     parties::{Parties, revenue},
-    portability::DipError,
     refusal::Refusal,
     time::Now,
     v1::{CallFacts, CallRefused, Personal, SipLeg},
@@ -15,13 +14,13 @@ use super::{
     super::{
         call::{Best, Call, Caller, Phase},
         dialog::{contact_uri, route_values},
-        msg::{Header, Msg, NameAddr, Scheme, Uri, parse_name_addr},
+        msg::{Header, Msg, Scheme, Uri},
         sdp::codec_class,
         table::Ref,
         token::Keyring,
         txn::{Alarm, NEVER},
     },
-    Core, events::Decision, ms,
+    Core, caller_name, events::Decision, ms,
     reply::phrase_of,
 };
 use crate::{
@@ -31,19 +30,6 @@ use crate::{
 
 /// Bytes of User-Agent kept (C-016).
 const USER_AGENT_BYTES: usize = 128;
-
-/// The caller's number as its headers give it: the value and which header it came from (C-023).
-fn calling_number<'a>(msg: &Msg<'a>) -> (Option<&'a str>, &'static str) {
-    let user = |n: NameAddr<'a>| Uri::parse(n.uri).ok().and_then(|u| u.user).and_then(|u| std::str::from_utf8(u).ok());
-    for (header, source) in [(Header::PAssertedIdentity, "pai"), (Header::PPreferredIdentity, "ppi"), (Header::RemotePartyId, "rpid")] {
-        for value in msg.values(header) {
-            if let Some(number) = parse_name_addr(value.bytes).ok().and_then(user) {
-                return (Some(number), source);
-            }
-        }
-    }
-    (msg.from().ok().and_then(user), "from")
-}
 
 /// how often a call may have been redirected.
 const MAX_REDIRECTIONS: usize = 5;
@@ -101,14 +87,14 @@ impl Core {
         let cseq = msg.cseq().map(|c| c.seq).unwrap_or_default();
         let merge_key = self.merge_key(msg);
         // It gave up before it was decided: it is a call all the same, without an attempt.
-        let cancelled = matches!(lookup, Lookup::Answer(Err(DipError::Cancelled), _));
+        let cancelled = matches!(lookup, Lookup::Answer(answers, _) if answers.cancelled());
 
         let urn_sos = uri.scheme == Scheme::Urn && uri.is_sos();
         let dialled = match uri.scheme {
             Scheme::Urn => text(msg.uri_span().map(|s| msg.at(s)).unwrap_or_default()),
             _ => text(uri.user.unwrap_or_default()),
         };
-        let (a_user, a_source) = calling_number(msg);
+        let (a_user, a_source) = caller_name::number(msg);
         let a_source = a_source.to_owned();
         let a_raw = a_user.unwrap_or_default().to_owned();
         let mut personal = self.caller_facts(msg, from, &a_raw, &dialled, call_id, from_tag, cseq);
@@ -121,13 +107,13 @@ impl Core {
         let decision = match early {
             Some(refusal) => Err(Halt::Refused(self.refused_early(refusal, trunk))),
             None => {
-                let asked = Asked { trunk, source: from, dialled: &dialled, urn_sos, a_user, now, node };
+                let asked = Asked { trunk, source: from, dialled: &dialled, urn_sos, a_user, shown: caller_name::shown(msg), now, node };
                 self.gate().admission.decide(&plan.policy, plan.routing.as_ref(), &asked, lookup)
             }
         };
         let mut admitted = match decision {
             Ok(admitted) => admitted,
-            Err(Halt::Waits { number, within_ms }) => return self.wait_for(tx, msg, from, merge_key, number, within_ms, now),
+            Err(Halt::Waits { awaits, within_ms }) => return self.wait_for(tx, msg, from, merge_key, awaits, within_ms, now),
             Err(Halt::Refused(refused)) => return self.refuse(tx, msg, from, *refused, a_source, personal, now),
         };
         admitted.facts.a_number_source = a_source;
@@ -167,6 +153,7 @@ impl Core {
             lrn: caller.lrn.as_ref(),
             place: caller.place.as_deref(),
             dipped: admitted.facts.lrn_source == "dip",
+            named: admitted.facts.cnam_source == "dip",
         };
         // Nobody outside can choose it, and whoever has the call's id can draw it again.
         let id = self.ctx.mint.mint();
@@ -195,6 +182,7 @@ impl Core {
 
         personal.b_e164 = called.map(|n| n.digits().to_owned()).unwrap_or_default();
         personal.a_e164 = admitted.a_e164.map(|n| n.digits().to_owned()).unwrap_or_default();
+        personal.a_name.clone_from(&admitted.a_name);
         let key: std::sync::Arc<str> = admitted.facts.root_account.as_str().into();
         let at = self.calls.next_ref();
         let mut call = Box::new(Call {
@@ -205,6 +193,7 @@ impl Core {
             plan,
             dialled: number,
             a_number: personal.a_e164.clone(),
+            a_name: admitted.a_name,
             caller,
             sell: admitted.sell,
             tiers: admitted.tiers,
@@ -326,6 +315,7 @@ impl Core {
             auth_method: "ip".to_owned(),
             transport: "udp".to_owned(),
             direction: "outbound".to_owned(),
+            billing: account.billing().to_owned(),
             service_type: "voice".to_owned(),
             ..CallFacts::default()
         };

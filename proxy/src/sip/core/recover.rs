@@ -121,6 +121,7 @@ impl Core {
             key: first.key.as_str().into(),
             partition: tollgate_schemas::id::partition_of(&first.key, self.ctx.partitions),
             dialled: if personal.b_e164.is_empty() { personal.b_raw.clone() } else { personal.b_e164.clone() },
+            a_name: personal.a_name.clone(),
             a_number: personal.a_e164.clone(),
             caller: caller_of(&facts, &personal.a_e164),
             tiers: answered.map_or(&attempted.tiers, |(_, a)| &a.tiers).clone(),

@@ -13,7 +13,7 @@ use super::{
         table::Ref,
         txn::{ClientState, Role},
     },
-    Core,
+    Core, caller_name,
     charge_limit::charge_limit_ms,
     events::AttemptEnd,
     hunt::Outcome,
@@ -73,6 +73,21 @@ impl Core {
         self.edits.apply(msg, out);
     }
 
+    /// The same of a response to the call's INVITE, with the From its caller wrote (RFC 3261 §8.2.6.2).
+    pub(super) fn cut_via_of(&mut self, call: &Call, msg: &Msg<'_>, out: &mut Vec<u8>) {
+        self.edits.clear();
+        if let Some(top) = msg.first_value(Header::Via) {
+            self.edits.remove_value(msg, &top);
+        }
+        if !call.a_name.is_empty()
+            && caller_name::is_in_from(&call.facts.a_number_source)
+            && let Some(from) = msg.first_value(Header::From)
+        {
+            self.edits.replace(from.span, &call.from_value);
+        }
+        self.edits.apply(msg, out);
+    }
+
     fn on_attempt_response(&mut self, client: Ref, n: usize, msg: &Msg<'_>, status: u16, from: SocketAddr, now: Now) {
         let Some(at) = self.clients.get(client).and_then(|tx| tx.call) else { return };
         let Some(mut call) = self.calls.take(at) else { return };
@@ -115,7 +130,7 @@ impl Core {
         self.note_dialog(call, msg, from);
         if let Some(server) = call.server {
             let mut bytes = Vec::with_capacity(msg.bytes().len());
-            self.cut_via(msg, &mut bytes);
+            self.cut_via_of(call, msg, &mut bytes);
             self.respond(server, bytes, status, 0, now);
         }
     }
@@ -188,7 +203,7 @@ impl Core {
         let Some(i) = self.note_dialog(call, msg, from) else { return };
         call.dialogs[i].confirmed = true;
         let mut bytes = Vec::with_capacity(msg.bytes().len());
-        self.cut_via(msg, &mut bytes);
+        self.cut_via_of(call, msg, &mut bytes);
         if call.answered.is_none() {
             self.answer(call, n, status, now);
             call.ok_response = bytes.clone();
@@ -259,7 +274,7 @@ impl Core {
         if let Some(tx) = call.server.and_then(|s| self.servers.get(s)) {
             let to = tx.reply_to;
             let mut bytes = Vec::with_capacity(msg.bytes().len());
-            self.cut_via(msg, &mut bytes);
+            self.cut_via_of(call, msg, &mut bytes);
             self.out.send(to, 0, &bytes);
         }
     }
@@ -311,7 +326,7 @@ impl Core {
             return;
         }
         let mut bytes = Vec::with_capacity(msg.bytes().len());
-        self.cut_via(msg, &mut bytes);
+        self.cut_via_of(call, msg, &mut bytes);
         let reason = match msg.kind() {
             super::super::msg::Kind::Response { reason, .. } => String::from_utf8_lossy(reason).into_owned(),
             super::super::msg::Kind::Request { .. } => String::new(),

@@ -60,6 +60,11 @@ impl Routing for Flat {
 }
 
 fn plan(routing: Flat) -> Arc<Plan> {
+    plan_of(routing, false)
+}
+
+/// `cnam`: names of the trunk's callers are looked up.
+fn plan_of(routing: Flat, cnam: bool) -> Arc<Plan> {
     let mut documents = Documents::default();
     documents.accounts.insert(
         "acme".into(),
@@ -80,6 +85,7 @@ fn plan(routing: Flat) -> Arc<Plan> {
             party: None,
             relay_503: false,
             trust_npdi: false,
+            cnam,
         },
     );
     for (i, addr) in CARRIERS.iter().enumerate() {
@@ -139,6 +145,11 @@ impl World {
         let now_ms = 1_000_000;
         let core = Core::new(ctx, plan(Flat { sell, cost }), now(now_ms));
         World { core, now_ms, sent: Vec::new(), events: Vec::new(), durable: true }
+    }
+
+    /// A plan in which callers' names are looked up.
+    pub(super) fn ask_names(&mut self) {
+        self.core.set_plan(plan_of(Flat { sell: terms(), cost: terms() }, true));
     }
 
     /// A plan in which nobody may call.

@@ -1,14 +1,16 @@
-//! Calls that wait for what is known of their number: the INVITE has its 100 Trying and lies here, nothing of it is
-//! counted or written but its CPS token, and it is decided anew, at that time and with the plan of then, when the answer comes,
-//! when it has taken too long, when its caller gives up or when the node stops. Other calls never wait for it.
+//! Calls that wait for what is known of their numbers, the called one's portability and the calling one's name, both
+//! asked for at once: the INVITE has its 100 Trying and lies here, nothing of it is
+//! counted or written but its CPS token, and it is decided anew, at that time and with the plan of then, when the answers are there,
+//! when they have taken too long, when its caller gives up or when the node stops. Other calls never wait for it.
 //!
 //! At most [`MAX_WAITING`] in one shard; beyond, a call goes by the dialled number at once (`lrn_source` "fallback").
 
-use std::net::SocketAddr;
+use std::{collections::HashMap, net::SocketAddr};
 
+use foldhash::fast::RandomState;
 use tollgate_schemas::{
     number::E164,
-    portability::{DipAnswer, DipError},
+    portability::{DipAnswer, DipError, Named},
     time::Now,
 };
 
@@ -22,7 +24,7 @@ use super::{
     Core, ms,
     reply::phrase_of,
 };
-use crate::admission::{Lookup, Party};
+use crate::admission::{Answers, Awaits, Lookup, Party};
 
 /// Calls of one shard that wait; their INVITEs are kept, so this is some tens of megabytes at worst.
 pub const MAX_WAITING: usize = 4_096;
@@ -34,9 +36,22 @@ pub struct Waiting {
     from: SocketAddr,
     server: Ref,
     merge_key: u128,
-    number: E164,
+    /// What is not known yet, and what is.
+    awaits: Awaits,
+    answers: Answers,
     since_ms: u64,
     until_ms: u64,
+}
+
+/// Takes a call out of who waits for a number.
+fn forget(waiting_for: &mut HashMap<E164, Vec<Ref>, RandomState>, number: Option<E164>, at: Ref) {
+    let Some(number) = number else { return };
+    if let Some(others) = waiting_for.get_mut(&number) {
+        others.retain(|other| *other != at);
+        if others.is_empty() {
+            waiting_for.remove(&number);
+        }
+    }
 }
 
 impl Core {
@@ -45,12 +60,17 @@ impl Core {
         if self.waiting.len() < MAX_WAITING { Lookup::Wait(self.shard) } else { Lookup::AtOnce }
     }
 
-    /// Keeps an INVITE until its number is known.
+    /// Keeps an INVITE until its numbers are known.
     #[allow(clippy::too_many_arguments)]
-    pub(super) fn wait_for(&mut self, server: Ref, msg: &Msg<'_>, from: SocketAddr, merge_key: u128, number: E164, within_ms: u32, now: Now) {
+    pub(super) fn wait_for(&mut self, server: Ref, msg: &Msg<'_>, from: SocketAddr, merge_key: u128, awaits: Awaits, within_ms: u32, now: Now) {
         let (since_ms, until_ms) = (ms(now), ms(now) + u64::from(within_ms));
-        let at = self.waiting.insert(Waiting { invite: msg.bytes().to_vec(), from, server, merge_key, number, since_ms, until_ms });
-        self.waiting_for.entry(number).or_default().push(at);
+        let at = self.waiting.insert(Waiting { invite: msg.bytes().to_vec(), from, server, merge_key, awaits, answers: Answers::default(), since_ms, until_ms });
+        if let Some(number) = awaits.number {
+            self.waiting_for.entry(number).or_default().push(at);
+        }
+        if let Some(name) = awaits.name {
+            self.waiting_names.entry(name).or_default().push(at);
+        }
         self.merges.insert(merge_key, server);
         if let Some(tx) = self.servers.get_mut(server) {
             tx.waiting = Some(at);
@@ -64,17 +84,34 @@ impl Core {
         self.waiting.len()
     }
 
-    /// What came of a look-up: every call that waits for it goes on, in the order they came. A look-up that was made is the
-    /// first one's; the others have it from memory.
+    /// What came of a look-up: every call that waits for it, and for nothing else, goes on, in the order they came. A look-up that
+    /// was made is the first one's; the others have it from memory.
     pub fn number_known(&mut self, number: &E164, mut answer: DipAnswer, now: Now) {
         for at in self.waiting_for.remove(number).unwrap_or_default() {
-            if self.waiting.get(at).is_none() {
-                continue;
-            }
-            self.go_on(at, &answer, now);
+            let Some(waiting) = self.waiting.get_mut(at) else { continue };
+            (waiting.awaits.number, waiting.answers.number) = (None, Some(answer.clone()));
             if let Ok(dip) = &mut answer {
                 dip.cached = true;
             }
+            self.go_on_if_known(at, now);
+        }
+    }
+
+    /// The same of a name.
+    pub fn name_known(&mut self, number: &E164, mut answer: DipAnswer<Named>, now: Now) {
+        for at in self.waiting_names.remove(number).unwrap_or_default() {
+            let Some(waiting) = self.waiting.get_mut(at) else { continue };
+            (waiting.awaits.name, waiting.answers.name) = (None, Some(answer.clone()));
+            if let Ok(dip) = &mut answer {
+                dip.cached = true;
+            }
+            self.go_on_if_known(at, now);
+        }
+    }
+
+    fn go_on_if_known(&mut self, at: Ref, now: Now) {
+        if self.waiting.get(at).is_some_and(|waiting| waiting.awaits == Awaits::default()) {
+            self.go_on(at, now);
         }
     }
 
@@ -96,18 +133,21 @@ impl Core {
     /// Goes on without an answer. Of a caller that gave up it is decided like any other, so that its record says what was
     /// asked for, and ends with 487 before a carrier is tried.
     pub(super) fn give_up_waiting(&mut self, at: Ref, why: DipError, now: Now) {
-        if let Some(waiting) = self.waiting.get(at)
-            && let Some(others) = self.waiting_for.get_mut(&waiting.number)
-        {
-            others.retain(|other| *other != at);
-            if others.is_empty() {
-                self.waiting_for.remove(&waiting.number);
+        if let Some(waiting) = self.waiting.get_mut(at) {
+            let awaits = std::mem::take(&mut waiting.awaits);
+            if awaits.number.is_some() {
+                waiting.answers.number = Some(Err(why.clone()));
             }
+            if awaits.name.is_some() {
+                waiting.answers.name = Some(Err(why));
+            }
+            forget(&mut self.waiting_for, awaits.number, at);
+            forget(&mut self.waiting_names, awaits.name, at);
         }
-        self.go_on(at, &Err(why), now);
+        self.go_on(at, now);
     }
 
-    fn go_on(&mut self, at: Ref, answer: &DipAnswer, now: Now) {
+    fn go_on(&mut self, at: Ref, now: Now) {
         let Some(waiting) = self.waiting.remove(at) else { return };
         self.merges.remove(&waiting.merge_key);
         let Some(tx) = self.servers.get_mut(waiting.server).filter(|tx| tx.state == ServerState::Proceeding) else { return };
@@ -120,7 +160,7 @@ impl Core {
             return self.reply(waiting.server, &msg, waiting.from, 403, phrase_of(403), "", now);
         };
         let waited_ms = ms(now).saturating_sub(waiting.since_ms) as u32;
-        self.decide(waiting.server, &msg, waiting.from, trunk, None, Lookup::Answer(answer, waited_ms), now);
+        self.decide(waiting.server, &msg, waiting.from, trunk, None, Lookup::Answer(&waiting.answers, waited_ms), now);
     }
 }
 

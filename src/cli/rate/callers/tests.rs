@@ -9,7 +9,7 @@ use tollgate_schemas::{
     money::{AMOUNT_PLACES, format_scaled},
     number::E164,
     parties::{Parties, Place},
-    portability::{Portability, Ported, needs_dip},
+    portability::{NumberSource, Ported, needs_dip},
     terms::LegContext,
     time::format_rfc3339,
 };
@@ -150,7 +150,7 @@ fn of_plan(plan: &Compiled, ported: &PortedFile, tables: &Tables, call: &Made) -
     let to = number(call.to).expect("a number");
     let (mut found, mut dipped) = (Ported { lrn: number(call.lrn), ..Ported::default() }, call.source == "dip");
     if call.lrn.is_empty() && call.source.is_empty() && needs_dip(&to) {
-        (found, dipped) = (ported.lookup(&to, None, call.setup_us).expect("a file answers").ported, true);
+        (found, dipped) = (ported.lookup(&to, None, call.setup_us).expect("a file answers").found, true);
     }
     let (a_validity, a) = caller(tables, &NumberPlan::default(), Some(call.from));
     let place = Some(&found.place).filter(|p| **p != Place::default());

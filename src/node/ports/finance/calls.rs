@@ -21,7 +21,7 @@ use tollgate_schemas::{
     control,
     csv_text::header_line,
     id::Id,
-    store::{CdrFilter, StoreError},
+    store::{CdrFilter, StoreError, TallyBy, TallyQuery},
     tiers,
 };
 
@@ -30,7 +30,7 @@ use super::{Inner, Stop, pages, pages::Pages, positions, problem};
 /// Days without a rate that are told.
 const TOLD: usize = 10;
 /// A call is answered within so long of its INVITE.
-const SETUP_US: i64 = 86_400_000_000;
+pub const SETUP_US: i64 = 86_400_000_000;
 
 /// A period's calls.
 pub struct Period<'a> {
@@ -251,15 +251,21 @@ impl Inner {
         Ok(())
     }
 
-    /// connected calls by their answers, in the UTC days of the period.
+    /// what the account pays for, as an invoice of the period counts it: connected calls by their answers, in the UTC days of the
+    /// period. `as_of` empty = as the rows stand.
     pub fn short_calls(&self, policy: &ShortPolicy, period: &Period<'_>, as_of: &str, zone: Tz) -> Result<ShortCalls, Stop> {
         let (from_us, until_us) = utc_window(period, zone);
-        let walk = self.walk(&Period { account: period.account, from_us: from_us.saturating_sub(SETUP_US), until_us }, as_of);
-        let failure = walk.failure();
-        let calls = walk.filter(|row| !row.test_call).map(|row| (row.answer_ts, row.duration_ms));
-        let counted = ShortCalls::count(policy, from_us, until_us, calls);
-        pages::check(&failure)?;
-        Ok(counted)
+        let filter = CdrFilter {
+            record_type: cdr::FINAL.to_owned(),
+            payer: Some(period.account.to_owned()),
+            since_us: Some(from_us.saturating_sub(SETUP_US)),
+            until_us: Some(until_us),
+            as_of: (!as_of.is_empty()).then(|| positions(as_of)),
+            ..CdrFilter::default()
+        };
+        let query = TallyQuery { filter, by: TallyBy::Account, answered_us: Some((from_us, until_us)), short_ms: policy.short_ms };
+        let rows = tokio::runtime::Handle::current().block_on(self.cdrs.tally(query))?;
+        Ok(rows.iter().fold(ShortCalls::default(), |sum, row| ShortCalls { connected: sum.connected + row.connected, short: sum.short + row.short }))
     }
 }
 

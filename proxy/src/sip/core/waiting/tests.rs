@@ -6,20 +6,27 @@ use tollgate_schemas::{
     event::Body,
     number::E164,
     parties::Place,
-    portability::{Asker, Dip, DipAnswer, DipError, Portability, Ported},
+    portability::{Asker, Dip, DipAnswer, DipError, Named, NumberSource, Ported},
     v1::{CallFacts, CallRefused},
 };
 
 use super::super::tests::{CALLER, CARRIERS, World, now};
-use crate::admission::{NodeState, PortabilitySource};
+use crate::admission::{Answers, Awaits, NodeState, PortabilitySource};
 
 /// Says of every number that it is being asked, and notes for whom.
 #[derive(Default)]
 struct Slow(Mutex<Vec<(String, Option<Asker>)>>);
 
-impl Portability for Slow {
+impl NumberSource for Slow {
     fn lookup(&self, number: &E164, asker: Option<Asker>, _now_us: i64) -> DipAnswer {
         self.0.lock().expect("a lock").push((number.digits().to_owned(), asker));
+        Err(DipError::Pending(300))
+    }
+}
+
+impl NumberSource<Named> for Slow {
+    fn lookup(&self, number: &E164, asker: Option<Asker>, _now_us: i64) -> DipAnswer<Named> {
+        self.0.lock().expect("a lock").push((format!("name of {}", number.digits()), asker));
         Err(DipError::Pending(300))
     }
 }
@@ -34,7 +41,7 @@ fn number(digits: &str) -> E164 {
 }
 
 fn ported() -> DipAnswer {
-    Ok(Dip { ported: Ported { lrn: Some(number("12015550000")), place: Place { state: "NJ".into(), ..Place::default() } }, cached: false, took_ms: 9 })
+    Ok(Dip { found: Ported { lrn: Some(number("12015550000")), place: Place { state: "NJ".into(), ..Place::default() } }, cached: false, took_ms: 9 })
 }
 
 impl Case {
@@ -78,8 +85,90 @@ impl Case {
 
     /// Nothing is left of any that waited.
     fn nothing_waits(&self) {
-        assert!(self.w.core.waiting.is_empty() && self.w.core.waiting_for.is_empty());
+        assert!(self.w.core.waiting.is_empty() && self.w.core.waiting_for.is_empty() && self.w.core.waiting_names.is_empty());
     }
+
+    /// As `new`, on a trunk whose callers' names are asked for.
+    fn named() -> Case {
+        let mut c = Case::new();
+        c.w.ask_names();
+        c.w.core.gate().admission.caller_names = PortabilitySource::new(c.slow.clone());
+        c
+    }
+
+    fn tell_name(&mut self, name: &str) {
+        let at = now(self.w.now_ms);
+        self.w.core.name_known(&number("12125550199"), Ok(Dip { found: Named(name.into()), cached: false, took_ms: 7 }), at);
+        self.w.settle();
+    }
+
+    /// Of every attempted call: how its LRN and its caller's name are known, and for how long it waited for the name.
+    fn sources(&self) -> Vec<(String, String, u32)> {
+        let facts = |b: &Body| match b {
+            Body::CallAttempted(a) => a.facts.clone(),
+            _ => None,
+        };
+        self.w.events.iter().filter_map(|(_, b)| facts(b)).map(|f: CallFacts| (f.lrn_source, f.cnam_source, f.cnam_dip_ms)).collect()
+    }
+}
+
+#[test]
+fn r_29_both_look_ups_are_asked_for_at_once_and_a_call_waits_for_the_later_one() {
+    let mut c = Case::named();
+    c.send("INVITE", 1, "12125550100");
+    assert_eq!(c.slow.0.lock().expect("a lock").as_slice(), [("12125550100".to_owned(), Some(3)), ("name of 12125550199".to_owned(), Some(3))]);
+    c.w.pass(50);
+    c.tell_name("ACME LTD");
+    assert!(c.w.names().is_empty(), "the number is not known yet");
+    c.w.pass(70);
+    c.tell("12125550100", ported());
+    assert_eq!(c.sources(), [("dip".to_owned(), "dip".to_owned(), 120)]);
+    assert_eq!(c.slow.0.lock().expect("a lock").len(), 2, "neither is asked for again");
+    let sent = c.w.take(CARRIERS[0]).remove(0);
+    assert!(sent.contains("From: \"ACME LTD\" <sip:12125550199@10.0.0.9>;tag=f1\r\n"), "{sent}");
+    // The carrier says so back, the caller hears what it wrote itself.
+    let via = sent.lines().find(|l| l.starts_with("Via:")).expect("our Via");
+    let below = "Via: SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bKw1";
+    let ringing = format!("SIP/2.0 180 Ringing\n{via}\n{below}\nFrom: \"ACME LTD\" <sip:12125550199@10.0.0.9>;tag=f1\nTo: <sip:12125550100@10.0.0.1>;tag=c\nCall-ID: wait-1\nCSeq: 1 INVITE\nContent-Length: 0\n\n");
+    c.w.take(CALLER);
+    c.w.from(CARRIERS[0], &ringing);
+    let heard = c.w.take(CALLER).remove(0);
+    assert!(heard.starts_with("SIP/2.0 180") && heard.contains("From: <sip:12125550199@10.0.0.9>;tag=f1\r\n"), "{heard}");
+    c.nothing_waits();
+}
+
+#[test]
+fn r_29_a_name_delays_no_call_beyond_the_one_limit_and_fails_none() {
+    let mut c = Case::named();
+    // The number in time, the name never.
+    c.send("INVITE", 1, "12125550100");
+    c.w.pass(100);
+    c.tell("12125550100", ported());
+    c.w.pass(195);
+    assert!(c.w.names().is_empty());
+    c.w.pass(15);
+    let told = c.sources();
+    assert!(told[0].0 == "dip" && told[0].1 == "fallback" && (300..320).contains(&told[0].2), "{told:?}");
+    // The name of who calls a number that is not looked up.
+    c.send("INVITE", 2, "442079460000");
+    c.tell_name("ACME LTD");
+    assert_eq!(c.sources()[1], ("none".to_owned(), "dip".to_owned(), 0));
+    c.nothing_waits();
+}
+
+#[test]
+fn r_29_who_gives_up_is_charged_for_what_was_made_for_it_and_the_next_one_for_the_rest() {
+    let mut c = Case::named();
+    c.send("INVITE", 1, "12125550100");
+    c.send("INVITE", 2, "12125550100");
+    c.tell("12125550100", ported());
+    c.send("CANCEL", 1, "12125550100");
+    assert_eq!(c.w.names()[..2], ["call.attempted", "call.ended"]);
+    c.tell_name("ACME LTD");
+    let told: Vec<(String, String)> = c.sources().into_iter().map(|(lrn, name, _)| (lrn, name)).collect();
+    let of = |lrn: &str, name: &str| (lrn.to_owned(), name.to_owned());
+    assert_eq!(told, [of("dip", "fallback"), of("cache", "dip")]);
+    c.nothing_waits();
 }
 
 #[test]
@@ -199,7 +288,7 @@ fn r_04_no_more_than_a_bounded_number_waits_and_the_rest_goes_by_the_dialled_num
     let tx = *c.w.core.server_keys.values().next().expect("the INVITE");
     let (invite, from) = (b"INVITE sip:1@x SIP/2.0\r\n".to_vec(), CALLER.parse().expect("an address"));
     while c.w.core.waiting() < super::MAX_WAITING {
-        c.w.core.waiting.insert(super::Waiting { invite: invite.clone(), from, server: tx, merge_key: 0, number: number("12125550100"), since_ms: at.mono_ns, until_ms: u64::MAX });
+        c.w.core.waiting.insert(super::Waiting { invite: invite.clone(), from, server: tx, merge_key: 0, awaits: Awaits { number: Some(number("12125550100")), name: None }, answers: Answers::default(), since_ms: at.mono_ns, until_ms: u64::MAX });
     }
     c.send("INVITE", 2, "12125550101");
     assert_eq!(c.known(), [(String::new(), "fallback".to_owned(), 0)]);
