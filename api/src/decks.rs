@@ -15,6 +15,8 @@ use crate::{
 };
 
 const REASON_CHARS: usize = 256;
+/// Columns a sheet may leave out, and what is told of each.
+const MAX_LEFT_OUT: usize = 1_000;
 
 pub(crate) fn imports(state: ApiState, ask: Ask) -> Reply {
     async move {
@@ -52,6 +54,9 @@ pub(crate) fn propose(state: ApiState, ask: Ask) -> Reply {
             if text.chars().count() > REASON_CHARS {
                 return problem(name, "more than 256 characters");
             }
+        }
+        if import.left_out.len() > MAX_LEFT_OUT || import.left_out.iter().any(|c| c.chars().count() > REASON_CHARS) {
+            return problem("left_out", "more than 1000 columns, or one of more than 256 characters");
         }
         let dry_run = ask.query.is_true("dry_run");
         let import = NewImport { actor: ask.caller()?.id.clone(), dry_run, ..import };

@@ -88,6 +88,9 @@ pub struct NewImport {
     /// Currency the sheet names.
     #[serde(default)]
     pub currency: Option<String>,
+    /// Columns of the sheet that nothing was taken from, for the preview.
+    #[serde(default)]
+    pub left_out: Vec<String>,
     /// The deck's document, for its first sheet.
     #[serde(default)]
     pub spec: Option<Value>,

@@ -12,6 +12,6 @@ mod tests;
 
 pub use jurisdiction::{CallerBy, Judged, Rules, Unknown, judge};
 pub use number_table::{NumberTable, TableProblem};
-pub use origin::{BadGroup, Origin, OriginGroups};
+pub use origin::{BUILT_IN, BadGroup, Origin, OriginGroups};
 pub use places::{Known, Places};
 pub use surcharge::{Adders, BadSurcharge, Leg, Surcharges};

@@ -12,13 +12,14 @@
 //! Pure: the instant of the import is an argument ([`Order::now_us`]).
 
 mod base;
-mod country;
+pub(crate) mod country;
 mod covered;
 mod line;
 mod merge;
 mod preview;
 mod row;
 mod text;
+mod whole;
 
 #[cfg(test)]
 mod tests;
@@ -33,7 +34,8 @@ pub use covered::{Covered, covered_by_parent};
 pub use line::{Change, Flag, Line, LinePrice};
 pub use preview::{MAX_LINES, Preview};
 pub(crate) use row::Shared;
-pub use row::{Action, BadRow, CLAIMS, ImportRow, Start, read_rows, write_rows};
+pub use row::{Action, BadRow, CLAIMS, ImportRow, Start, is_rows, read_rows, write_rows};
+pub use whole::{NotWhole, whole_sheet};
 
 /// What a code means that the sheet does not list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,10 @@
 //! - The header: the first row (or two rows) that names a code and a rate; title lines above it may name currency and sheet.
 //! - Columns by the names of [`columns`]; codes as lists and ranges ([`codes`]); dates in the forms of the trade ([`dates`]);
 //!   prices with either decimal sign ([`numbers`]).
-//! - Day or month first, `1,234`, `44 20`, an area code's 0: the file as a whole tells, or a [`Mapping`]; else it is refused.
+//! - Day or month first, `1,234`, `44 20`, an area code's 0, cents or whole units: the file as a whole tells, or a [`Mapping`];
+//!   else it is refused.
+//! - A column of money, of an end or of a term that has no place here is asked about, not passed over; the others that are left out
+//!   are listed ([`Explained::left_out`]).
 
 mod cell;
 mod codes;
@@ -16,10 +19,12 @@ mod dates;
 mod finish;
 mod header;
 mod mapping;
+mod nanp;
 mod numbers;
 mod problem;
 mod reader;
 mod text;
+mod units;
 
 #[cfg(test)]
 mod tests;
@@ -30,7 +35,7 @@ pub use cell::{Cell, letters};
 pub use columns::Column;
 pub use csv::feed_csv;
 pub use dates::Start;
-pub use mapping::{AreaZero, DateOrder, DecimalSign, Mapping, Spaces};
+pub use mapping::{AreaZero, CodePlan, Commas, DateOrder, DecimalSign, EndDay, Mapping, Spaces};
 pub use problem::{MAX_PROBLEMS, Remark, SheetProblems};
 pub use reader::{MAX_ROWS, SheetReader};
 
@@ -60,11 +65,23 @@ pub struct Explained {
     pub sheets: Vec<ExplainedSheet>,
 }
 
+impl Explained {
+    /// Columns with a header that nothing is taken from: `Rates!K 'Comment'`, `K 'Comment'` of a CSV file.
+    pub fn left_out(&self) -> Vec<String> {
+        let of_sheet = |sheet: &ExplainedSheet| {
+            let name = if sheet.name.is_empty() { String::new() } else { format!("{}!", sheet.name) };
+            let columns = sheet.columns.iter().filter(|c| c.column.is_none() && !c.header.is_empty());
+            columns.map(|c| format!("{name}{} '{}'", c.letter, c.header)).collect::<Vec<_>>()
+        };
+        self.sheets.iter().filter(|s| matches!(s.used_as, "rates" | "codes")).flat_map(of_sheet).collect()
+    }
+}
+
 /// One sheet of the file.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct ExplainedSheet {
     pub name: String,
-    /// `rates`, `notes` (no header was found), `hidden` or `not asked for`.
+    /// `rates`, `codes` (joined to the rates by destination), `notes` (no header was found), `hidden` or `not asked for`.
     pub used_as: &'static str,
     pub header_row: u64,
     pub columns: Vec<ExplainedColumn>,

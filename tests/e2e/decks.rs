@@ -188,19 +188,25 @@ fn r_14_a_workbook_prices_calls_as_the_same_sheet_in_csv_does() {
     let csv = write(dir.path(), "beta.csv", csv);
     let rows = |file: &str| {
         let text = yes(run(&node, KEY, &["convert", file]));
-        let mut rows: Vec<String> = text.lines().filter(|l| !l.starts_with("warning")).map(|l| l.rsplit_once(',').map_or(l, |(row, _)| row).to_owned()).collect();
+        // Without where they are from, and the currency that the workbook names.
+        let row = |l: &str| l.split(',').take(16).collect::<Vec<_>>().join(",");
+        let mut rows: Vec<String> = text.lines().filter(|l| !l.starts_with("warning")).map(row).collect();
         rows.sort();
         rows
     };
     assert_eq!(rows(file), rows(&csv));
     let proposed = run(&node, KEY, &["import", file, "--deck", "beta-cost", "--full", "--json"]);
     let proposed: Value = serde_json::from_slice(&proposed.stdout).unwrap_or_else(|_| panic!("{}", said(&proposed)));
+    assert_eq!(proposed["preview"]["left_out"], json!(["Rates A-Z!J 'Comment'"]));
     assert_eq!(proposed["counts"], json!({ "new": 7, "increased": 0, "decreased": 2, "changed": 0, "closed": 0, "blocked": 0, "unchanged": 0 }));
     yes(run(&node, SECOND, &["approve", proposed["import_id"].as_str().expect("id")]));
     let at = format!("&as_of={day}T00:00:00Z&known_at={}", now());
     for (number, rate_then) in [("12125550100", "0.03"), ("442079460000", "0.07"), ("447401123456", "0.09"), ("447404123456", "0.07"), ("31612345678", "0.12"), ("31970123456", "0.12")] {
         assert_eq!(rate(&node, "beta-cost", number, &at)["row"]["rate"], rate_then, "{number}");
     }
+    // a group by its name in large letters is there, one that no document has is not.
+    let groups = write(dir.path(), "groups.csv", format!("code,destination,rate,increments,effective,origin\n44,UK,0.06,1/1,{day},EEA\n44,UK,0.07,1/1,{day},Nowhere\n"));
+    no(&run(&node, KEY, &["import", &groups, "--deck", "beta-cost", "--partial", "--dry-run"]), 1, &["3 44: there is no origin group 'nowhere'"]);
     // S1-85, S1-27: both carriers have what is sold, each is its own upstream.
     let coverage = yes(run(&node, KEY, &["coverage"]));
     assert!(coverage.contains("alpha/standard all; beta/standard all") && coverage.contains("0 with a gap, 0 with one upstream"), "{coverage}");
@@ -245,4 +251,81 @@ fn r_14_a_bad_workbook_says_every_problem_by_sheet_row_and_column() {
     let json = tollgate().args(["deck", "convert", file, "--json"]).output().expect("runs");
     let json: Value = serde_json::from_slice(&json.stdout).expect("JSON");
     assert_eq!((&json["problems"][0]["sheet"], &json["problems"][0]["row"], &json["problems"][0]["column"]), (&json!("Rates A-Z"), &json!(5), &json!("C")));
+}
+
+fn deck(args: &[&str]) -> Output {
+    tollgate().arg("deck").args(args).output().expect("the program runs")
+}
+
+/// A workbook of one sheet with a header and one row, its price in a format.
+fn priced(path: &Path, format: &str) {
+    let mut book = Workbook::new();
+    let sheet = book.add_worksheet();
+    for (column, name) in (0u16..).zip(["Code", "Destination", "Rate", "Increments", "Effective"]) {
+        sheet.write(0, column, name).unwrap();
+    }
+    sheet.write(1, 0, 44.0).unwrap().write(1, 1, "UK").unwrap();
+    sheet.write_number_with_format(1, 2, 0.5, &Format::new().set_num_format(format)).unwrap();
+    sheet.write(1, 3, "1/1").unwrap().write(1, 4, "2027-01-01").unwrap();
+    book.save(path).expect("workbook");
+}
+
+#[test]
+fn r_14_a_workbook_is_a_deck_by_itself_and_its_formats_say_the_currency() {
+    let dir = tempfile::tempdir().expect("folder");
+    let file = |name: &str| dir.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (book, converted) = (file("Rates of May.xlsx"), file("may.csv"));
+    priced(Path::new(&book), "[$€-407] 0.0000");
+    let right = yes(deck(&["check", &book]));
+    assert!(right.contains("right; 1 rows in EUR"), "{right}");
+    yes(deck(&["convert", &book, "--out", &converted]));
+    let version = |text: &str| text.rsplit("version ").next().unwrap_or("").trim().to_owned();
+    assert_eq!(version(&yes(deck(&["check", &converted]))), version(&right), "converted and as it came are one deck");
+    assert!(yes(deck(&["show", &converted, "--number", "442079460000", "--at", "2027-02-01T00:00:00Z"])).contains("0.5"));
+    // Calls are priced by either, and by a document that names the converted one.
+    let calls = write(dir.path(), "calls.csv", "call_id,account,from,to,setup,answer,end\nx,a,1,442079460000,2027-02-01T00:00:00Z,2027-02-01T00:00:05Z,2027-02-01T00:01:05Z\n");
+    let document = write(dir.path(), "deck.yaml", "kind: deck\nname: may\nspec:\n  file: may.csv\n  currency: EUR\n");
+    for sheet in [&book, &converted, &document] {
+        let rated = yes(tollgate().args(["rate", "--deck", sheet, "--calls", &calls, "--out", "-"]).output().expect("runs"));
+        assert!(rated.contains("0.500000,EUR") && rated.contains(&version(&right)), "{sheet}: {rated}");
+    }
+    let named = write(dir.path(), "book.yaml", "kind: deck\nname: may\nspec:\n  file: Rates of May.xlsx\n  currency: EUR\n");
+    no(&tollgate().args(["rate", "--deck", &named, "--calls", &calls, "--out", "-"]).output().expect("runs"), 1, &["is a workbook", "deck convert"]);
+    // Nothing that is read is written over.
+    no(&deck(&["convert", &book, "--out", &book]), 1, &["would be overwritten"]);
+    std::fs::hard_link(&book, file("same.xlsx")).expect("link");
+    no(&deck(&["convert", &book, "--out", &file("same.xlsx")]), 1, &["would be overwritten"]);
+    // Dollars against euros; a format of whoever looks.
+    let old = write(dir.path(), "old.csv", "prefix,destination,rate,connect_fee,initial,increment,effective_from\n44,UK,0.5,0,1,1,2027-01-01\n");
+    no(&deck(&["diff", &old, &book, "--full"]), 1, &["the sheet is in EUR, the deck in USD"]);
+    let local = file("local.xlsx");
+    priced(Path::new(&local), "\"kr\" 0.00");
+    no(&deck(&["convert", &local]), 1, &["Sheet1!C2 (Rate): the cell's format shows 'kr'"]);
+}
+
+#[test]
+fn r_14_a_workbook_with_a_cell_beyond_any_spreadsheet_is_refused_before_it_is_unpacked() {
+    use std::io::Write as _;
+    let dir = tempfile::tempdir().expect("folder");
+    let path = dir.path().join("bomb.xlsx");
+    let small = dir.path().join("small.xlsx");
+    priced(&small, "0.00");
+    let mut from = zip::ZipArchive::new(std::fs::File::open(&small).expect("file")).expect("zip");
+    let mut to = zip::ZipWriter::new(std::fs::File::create(&path).expect("file"));
+    let options = zip::write::SimpleFileOptions::default();
+    for at in 0..from.len() {
+        let mut part = from.by_index(at).expect("part");
+        to.start_file(part.name().to_owned(), options).expect("part");
+        if part.name() == "xl/sharedStrings.xml" {
+            to.write_all(b"<sst xmlns=\"http://schemas.openxmlformats.org/spreadsheetml/2006/main\" count=\"1\" uniqueCount=\"1\"><si><t>").expect("written");
+            for _ in 0..64 {
+                to.write_all(&vec![b'x'; 1 << 20]).expect("written");
+            }
+            to.write_all(b"</t></si></sst>").expect("written");
+        } else {
+            std::io::copy(&mut part, &mut to).expect("copied");
+        }
+    }
+    to.finish().expect("zip");
+    no(&deck(&["convert", path.to_str().expect("UTF-8")]), 1, &["xl/sharedStrings.xml has a text of more than 262144 bytes"]);
 }

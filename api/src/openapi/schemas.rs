@@ -259,10 +259,10 @@ fn deck_import() -> Value {
 /// What `/v1/deck-imports`, `/v1/decks/{name}/…` and `/v1/coverage` take and give.
 fn of_decks() -> Value {
     json!({
-        "NewDeckImport": spec("A carrier's sheet read into rows: deck, mode (full, full_country, partial), rows (CSV), file, closes, past_now, short_notice, jump_percent, currency, spec, reason"),
+        "NewDeckImport": spec("A carrier's sheet read into rows: deck, mode (full, full_country, partial), rows (CSV), file, closes, past_now, short_notice, jump_percent, currency, left_out (columns nothing was taken from), spec, reason"),
         "DeckImport": deck_import(),
         "DeckImportPage": page("DeckImport"),
-        "DeckImportWithPreview": { "type": "object", "description": "The import, and `preview`: counts, flags, lines, covered_by_parent_prefix, warnings" },
+        "DeckImportWithPreview": { "type": "object", "description": "The import, and `preview`: counts, flags, lines, covered_by_parent_prefix, warnings, left_out" },
         "DeckImportDecision": object(json!({ "reason": text() }), &["reason"]),
         "DeckPrice": object(
             json!({

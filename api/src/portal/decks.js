@@ -15,7 +15,8 @@ function deckCounts(counts) {
 function priceText(price) {
   if (!price) return "–";
   if (price.blocked) return "blocked";
-  return price.rate + " " + price.initial + "/" + price.increment + (Number(price.connect_fee) ? " +" + price.connect_fee : "");
+  return price.rate + " " + price.initial + "/" + price.increment + (Number(price.connect_fee) ? " +" + price.connect_fee : "")
+    + [["inter", price.interrate], ["intra", price.intrarate], ["ij", price.ijrate]].map(([name, rate]) => (rate ? " " + name + " " + rate : "")).join("");
 }
 
 function flagText(flag) {
@@ -55,6 +56,7 @@ function deckDiff(preview) {
   for (const c of preview.covered_by_parent_prefix || []) {
     notes.push(el("p", {class: "hint"}, "Covered by a parent prefix: " + c.prefix + " " + c.destination + " is broken out by " + c.broken_out_by.map((b) => b.carrier + " (" + b.prefixes + ", as " + b.example + ")").join(", ")));
   }
+  if ((preview.left_out || []).length) notes.push(el("p", {class: "hint"}, "Columns left out: " + preview.left_out.join(", ")));
   for (const w of preview.warnings || []) notes.push(el("p", {class: "hint"}, "Compiler: " + w));
   return el("div", {}, el("div", {class: "scroll"}, node), ...notes);
 }

@@ -60,6 +60,12 @@ impl Deck {
         !self.origins.is_empty()
     }
 
+    /// Groups of its rows that `known` does not have, with how many rows: they price nobody (R-27).
+    pub fn unknown_groups(&self, known: impl Fn(&str) -> bool) -> Vec<(&str, usize)> {
+        let groups = self.groups.iter().map(|(group, first, end)| (self.text(*group), (end - first) as usize));
+        groups.filter(|(group, _)| !known(group)).collect()
+    }
+
     /// Whether its prices by jurisdiction go by the number of the caller's switch (R-25).
     pub fn by_switch(&self) -> bool {
         self.rules.caller == CallerBy::Routing
@@ -117,7 +123,7 @@ mod tests {
         1,US,0.0200,0,6,6,2026-01-01,,,,,,\n\
         33,France,0.0500,0,1,1,2026-01-01,,,,,,\n\
         336,France mobile,0.0800,0,1,1,2026-01-01,,,,,,\n\
-        33,France,0.0100,0,1,1,2026-01-01,,,,,eea,\n\
+        33,France,0.0100,0,1,1,2026-01-01,,,,,EEA,\n\
         336,France mobile,0.0200,0,1,1,2026-01-01,2026-07-01,,,,eea,\n\
         33,France,,0,1,1,2026-01-01,,,,,invalid,yes\n";
 
@@ -159,6 +165,13 @@ mod tests {
             let from = Origination { groups, ..Origination::default() };
             assert_eq!(said(deck.lookup_for(number, at(when), &from)), want, "{number} {when} {groups:?}");
         }
+    }
+
+    #[test]
+    fn r_27_groups_that_nothing_defines_are_told() {
+        let deck = deck(crate::geography::Rules::default());
+        assert_eq!(deck.unknown_groups(|g| crate::geography::BUILT_IN.contains(&g)), []);
+        assert_eq!(deck.unknown_groups(|g| g == "invalid"), [("eea", 2)]);
     }
 
     #[test]

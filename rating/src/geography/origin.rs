@@ -17,6 +17,8 @@ const EEA: &str = include_str!("eea.tsv");
 
 /// Group of callers without a valid number.
 pub const INVALID: &str = "invalid";
+/// Groups that are there without a document.
+pub const BUILT_IN: [&str; 3] = ["eea", "non-eea", INVALID];
 /// Most groups; a caller's groups are kept as bits.
 pub const MAX_GROUPS: usize = 1_024;
 const MAX_DIGITS: usize = 15;
@@ -168,7 +170,7 @@ impl OriginGroups {
 
     /// The group's position, for [`Origin::has`].
     pub fn position(&self, name: &str) -> Option<u16> {
-        self.names.iter().position(|n| n == name).map(|at| at as u16)
+        self.names.iter().position(|n| n.eq_ignore_ascii_case(name)).map(|at| at as u16)
     }
 
     pub fn name_of(&self, group: u16) -> &str {

@@ -85,7 +85,7 @@ impl Base {
                 route_class: shared.get(cell("route_class")),
                 destination: shared.get(cell("destination")),
             };
-            let key = (prefix, shared.get(cell("origin_group")));
+            let key = (prefix, shared.get(&cell("origin_group").to_lowercase()));
             let row = BaseRow { at, from, to: to.unwrap_or(i64::MAX), ends: to.is_some(), price };
             base.rows.entry(key).or_default().push(row);
             base.records.push(record);

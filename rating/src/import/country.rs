@@ -10,7 +10,11 @@ const TWO: [&str; 43] = [
 
 /// The country code, and in zone 1 the area code too, since countries share it; a shorter prefix is its own.
 pub(super) fn of(prefix: E164) -> String {
-    let digits = prefix.digits();
+    of_digits(prefix.digits())
+}
+
+/// The same of digits that may be no prefix.
+pub(crate) fn of_digits(digits: &str) -> String {
     let len = match digits.as_bytes() {
         [b'1', ..] => 4,
         [b'7', ..] => 1,
@@ -19,6 +23,15 @@ pub(super) fn of(prefix: E164) -> String {
         _ => 3,
     };
     digits.chars().take(len).collect()
+}
+
+/// Whether the digits are a country's code as a whole.
+pub(crate) fn is_code(digits: &str) -> bool {
+    match digits {
+        "1" | "7" => true,
+        _ if digits.len() == 2 => TWO.contains(&digits) || digits == "98",
+        _ => digits.len() == 3 && !digits.starts_with(['0', '1', '7']) && !digits.starts_with("98") && !TWO.iter().any(|c| digits.starts_with(c)),
+    }
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ impl LinePrice {
 }
 
 impl fmt::Display for LinePrice {
-    /// `0.0100 6/6 +0.05`: rate, increments, connect fee.
+    /// `0.0100 6/6 +0.05`: rate, increments, connect fee; then `inter 0.0070` and its like, where there are prices by jurisdiction.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.blocked {
             return f.write_str("blocked");
@@ -133,6 +133,11 @@ impl fmt::Display for LinePrice {
         write!(f, "{} {}/{}", self.rate_text(), self.initial_s, self.increment_s)?;
         if self.connect_fee_e12 != 0 {
             write!(f, " +{}", format_rate(self.connect_fee_e12))?;
+        }
+        for (name, rate) in [("inter", self.inter_e12), ("intra", self.intra_e12), ("ij", self.indeterminate_e12)] {
+            if let Some(rate) = rate {
+                write!(f, " {name} {}", format_rate(rate))?;
+            }
         }
         Ok(())
     }

@@ -44,6 +44,9 @@ pub struct Preview {
     pub covered_total: u64,
     /// What the compiler says of the new deck.
     pub warnings: Vec<String>,
+    /// Columns of the sheet that nothing was taken from: `K 'Comment'`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
 }
 
 impl Preview {
@@ -91,5 +94,6 @@ pub(super) fn of(name: &str, old: Option<&Deck>, new: &Deck, order: &Order, draf
         covered_by_parent_prefix: covered.0,
         covered_total: covered.1,
         warnings: new.warnings().iter().map(ToString::to_string).collect(),
+        left_out: Vec::new(),
     }
 }

@@ -1,7 +1,8 @@
 //! One code's terms as an import brings them, and the form they travel in.
 //!
 //! The form is CSV with a header line: the columns of a deck, `effective_from` may be `now`, then `change`
-//! (`set`, `close`, `block`), `claimed` (what the sheet calls the change), `previous_rate` and `source` (where in the sheet).
+//! (`set`, `close`, `block`), `claimed` (what the sheet calls the change), `previous_rate` and `source` (where in the sheet). A
+//! last column `currency`, the same in every row, is there where the sheet names one and the form does not travel beside it.
 
 use std::sync::Arc;
 
@@ -79,12 +80,23 @@ const HEADER: [&str; 17] = [
     "ijrate", "route_class", "origin_group", "change", "claimed", "previous_rate", "source",
 ];
 
-/// Rows as CSV.
-pub fn write_rows(rows: &[ImportRow]) -> String {
+/// The column behind [`HEADER`], where it is there.
+const CURRENCY: &str = "currency";
+
+/// Whether a file is rows in this form, and not a deck or a carrier's sheet.
+pub fn is_rows(bytes: &[u8]) -> bool {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let line = bytes.split(|b| matches!(b, b'\n' | b'\r')).next().unwrap_or_default();
+    let plain = HEADER.join(",");
+    line == plain.as_bytes() || line == format!("{plain},{CURRENCY}").as_bytes()
+}
+
+/// Rows as CSV. `currency`: the sheet's, as a column of its own; none = it travels beside the rows.
+pub fn write_rows(rows: &[ImportRow], currency: Option<&str>) -> String {
     let mut writer = csv::WriterBuilder::new().from_writer(Vec::with_capacity(rows.len() * 96));
     let price = |p: Option<i64>| p.map_or_else(String::new, |e12| format_scaled(e12, RATE_PLACES, 0));
     // Into memory, which does not fail.
-    let _ = writer.write_record(HEADER);
+    let _ = writer.write_record(HEADER.into_iter().chain(currency.map(|_| CURRENCY)));
     for row in rows {
         let from = match row.from {
             Start::Now => "now".to_owned(),
@@ -96,7 +108,7 @@ pub fn write_rows(rows: &[ImportRow]) -> String {
             &price(row.jurisdiction.inter_e12), &price(row.jurisdiction.intra_e12), &price(row.jurisdiction.indeterminate_e12),
             &row.route_class, &row.origin_group, row.action.name(), row.claimed, &price(row.previous_e12), &row.source,
         ];
-        let _ = writer.write_record(cells);
+        let _ = writer.write_record(cells.into_iter().chain(currency));
     }
     String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default()
 }
@@ -110,21 +122,27 @@ pub struct BadRow {
     pub problem: String,
 }
 
-/// Reads what [`write_rows`] writes.
-pub fn read_rows(text: &str) -> Result<Vec<ImportRow>, BadRow> {
+/// Reads what [`write_rows`] writes: the rows, and the currency where there is a column of it.
+pub fn read_rows(text: &str) -> Result<(Vec<ImportRow>, Option<String>), BadRow> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let bad = |line: usize, column: usize, problem: String| BadRow { line, column: HEADER.get(column).copied().unwrap_or(""), problem };
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
     let mut shared = Shared::default();
-    let mut rows = Vec::new();
+    let (mut rows, mut currency): (Vec<ImportRow>, Option<String>) = (Vec::new(), None);
     for (line, record) in (1..).zip(reader.records()) {
         let record = record.map_err(|e| bad(line, HEADER.len(), e.to_string()))?;
         if line == 1 {
-            if record != *HEADER.as_slice() {
+            if record.iter().take(HEADER.len()).ne(HEADER) || record.iter().skip(HEADER.len()).any(|name| name != CURRENCY) {
                 return Err(bad(line, 0, format!("want the columns {}", HEADER.join(","))));
             }
             continue;
         }
         let cell = |at: usize| record.get(at).unwrap_or_default();
+        if let Some(code) = record.get(HEADER.len())
+            && currency.get_or_insert_with(|| code.to_owned()) != code
+        {
+            return Err(BadRow { line, column: CURRENCY, problem: format!("'{code}', and '{}' in rows before: a deck has one currency", currency.unwrap_or_default()) });
+        }
         let price = |at: usize| match cell(at) {
             "" => Ok(None),
             text => parse_scaled(text, RATE_PLACES).map_err(|e| e.to_string()).and_then(|p| if p < 0 { Err("below 0".to_owned()) } else { Ok(Some(p)) }).map_err(|e| bad(line, at, e)),
@@ -147,14 +165,14 @@ pub fn read_rows(text: &str) -> Result<Vec<ImportRow>, BadRow> {
             to: if cell(7).is_empty() { None } else { Some(time(7)?) },
             jurisdiction: JurisdictionRates { inter_e12: price(8)?, intra_e12: price(9)?, indeterminate_e12: price(10)? },
             route_class: shared.get(cell(11)),
-            origin_group: shared.get(cell(12)),
+            origin_group: shared.get(&cell(12).to_lowercase()),
             action,
             claimed: CLAIMS.into_iter().find(|c| *c == cell(14)).ok_or_else(|| bad(line, 14, format!("want one of {}", CLAIMS[1..].join(", "))))?,
             previous_e12: price(15)?,
             source: shared.get(cell(16)),
         });
     }
-    Ok(rows)
+    Ok((rows, currency))
 }
 
 /// Equal texts, once.

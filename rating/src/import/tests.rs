@@ -194,6 +194,39 @@ struct Said {
 
 const CODES: [&str; 8] = ["3", "31", "316", "44", "447", "4479", "49", "81"];
 
+#[test]
+fn r_14_a_converted_sheet_is_a_deck_by_itself() {
+    let sheet = format!("{HEAD}31,Netherlands,0.0150,1/1,2026-01-01,,\n31,Netherlands,,,2026-06-01,closed,\n53,Cuba,,,2026-01-01,blocked,\n44,UK,0.0100,1/1,2026-01-01,,\n");
+    let form = write_rows(&rows(&sheet), Some("EUR"));
+    assert!(is_rows(form.as_bytes()) && !is_rows(sheet.as_bytes()));
+    let (rows_of_form, currency) = read_rows(&form).unwrap_or_else(|e| panic!("{e}"));
+    let done = whole_sheet("acme", &DeckOptions::default(), &rows_of_form, currency.as_deref()).unwrap_or_else(|p| panic!("{p}"));
+    assert_eq!((shape(&done.deck), done.deck.currency()), (vec!["31@2026-01-01..2026-06-01 0.0150".to_owned(), "44@2026-01-01.. 0.0100".to_owned(), "53@2026-01-01.. blocked".to_owned()], "EUR"));
+    // What holds "now" has no date.
+    let now = rows(&format!("{HEAD}31,Netherlands,0.0150,1/1,now,,\n"));
+    assert!(whole_sheet("acme", &DeckOptions::default(), &now, None).is_err_and(|e| e.to_string().contains("2: 31: effective now")));
+    let closed = rows(&format!("{HEAD}31,Netherlands,,,2026-06-01,closed,\n"));
+    assert!(whole_sheet("acme", &DeckOptions::default(), &closed, None).is_err());
+}
+
+#[test]
+fn r_14_what_gets_dearer_by_jurisdiction_is_told_with_its_prices() {
+    let base = "prefix,destination,rate,connect_fee,initial,increment,effective_from,interrate,intrarate,ijrate\n1201,NJ,0.005,0,6,6,2026-01-01,0.003,0.004,0.005\n";
+    let sheet = "code,destination,interrate,intrarate,ijrate,increments,effective\n1201,NJ,0.003,0.0045,0.005,6/6,2026-11-26\n";
+    let problems = import(base, sheet, &order(Mode::Partial)).unwrap_err();
+    assert!(problems.to_string().contains("dearer (0.005 6/6 inter 0.0030 intra 0.0040 ij 0.0050 to 0.005 6/6 inter 0.0030 intra 0.0045 ij 0.0050)"), "{problems}");
+}
+
+#[test]
+fn r_27_a_group_is_known_by_its_name_in_small_letters() {
+    let base = "prefix,destination,rate,connect_fee,initial,increment,effective_from,origin_group\n44,UK,0.9,0,1,1,2026-01-01,\n44,UK,0.7,0,1,1,2026-01-01,EEA\n";
+    let sheet = "code,destination,rate,increments,effective,origin\n44,UK,0.6,1/1,2026-12-10,Eea\n";
+    let done = import(base, sheet, &order(Mode::Partial)).unwrap_or_else(|p| panic!("{p}"));
+    assert_eq!((done.preview.count(Change::Decreased), done.preview.count(Change::New)), (1, 0), "{}", done.preview);
+    let groups: Vec<&str> = done.deck.origin_rows().map(|(_, group)| group).collect();
+    assert_eq!(groups, ["eea", "eea"]);
+}
+
 proptest! {
     /// Sheet → rows → merged deck → compiled: every number costs, at every instant, what the sheet's last word on its longest prefix
     /// says, or what the deck in force said where the sheet is silent; the past is what it was.
@@ -249,10 +282,14 @@ proptest! {
     fn rows_come_back_from_their_form(rate in prop::option::of((0i64..10_000_000_000_000, 0u8..=12)), fee in 0i64..1_000_000_000_000, initial in 0u32..86_400, increment in 1u32..86_400, from in prop::option::of(0i64..4_000_000_000_000_000), end in prop::option::of(0i64..4_000_000_000_000_000), what in 0usize..3, name in "[ -~é\n,\"]{0,20}") {
         let action = if rate.is_none() { Action::Close } else { [Action::Set, Action::Close, Action::Block][what] };
         let row = ImportRow {
-            prefix: "4479".parse().expect("prefix"), origin_group: "EEA".into(), destination: name.as_str().into(), rate: rate.map(|(e12, _)| (e12, 12)), jurisdiction: crate::deck::JurisdictionRates { inter_e12: Some(fee), ..Default::default() },
+            prefix: "4479".parse().expect("prefix"), origin_group: "eea".into(), destination: name.as_str().into(), rate: rate.map(|(e12, _)| (e12, 12)), jurisdiction: crate::deck::JurisdictionRates { inter_e12: Some(fee), ..Default::default() },
             connect_fee_e12: fee, initial_s: initial, increment_s: increment, from: from.map_or(Start::Now, Start::At), to: end, route_class: "premium".into(), action, claimed: "new", previous_e12: Some(fee), source: "Rates!12".into(),
         };
-        let back = read_rows(&write_rows(std::slice::from_ref(&row))).map_err(|e| TestCaseError::fail(e.to_string()))?;
-        prop_assert_eq!(back, [row]);
+        let back = read_rows(&write_rows(std::slice::from_ref(&row), None)).map_err(|e| TestCaseError::fail(e.to_string()))?;
+        prop_assert_eq!(back, (vec![row.clone()], None));
+        let text = write_rows(std::slice::from_ref(&row), Some("EUR"));
+        let back = read_rows(&text).map_err(|e| TestCaseError::fail(e.to_string()))?;
+        prop_assert!(is_rows(text.as_bytes()));
+        prop_assert_eq!(back, (vec![row], Some("EUR".to_owned())));
     }
 }

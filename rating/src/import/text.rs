@@ -37,6 +37,9 @@ impl fmt::Display for Preview {
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;
         }
+        if !self.left_out.is_empty() {
+            writeln!(f, "columns left out: {}", self.left_out.join(", "))?;
+        }
         if self.over > 0 {
             writeln!(f, "{} rows of the sheet are over already: they change nothing", self.over)?;
         }

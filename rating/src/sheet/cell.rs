@@ -1,6 +1,6 @@
 //! Cells as a file's reader gives them, and where they stand.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use chrono::NaiveDateTime;
 use rust_decimal::{Decimal, RoundingStrategy};
@@ -13,6 +13,8 @@ pub enum Cell {
     Text(String),
     /// As a workbook keeps numbers; it becomes decimal text before anything is counted with it.
     Number(f64),
+    /// A number and the words its format shows beside it: `€`, `US$`, ` cents`. `¤` is the currency of whoever looks at it.
+    Shown(f64, Arc<str>),
     Date(NaiveDateTime),
     Bool(bool),
     /// `#REF!`, `#N/A` …
@@ -37,6 +39,7 @@ pub(super) enum Value {
     Text(Box<str>),
     /// Bits of the float.
     Number(u64),
+    Shown(u64, Box<str>),
     Date(NaiveDateTime),
     Error(Box<str>),
 }
@@ -50,6 +53,8 @@ impl Value {
             Cell::Text(text) if ["#REF!", "#N/A", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!"].contains(&text.trim()) => Value::Error(text.trim().into()),
             Cell::Text(text) => Value::Text(text.trim().into()),
             Cell::Number(number) => Value::Number(number.to_bits()),
+            Cell::Shown(number, words) if words.trim().is_empty() => Value::Number(number.to_bits()),
+            Cell::Shown(number, words) => Value::Shown(number.to_bits(), words.trim().into()),
             Cell::Date(date) => Value::Date(*date),
             Cell::Bool(yes) => Value::Text(if *yes { "yes" } else { "no" }.into()),
             Cell::Error(text) => Value::Error(text.as_str().into()),
@@ -59,6 +64,24 @@ impl Value {
     pub fn is_empty(&self) -> bool {
         *self == Value::Empty
     }
+
+    /// Text of a code, or what a spreadsheet has made of it.
+    pub fn digits_or_text(&self) -> Result<String, String> {
+        match self {
+            Value::Empty => Ok(String::new()),
+            Value::Text(text) => Ok(text.trim_start_matches('\'').to_string()),
+            Value::Number(bits) | Value::Shown(bits, _) => {
+                let number = f64::from_bits(*bits);
+                if number.fract() != 0.0 || !(0.0..1e15).contains(&number) {
+                    let text = Shortest::of(number).text;
+                    return Err(format!("'{text}' is a number, not a code: was it a list that the spreadsheet took for a decimal? Format the column as text"));
+                }
+                Ok(format!("{number}"))
+            }
+            Value::Date(date) => Err(format!("the spreadsheet has made the date {} of this code: format the column as text and enter it again", date.format("%Y-%m-%d"))),
+            Value::Error(text) => Err(format!("the formula's value is {text}: mend it, or enter the code itself")),
+        }
+    }
 }
 
 impl fmt::Display for Value {
@@ -66,7 +89,7 @@ impl fmt::Display for Value {
         match self {
             Value::Empty => Ok(()),
             Value::Text(text) | Value::Error(text) => f.write_str(text),
-            Value::Number(bits) => f.write_str(&Shortest::of(f64::from_bits(*bits)).text),
+            Value::Number(bits) | Value::Shown(bits, _) => f.write_str(&Shortest::of(f64::from_bits(*bits)).text),
             Value::Date(date) => write!(f, "{}", date.format("%Y-%m-%d %H:%M:%S")),
         }
     }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{mapping::EndDay, units::PRICES};
+
 /// What a column of a carrier's sheet says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -11,6 +13,10 @@ pub enum Column {
     CountryCode,
     /// What follows the country code.
     AreaCode,
+    /// North America's area code, without the country's 1.
+    Npa,
+    /// The exchange after it.
+    Nxx,
     Destination,
     /// Its name, before the destination's.
     Country,
@@ -48,6 +54,8 @@ impl Column {
             Column::Prefix => "prefix",
             Column::CountryCode => "country_code",
             Column::AreaCode => "area_code",
+            Column::Npa => "npa",
+            Column::Nxx => "nxx",
             Column::Destination => "destination",
             Column::Country => "country",
             Column::Rate => "rate",
@@ -80,7 +88,7 @@ const NAMES: &[(Column, &[&str])] = &[
         &[
             "code", "codes", "prefix", "prefixes", "dial code", "dial codes", "dialcode", "dialcodes", "dialling code", "dialing code",
             "dialling codes", "dialing codes", "dial prefix", "dialprefix", "destination code", "destination codes", "dest code", "dst prefix",
-            "destination prefix", "breakout", "breakouts", "breakout code", "full code", "full codes", "npanxx", "npa nxx", "npanxxx", "e164",
+            "destination prefix", "breakout", "breakouts", "breakout code", "full code", "full codes", "npanxx", "npa nxx", "npanxxx", "npanxxs", "npa nxx x", "e164",
             "e 164", "e164 code", "e 164 code", "digits", "dialed digits", "dialled digits", "number prefix", "route code", "dnis", "vorwahl", "rufnummer",
             "prefijo", "codigo", "prefixe", "indicatif", "prefisso", "prefixo", "kod",
         ],
@@ -93,6 +101,8 @@ const NAMES: &[(Column, &[&str])] = &[
         Column::AreaCode,
         &["area code", "area codes", "city code", "city codes", "area", "ac", "ndc", "national code", "national codes", "region code", "local code", "ortsvorwahl", "codigo area"],
     ),
+    (Column::Npa, &["npa", "npas", "npa code"]),
+    (Column::Nxx, &["nxx", "nxxs", "nxx code", "co code", "central office code", "exchange code"]),
     (
         Column::Destination,
         &[
@@ -116,7 +126,10 @@ const NAMES: &[(Column, &[&str])] = &[
     ),
     (
         Column::ConnectFee,
-        &["connect fee", "connection fee", "connect charge", "connection charge", "connect cost", "setup fee", "set up fee", "setup", "setup charge", "setup rate", "call setup fee", "flag fall", "flagfall", "call fee"],
+        &[
+            "connect fee", "connection fee", "connect charge", "connection charge", "connect cost", "setup fee", "set up fee", "setup", "setup charge", "setup rate", "call setup fee", "flag fall", "flagfall", "call fee",
+            "call setup", "call setup charge", "call setup price", "price per call", "rate per call", "charge per call", "cost per call", "fee per call", "per call",
+        ],
     ),
     (
         Column::Initial,
@@ -148,7 +161,14 @@ const NAMES: &[(Column, &[&str])] = &[
     ),
     (
         Column::EffectiveTo,
-        &["end", "end date", "end time", "valid to", "valid until", "valid till", "effective to", "effective until", "effective end date", "expiry", "expiry date", "expires", "expiration", "expiration date", "until", "till", "to", "to date", "gultig bis", "hasta"],
+        &[
+            "end", "end date", "end time", "valid to", "valid until", "valid till", "effective to", "effective until", "effective end date", "expiry", "expiry date", "expires", "expiration", "expiration date", "until", "till", "to", "to date", "gultig bis", "hasta",
+            "effective till", "effective through", "effective to date", "effective until date", "effective till date", "valid through", "valid thru", "valid to date", "valid until date", "valid till date", "through", "thru",
+            "rate end date", "last day", "last date", "valido hasta",
+            // Of which nobody can say without asking whether the day itself is meant ([`ends_by`]).
+            "discontinue date", "discontinued", "discontinued date", "discontinued on", "discontinuation date", "termination date", "withdrawal date", "close date", "closing date", "closed date", "stop date", "deactivation date",
+            "disconnect date",
+        ],
     ),
     (Column::Currency, &["currency", "currency code", "curr", "ccy", "cur", "wahrung", "moneda", "devise", "valuta"]),
     (
@@ -165,13 +185,18 @@ const NAMES: &[(Column, &[&str])] = &[
         Column::Ignored,
         &[
             "note", "notes", "comment", "comments", "remark", "remarks", "lata", "ocn", "iso", "iso code", "mcc", "mnc", "mccmnc", "mcc mnc", "state", "lerg", "id", "no", "row", "min length", "max length", "min digits", "max digits",
-            "minimum length", "maximum length", "dst number min length", "dst number max length", "length", "difference", "diff", "delta", "percent", "acd", "asr", "capacity", "cli", "type", "priority", "enabled",
+            "minimum length", "maximum length", "dst number min length", "dst number max length", "length", "difference", "diff", "delta", "percent", "acd", "asr", "capacity", "cli", "type", "priority", "rate difference", "rate diff", "price difference", "price diff", "change percent", "percent change", "rate change percent", "price change percent", "rate id", "tariff id", "price list", "rate sheet", "tariff name", "rate name", "rate plan", "rate plan name", "rate table", "price plan", "tariff plan",
         ],
     ),
 ];
 
 /// Words that say only what every rate is.
 const FILLERS: [&str; 14] = ["per", "min", "mins", "minute", "minutes", "in", "the", "of", "sec", "secs", "seconds", "s", "a", "new"];
+
+/// Words of what a price is in ([`super::units`]).
+const UNITS: [&str; 27] = [
+    "cent", "cents", "ct", "cts", "eurocent", "eurocents", "uscent", "uscents", "usc", "pence", "penny", "pennies", "c", "p", "mils", "mills", "second", "sek", "sekunde", "segundo", "seconde", "60sec", "60s", "1sec", "1s", "hour", "pro",
+];
 
 /// Currencies met in headers and cells; others are taken from a currency column only.
 pub(super) const CURRENCIES: [&str; 32] = [
@@ -204,13 +229,75 @@ pub(super) fn plain(text: &str) -> String {
     out.trim().to_owned()
 }
 
-/// The currency a header or a cell names, by code or sign.
+/// The currency a header or a cell names, by code, sign or what a hundredth of it is called.
 pub(super) fn currency_in(text: &str) -> Option<&'static str> {
     let upper = text.to_uppercase();
-    let words = upper.split(|c: char| !c.is_alphanumeric()).find_map(|w| CURRENCIES.iter().find(|c| **c == w));
-    words.copied().or_else(|| {
-        [('$', "USD"), ('€', "EUR"), ('£', "GBP")].into_iter().find(|(sign, _)| text.contains(*sign)).map(|(_, code)| code)
+    let words: Vec<&str> = upper.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).collect();
+    let code = words.iter().find_map(|w| CURRENCIES.iter().find(|c| *c == w).copied());
+    let coin = || {
+        words.iter().enumerate().find_map(|(at, w)| match (*w, at.checked_sub(1).map(|b| words[b])) {
+            ("PENCE" | "PENNY", _) => Some("GBP"),
+            ("EUROCENT" | "EUROCENTS" | "EURO" | "EUROS", _) => Some("EUR"),
+            ("USCENT" | "USCENTS" | "USC", _) | ("CENT" | "CENTS" | "CTS" | "DOLLAR" | "DOLLARS", Some("US")) => Some("USD"),
+            _ => None,
+        })
+    };
+    code.or_else(coin).or_else(|| {
+        let at = text.find(['$', '€', '£'])?;
+        match text[at..].chars().next() {
+            Some('€') => Some("EUR"),
+            Some('£') => Some("GBP"),
+            // Dollars of which country; of none that is named, the United States'.
+            _ => {
+                let before: String = upper.split('$').next().unwrap_or("").chars().rev().take_while(|c| c.is_alphabetic()).collect();
+                match before.chars().rev().collect::<String>().as_str() {
+                    "" | "US" => Some("USD"),
+                    "C" | "CA" | "CAN" => Some("CAD"),
+                    "A" | "AU" => Some("AUD"),
+                    "NZ" => Some("NZD"),
+                    "S" | "SG" => Some("SGD"),
+                    "HK" => Some("HKD"),
+                    "MX" => Some("MXN"),
+                    "R" => Some("BRL"),
+                    _ => None,
+                }
+            }
+        }
     })
+}
+
+/// Whether a name of [`Column::EffectiveTo`] says the last day, or none: then the mapping says it.
+pub(super) fn ends_by(header: &str) -> Option<EndDay> {
+    // Our own form, whose ends are the first instant without.
+    if header.trim() == "effective_to" {
+        return Some(EndDay::Excluded);
+    }
+    let name = plain(header);
+    let asked = ["discontinu", "terminat", "withdraw", "clos", "stop", "deactivat", "disconnect"].iter().any(|w| name.starts_with(w));
+    (!asked).then_some(EndDay::Included)
+}
+
+/// Words of a header that make a column matter to what a call costs or until when, in which of ours none says it.
+const WEIGHTY: [&str; 50] = [
+    "rate", "rates", "price", "prices", "cost", "costs", "fee", "fees", "charge", "charges", "surcharge", "surcharges", "tariff", "tax", "vat", "discount", "deposit", "penalty", "minimum", "min", "maximum", "max", "end", "ends", "ending",
+    "till", "until", "through", "expiry", "expires", "expiration", "valid", "validity", "discontinue", "discontinued", "termination", "withdrawn", "locked", "lock", "enabled", "disabled", "active", "inactive", "effective", "increment", "increments",
+    "interval", "commitment", "volume", "setup",
+];
+
+/// Whether a header that names no column may not be passed over in silence.
+pub(super) fn is_weighty(header: &str) -> bool {
+    plain(header).split(' ').any(|w| WEIGHTY.contains(&w))
+}
+
+/// What such a column says that changes nothing. `header`: of `Enabled` and its like yes changes nothing, of others no.
+pub(super) fn is_neutral(header: &str, text: &str) -> bool {
+    let (name, text) = (plain(header), text.trim().to_lowercase());
+    let zero = !text.is_empty() && text.chars().all(|c| matches!(c, '0' | '.' | ',' | '-' | '$' | '€' | '£' | '%' | ' ')) && text.contains('0');
+    match text.as_str() {
+        "" | "-" | "–" | "n/a" | "none" => true,
+        _ if name.split(' ').any(|w| matches!(w, "enabled" | "active")) => matches!(text.as_str(), "yes" | "y" | "true" | "1" | "enabled" | "active"),
+        _ => zero || matches!(text.as_str(), "no" | "n" | "false"),
+    }
 }
 
 /// The column a header cell names.
@@ -220,12 +307,25 @@ pub(super) fn recognise(text: &str) -> Option<Column> {
     if name.is_empty() || name.len() > 60 {
         return None;
     }
-    find(&name).or_else(|| {
-        let is_currency = |w: &str| CURRENCIES.iter().any(|c| c.eq_ignore_ascii_case(w)) || matches!(w, "us" | "dollar" | "dollars" | "euro" | "euros" | "cents");
+    // `Pence per minute`, `EUR/min`: money by time, and no other word.
+    let by_time = || {
+        let words: Vec<&str> = name.split(' ').collect();
+        let money = |w: &&str| CURRENCIES.iter().any(|c| c.eq_ignore_ascii_case(w)) || (UNITS[..12].contains(w));
+        let time = |w: &&str| matches!(*w, "min" | "minute" | "mins" | "minutes" | "sec" | "second");
+        let all = words.iter().all(|w| money(w) || time(w) || matches!(*w, "per" | "us" | "euro"));
+        (all && words.iter().any(money) && words.iter().any(time)).then_some(Column::Rate)
+    };
+    let found = find(&name).or_else(by_time).or_else(|| {
+        let is_currency = |w: &str| CURRENCIES.iter().any(|c| c.eq_ignore_ascii_case(w)) || matches!(w, "us" | "dollar" | "dollars" | "euro" | "euros");
         let money: Vec<&str> = name.split(' ').filter(|w| !is_currency(w)).collect();
         let bare: Vec<&str> = money.iter().copied().filter(|w| !FILLERS.contains(w)).collect();
-        find(&money.join(" ")).or_else(|| find(&bare.join(" ")))
-    })
+        let words: Vec<&str> = bare.iter().copied().filter(|w| !UNITS.contains(w) && !w.bytes().all(|b| b.is_ascii_digit())).collect();
+        let priced = |found: Column| PRICES.contains(&found).then_some(found);
+        find(&money.join(" ")).or_else(|| find(&bare.join(" "))).or_else(|| find(&words.join(" ")).and_then(priced))
+    });
+    // `Min charge`, `Max rate`: limits of what a call costs, and no price of a minute.
+    let limit = name.starts_with("min ") || name.starts_with("max ");
+    found.filter(|column| !limit || !PRICES.contains(column))
 }
 
 #[cfg(test)]
@@ -241,11 +341,25 @@ mod tests {
             ("interrate", Column::Interrate), ("ij rate", Column::Ijrate), ("Setup Fee (EUR)", Column::ConnectFee), ("initial billing time", Column::Initial),
             ("Billing Increment", Column::Increments), ("Next Interval (sec)", Column::Increment), ("Min.", Column::Initial), ("Effective Date", Column::EffectiveFrom),
             ("Previous Rate", Column::PreviousRate), ("Change status", Column::Change), ("Origin", Column::OriginGroup), ("Off-Peak", Column::OffPeak), ("Min length", Column::Ignored),
+            ("Rate (cents/min)", Column::Rate), ("Rate in US cents", Column::Rate), ("Rate per second", Column::Rate), ("Price/s", Column::Rate), ("Rate per 60 sec", Column::Rate), ("Pence per minute", Column::Rate), ("EUR/min", Column::Rate), ("Call Setup", Column::ConnectFee),
+            ("Price per call", Column::ConnectFee), ("Effective Till", Column::EffectiveTo), ("Discontinue Date", Column::EffectiveTo), ("NPA", Column::Npa), ("NXX", Column::Nxx),
         ] {
             let bare = header.trim_end_matches("(s)");
             assert_eq!(recognise(bare), Some(column), "{header}");
         }
         assert_eq!((recognise("Foo"), recognise("")), (None, None));
+        // Money, terms and ends that have no column here are asked about; notes are not.
+        for header in ["Minimum Charge", "Min charge", "Surcharge", "Next rate", "Access Fee", "Locked", "Enabled", "Max price"] {
+            assert!(recognise(header).is_none() && is_weighty(header), "{header}");
+        }
+        assert!(!is_weighty("Comment") && !is_weighty("Foo") && !is_weighty("Last updated"));
+        for (header, text, neutral) in [("Surcharge", "0.00", true), ("Surcharge", "0.01", false), ("Locked", "No", true), ("Locked", "yes", false), ("Enabled", "yes", true), ("Enabled", "no", false), ("Next rate", "-", true), ("Next rate", "", true)] {
+            assert_eq!(is_neutral(header, text), neutral, "{header} {text}");
+        }
+        for (header, by) in [("effective_to", Some(EndDay::Excluded)), ("Valid until", Some(EndDay::Included)), ("End date", Some(EndDay::Included)), ("Effective To", Some(EndDay::Included)), ("Discontinue Date", None)] {
+            assert_eq!(ends_by(header), by, "{header}");
+        }
+        assert_eq!((currency_in("Rate (A$)"), currency_in("HK$ 1"), currency_in("X$1"), currency_in("Rate (US cents)"), currency_in("pence"), currency_in("US$0.01")), (Some("AUD"), Some("HKD"), None, Some("USD"), Some("GBP"), Some("USD")));
         assert_eq!((currency_in("Rate (EUR)"), currency_in("$0.01"), currency_in("usd/min"), currency_in("Eurasia")), (Some("EUR"), Some("USD"), Some("USD"), None));
     }
 

@@ -1,6 +1,6 @@
 //! Dates as sheets write them. Day and month are told apart by the file as a whole, or by its maker; never guessed.
 
-use chrono::{Datelike, Duration, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
+use chrono::{Datelike, Duration, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Timelike};
 use chrono_tz::Tz;
 use tollgate_schemas::time::parse_rfc3339;
 
@@ -41,37 +41,43 @@ fn numeric(text: &str) -> Option<(u32, u32, char)> {
     (short(a) && short(b) && year_ok).then(|| (a.parse().unwrap_or(0), b.parse().unwrap_or(0), sep))
 }
 
-/// A date read, and whether it was a bare serial number.
+/// A date read, whether it was a bare serial number, and whether it is a day without a time.
 pub(super) struct Read {
     pub start: Start,
     pub serial: bool,
+    pub day: bool,
 }
 
-/// `order`: the file's, where it is known. `None`: the cell is blank.
-pub(super) fn read(value: &Value, order: Option<DateOrder>, zone: Tz, epoch_1904: bool) -> Result<Option<Read>, String> {
-    let at = |local: NaiveDateTime, serial| {
+/// `order`: the file's, where it is known. `through`: of an end, that a day without a time (or its last minute or second) is the last
+/// one. `None`: the cell is blank.
+pub(super) fn read(value: &Value, order: Option<DateOrder>, zone: Tz, epoch_1904: bool, through: bool) -> Result<Option<Read>, String> {
+    let timed = |local: NaiveDateTime, serial, day: bool| {
+        let last = local.hour() == 23 && local.minute() == 59 && matches!(local.second(), 0 | 59);
+        let local = if through && (day || last) { local.date().succ_opt().unwrap_or(local.date()).and_time(NaiveTime::MIN) } else { local };
         let us = instant(local, zone).ok_or_else(|| format!("{local} does not exist in {zone}"))?;
-        Ok(Some(Read { start: Start::At(us), serial }))
+        Ok(Some(Read { start: Start::At(us), serial, day }))
     };
+    // A spreadsheet's days are instants at midnight.
+    let at = |local: NaiveDateTime, serial| timed(local, serial, local.time() == NaiveTime::MIN);
     match value {
         Value::Empty => Ok(None),
         Value::Error(text) => Err(format!("the formula's value is {text}: mend it, or enter the date itself")),
         Value::Date(date) => at(*date, false),
-        Value::Number(bits) => match serial(f64::from_bits(*bits), epoch_1904).or_else(|| compact(f64::from_bits(*bits))) {
+        Value::Number(bits) | Value::Shown(bits, _) => match serial(f64::from_bits(*bits), epoch_1904).or_else(|| compact(f64::from_bits(*bits))) {
             Some(date) => at(date, true),
             None => Err(format!("'{value}' is a number, not a date: format the column as dates")),
         },
         Value::Text(text) => {
             if matches!(text.to_lowercase().as_str(), "now" | "immediate" | "immediately" | "asap" | "today" | "sofort") {
-                return Ok(Some(Read { start: Start::Now, serial: false }));
+                return Ok(Some(Read { start: Start::Now, serial: false, day: false }));
             }
             if let Ok(us) = parse_rfc3339(text) {
-                return Ok(Some(Read { start: Start::At(us), serial: false }));
+                return Ok(Some(Read { start: Start::At(us), serial: false, day: false }));
             }
             if let Some(date) = text.parse::<f64>().ok().filter(|_| text.len() < 8 || text.contains('.')).and_then(|n| serial(n, epoch_1904)) {
                 return at(date, true);
             }
-            at(local(text, order)?, false)
+            timed(local(text, order)?, false, split_time(text).1.is_empty())
         }
     }
 }
@@ -179,7 +185,7 @@ mod tests {
     use super::*;
 
     fn at(value: Value, order: Option<DateOrder>) -> String {
-        match read(&value, order, Tz::UTC, false) {
+        match read(&value, order, Tz::UTC, false, false) {
             Ok(Some(Read { start: Start::At(us), .. })) => format_rfc3339(us)[..16].replace("T00:00", ""),
             Ok(Some(_)) => "now".to_owned(),
             Ok(None) => String::new(),
@@ -205,6 +211,23 @@ mod tests {
         }
         for (text, part) in [("01/12/2026", "--dates"), ("soon", "not a date"), ("2026-13-01", "not a date"), ("31/02/2026", "not a date"), ("5", "not a date"), ("2026-12-01 25:00", "time of day")] {
             assert!(at(Value::Text(text.into()), None).contains(part), "{text}: {}", at(Value::Text(text.into()), None));
+        }
+    }
+
+    #[test]
+    fn r_11_a_last_day_is_in_force_to_its_end() {
+        let zone = Tz::Europe__Amsterdam;
+        let end = |text: &str, through| match read(&Value::Text(text.into()), None, zone, false, through) {
+            Ok(Some(Read { start: Start::At(us), day, .. })) => (format_rfc3339(us)[..16].to_owned(), day),
+            _ => panic!("{text}"),
+        };
+        for (text, through, want, day) in [
+            ("31/12/2025", true, "2025-12-31T23:00", true), ("31/12/2025", false, "2025-12-30T23:00", true), ("31/12/2025 23:59:59", true, "2025-12-31T23:00", false), ("31/12/2025 23:59", true, "2025-12-31T23:00", false),
+            ("31/12/2025 23:59", false, "2025-12-31T22:59", false), ("31/12/2025 12:00", true, "2025-12-31T11:00", false), ("2025-12-31T00:00:00Z", true, "2025-12-31T00:00", false), ("31/12/2025 00:00", true, "2025-12-30T23:00", false),
+            // The day the clocks go back has 25 hours.
+            ("2025-10-26", true, "2025-10-26T23:00", true),
+        ] {
+            assert_eq!(end(text, through), (want.to_owned(), day), "{text} {through}");
         }
     }
 

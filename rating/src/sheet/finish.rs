@@ -2,6 +2,7 @@
 
 mod cells;
 mod increments;
+mod joined;
 mod whole;
 
 use std::{collections::{BTreeMap, HashMap}, sync::Arc};
@@ -15,6 +16,7 @@ use super::{
     codes, dates,
     numbers::{self, Price},
     reader::{Raw, SheetReader, SheetState, header_text},
+    units::PRICES,
 };
 use crate::{
     deck::JurisdictionRates,
@@ -26,7 +28,6 @@ const MAX_CODES: usize = 5_000_000;
 const MAX_DESTINATION: usize = 128;
 const MAX_LABEL: usize = 64;
 
-const PRICES: [Column; 8] = [Column::Rate, Column::Interrate, Column::Intrarate, Column::Ijrate, Column::ConnectFee, Column::PreviousRate, Column::OffPeak, Column::Weekend];
 const DATES: [Column; 2] = [Column::EffectiveFrom, Column::EffectiveTo];
 
 type Memo<T> = HashMap<u32, Result<T, String>, FixedState>;
@@ -43,6 +44,8 @@ struct Reading<'a> {
     style: codes::Style,
     prices: Memo<Option<Price>>,
     dates: Memo<Option<Start>>,
+    /// Of ends that count through the day.
+    ends: Memo<Option<Start>>,
     seconds: Memo<(u32, u32)>,
     shared: Shared,
     problems: SheetProblems,
@@ -52,6 +55,8 @@ struct Reading<'a> {
     default_start: Option<Result<Start, String>>,
     default_increments: Option<(u32, u32)>,
     default_currency: Option<String>,
+    /// Codes by destination, of a sheet of their own.
+    joined: Option<joined::Joined>,
 }
 
 pub(super) fn finish(mut reader: SheetReader, values: &[Value]) -> Result<Canonical, SheetProblems> {
@@ -66,9 +71,10 @@ pub(super) fn finish(mut reader: SheetReader, values: &[Value]) -> Result<Canoni
         epoch_1904: reader.epoch_1904,
         decimal,
         order,
-        style: codes::Style { spaces: reader.mapping.spaces, area_zero: reader.mapping.area_zero },
+        style: codes::Style { spaces: reader.mapping.spaces, area_zero: reader.mapping.area_zero, commas: reader.mapping.commas },
         prices: Memo::default(),
         dates: Memo::default(),
+        ends: Memo::default(),
         seconds: Memo::default(),
         shared: Shared::default(),
         problems: std::mem::take(&mut reader.problems),
@@ -77,8 +83,12 @@ pub(super) fn finish(mut reader: SheetReader, values: &[Value]) -> Result<Canoni
         default_start: None,
         default_increments: None,
         default_currency: None,
+        joined: None,
     };
     reading.defaults();
+    if reading.mapping.codes_sheet.is_some() {
+        reading.take_codes(&reader.code_rows);
+    }
     let mut rows: Vec<ImportRow> = Vec::with_capacity(reader.rows.len());
     for raw in &reader.rows {
         reading.row(raw, &mut rows);
@@ -88,6 +98,7 @@ pub(super) fn finish(mut reader: SheetReader, values: &[Value]) -> Result<Canoni
             break;
         }
     }
+    reading.without_rates();
     reading.duplicates(&mut rows);
     let Reading { mut problems, notes, currency, .. } = reading;
     if problems.total() > 0 {
@@ -133,7 +144,7 @@ impl Reading<'_> {
     fn defaults(&mut self) {
         let mapping = self.mapping;
         if let Some(text) = &mapping.effective_from {
-            let read = dates::read(&Value::Text(text.trim().into()), self.order, self.zone, false);
+            let read = dates::read(&Value::Text(text.trim().into()), self.order, self.zone, false, false);
             let start = read.and_then(|r| r.map(|r| r.start).ok_or_else(|| "empty".to_owned()));
             if let Err(e) = &start {
                 self.problems.add(Remark::new("", 0, None, format!("effective_from: {e}")));
@@ -195,22 +206,22 @@ impl Reading<'_> {
         let codes = self.codes(raw);
         let destination = self.destination(raw);
         let rates = [Column::Rate, Column::Interrate, Column::Intrarate, Column::Ijrate].map(|c| self.price(raw, c));
-        let [rate, inter, intra, indeterminate] = rates;
+        let [rate, inter, intra, indeterminate] = &rates;
         let e12 = |p: &Option<Price>| p.as_ref().map(|p| p.e12);
-        let jurisdiction = JurisdictionRates { inter_e12: e12(&inter), intra_e12: e12(&intra), indeterminate_e12: e12(&indeterminate) };
+        let jurisdiction = JurisdictionRates { inter_e12: e12(inter), intra_e12: e12(intra), indeterminate_e12: e12(indeterminate) };
         // A US sheet has no rate of its own: a call whose jurisdiction nobody knows is priced as indeterminate.
-        let written = rate.or(indeterminate).or(inter).or(intra);
-        let rate = written.as_ref().map(|p| (p.e12, p.places));
+        let written = rate.as_ref().or(indeterminate.as_ref()).or(inter.as_ref()).or(intra.as_ref());
+        let rate = written.map(|p| (p.e12, p.places));
         if rate.is_none() && action == Action::Set && before == self.problems.total() {
             let column = [Column::Rate, Column::Interrate].into_iter().find(|c| self.has(raw, *c)).unwrap_or(Column::Rate);
             self.problem(raw, Some(column), "empty: want the price of a minute, or a change that says closed or blocked");
         }
-        self.other_times(raw, rate.map(|(e12, _)| e12));
+        let other_times = self.other_times(raw, rate.map(|(e12, _)| e12));
         let connect_fee = self.price(raw, Column::ConnectFee);
         let previous = self.price(raw, Column::PreviousRate);
         let increments = self.increments(raw, action);
         let from = self.start(raw);
-        let to = match self.date(raw, Column::EffectiveTo) {
+        let to = match self.end(raw) {
             Some(Start::At(us)) => Some(us),
             Some(Start::Now) => {
                 self.problem(raw, Some(Column::EffectiveTo), "an end that is now: say closed as the change, or leave the row out");
@@ -223,8 +234,15 @@ impl Reading<'_> {
         {
             self.problem(raw, Some(Column::EffectiveTo), "not after the date it is effective from");
         }
-        self.currency(raw, written.as_ref().and_then(|p| p.currency));
-        let origin_group = self.label(raw, Column::OriginGroup, MAX_LABEL);
+        let prices: Vec<&Price> = rates.iter().chain([&connect_fee, &previous]).chain(&other_times).flatten().collect();
+        self.currency(raw, &prices);
+        if action == Action::Set && self.mapping.codes.is_none() && jurisdiction != JurisdictionRates::default()
+            && let Some(stranger) = codes.iter().find(|c| !c.digits().starts_with('1'))
+        {
+            let column = [Column::Prefix, Column::CountryCode].into_iter().find(|c| self.has(raw, *c));
+            self.problem(raw, column, format!("{} is no code of +1 and has prices by US jurisdiction: say in the mapping file codes: npa_nxx (the country's 1 is missing) or codes: e164 (it is right)", stranger.digits()));
+        }
+        let origin_group = self.group(raw);
         let mut route_class = self.label(raw, Column::RouteClass, MAX_LABEL);
         if let (true, Some(class)) = (route_class.is_empty(), &self.mapping.route_class) {
             route_class = self.shared.get(class);

@@ -1,9 +1,10 @@
 //! Where the header is, and which column is which.
 
 use super::{
-    Column, Mapping,
+    CodePlan, Column, Mapping,
     cell::{Cell, column_of, letters},
-    columns::{currency_in, plain, recognise},
+    columns::{currency_in, is_weighty, plain, recognise},
+    units::PRICES,
 };
 
 /// Rows of a sheet that are searched for a header.
@@ -23,7 +24,15 @@ pub(super) struct Header {
     pub problems: Vec<(Option<usize>, String)>,
     /// Columns that stand back for a better one.
     pub passed_over: Vec<usize>,
+    /// Columns without a meaning that matter to a price all the same.
+    pub asked: Vec<usize>,
     pub currency: Option<&'static str>,
+    /// Codes are North America's, without the country's 1.
+    pub npa: bool,
+    /// What each cell says in both lines of a header.
+    whole: Vec<String>,
+    /// What the mapping leaves out and this header has.
+    pub ignored: Vec<String>,
 }
 
 fn text_of(cell: Option<&Cell>) -> &str {
@@ -34,43 +43,66 @@ fn text_of(cell: Option<&Cell>) -> &str {
 }
 
 /// The header that this row is, alone or as the second line of two. `None` when it is none.
-pub(super) fn find(row: u64, before: Option<&[Cell]>, cells: &[Cell], mapping: &Mapping) -> Option<Header> {
+pub(super) fn find(row: u64, before: Option<&[Cell]>, cells: &[Cell], mapping: &Mapping, part: Part) -> Option<Header> {
     if let Some(wanted) = mapping.header_row.filter(|r| *r > 0) {
-        return (wanted == row).then(|| build(row, cells.iter().map(|c| text_of(Some(c)).to_owned()).collect(), mapping));
+        let texts: Vec<String> = cells.iter().map(|c| text_of(Some(c)).to_owned()).collect();
+        return (wanted == row).then(|| build(row, texts.clone(), texts, mapping));
     }
     let alone: Vec<String> = cells.iter().map(|c| text_of(Some(c)).to_owned()).collect();
-    let header = build(row, alone, mapping);
-    if header.suffices() {
+    let header = build(row, alone.clone(), alone, mapping);
+    if header.suffices(part) {
         return Some(header);
     }
     let before = before?;
     let width = cells.len().max(before.len());
-    let mut texts = Vec::with_capacity(width);
+    let (mut texts, mut whole) = (Vec::with_capacity(width), Vec::with_capacity(width));
     for at in 0..width {
         let (above, below) = (text_of(before.get(at)), text_of(cells.get(at)));
         let both = format!("{above} {below}");
+        whole.push(both.trim().to_owned());
         let best = [both.trim(), below, above].into_iter().find(|t| recognise(t).is_some());
         texts.push(best.unwrap_or(both.trim()).to_owned());
     }
-    let header = build(row, texts, mapping);
-    header.suffices().then_some(header)
+    let header = build(row, texts, whole, mapping);
+    header.suffices(part).then_some(header)
+}
+
+/// What a sheet has to name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    CodesAndRates,
+    /// Joined by the destination, from two sheets.
+    Codes,
+    Rates,
 }
 
 /// A sheet without a header, read by letters.
 pub(super) fn without(mapping: &Mapping) -> Header {
-    build(0, Vec::new(), mapping)
+    build(0, Vec::new(), Vec::new(), mapping)
 }
 
-fn build(row: u64, texts: Vec<String>, mapping: &Mapping) -> Header {
+fn build(row: u64, texts: Vec<String>, whole: Vec<String>, mapping: &Mapping) -> Header {
     let mut header = Header {
         row,
         places: [None; Column::COUNT],
         meanings: vec![None; texts.len()],
         problems: Vec::new(),
         passed_over: Vec::new(),
+        asked: Vec::new(),
         currency: None,
+        npa: false,
+        whole,
+        ignored: Vec::new(),
         texts,
     };
+    let mut left_out = Vec::new();
+    for said in &mapping.ignore {
+        let by_text = header.texts.iter().position(|t| !t.is_empty() && plain(t) == plain(said));
+        if let Some(at) = by_text.or_else(|| column_of(said.trim()).filter(|at| row == 0 || *at < header.texts.len())) {
+            left_out.push(at);
+            header.ignored.push(said.clone());
+        }
+    }
     for (column, said) in &mapping.columns {
         let by_text = header.texts.iter().position(|t| !t.is_empty() && plain(t) == plain(said));
         match by_text.or_else(|| column_of(said.trim())) {
@@ -80,7 +112,19 @@ fn build(row: u64, texts: Vec<String>, mapping: &Mapping) -> Header {
     }
     let mapped: Vec<usize> = header.places.iter().flatten().copied().collect();
     for at in 0..header.texts.len() {
-        let Some(column) = recognise(&header.texts[at]).filter(|_| !mapped.contains(&at)) else { continue };
+        if mapped.contains(&at) {
+            continue;
+        }
+        if left_out.contains(&at) {
+            header.meanings[at] = Some(Column::Ignored);
+            continue;
+        }
+        let Some(column) = recognise(&header.texts[at]) else {
+            if is_weighty(&header.texts[at]) {
+                header.asked.push(at);
+            }
+            continue;
+        };
         match header.places[column as usize] {
             _ if column == Column::Ignored => header.meanings[at] = Some(column),
             None => header.place(column, at),
@@ -90,6 +134,12 @@ fn build(row: u64, texts: Vec<String>, mapping: &Mapping) -> Header {
         }
     }
     header.settle();
+    if header.places[Column::Npa as usize].is_some() {
+        // The last digit of a block of a thousand.
+        header.asked.extend((0..header.texts.len()).filter(|at| header.meanings[*at].is_none() && matches!(plain(&header.texts[*at]).as_str(), "x" | "block id" | "thousands block" | "block")));
+    }
+    let named = header.at(Column::Prefix).is_some_and(|at| plain(header.whole_text(at)).split(' ').any(|w| w.starts_with("npa")));
+    header.npa = mapping.codes.map_or(named || header.npa, |plan| plan == CodePlan::NpaNxx);
     header
 }
 
@@ -136,7 +186,11 @@ impl Header {
             }
         };
         let has = |header: &Header, column: Column| header.places[column as usize].is_some();
-        if !has(self, Column::Prefix) && !(has(self, Column::CountryCode) && has(self, Column::AreaCode)) {
+        if !has(self, Column::Prefix) && has(self, Column::Npa) && !has(self, Column::Nxx) {
+            moved(self, Column::Npa, Column::Prefix);
+            self.npa = true;
+        }
+        if !has(self, Column::Prefix) && !has(self, Column::Npa) && !(has(self, Column::CountryCode) && has(self, Column::AreaCode)) {
             moved(self, Column::AreaCode, Column::Prefix);
             moved(self, Column::CountryCode, Column::Prefix);
         }
@@ -147,13 +201,34 @@ impl Header {
         if !has(self, Column::Initial) {
             moved(self, Column::Increment, Column::Increments);
         }
-        self.currency = [Column::Rate, Column::Interrate, Column::ConnectFee].into_iter().filter_map(|c| self.places[c as usize]).find_map(|at| currency_in(&self.texts[at]));
+        for column in PRICES {
+            let Some(at) = self.places[column as usize] else { continue };
+            match (self.currency, currency_in(self.whole_text(at))) {
+                (Some(first), Some(other)) if first != other => {
+                    let text = format!("'{}' is in {other}, another column in {first}: a deck has one currency; import them as two decks, or leave one out (ignore)", self.whole_text(at));
+                    self.problems.push((Some(at), text));
+                }
+                (None, found) => self.currency = found,
+                _ => {}
+            }
+        }
     }
 
-    /// Names a code and a rate.
-    pub fn suffices(&self) -> bool {
+    /// Names a code and a rate, or that of them which its sheet is for, and the destination.
+    pub fn suffices(&self, part: Part) -> bool {
         let has = |columns: &[Column]| columns.iter().any(|c| self.places[*c as usize].is_some());
-        has(&[Column::Prefix, Column::CountryCode]) && has(&[Column::Rate, Column::Interrate, Column::Intrarate, Column::Ijrate])
+        let codes = has(&[Column::Prefix, Column::CountryCode, Column::Npa]);
+        let rates = has(&[Column::Rate, Column::Interrate, Column::Intrarate, Column::Ijrate]);
+        match part {
+            Part::CodesAndRates => codes && rates,
+            Part::Codes => codes && has(&[Column::Destination]),
+            Part::Rates => rates && has(&[Column::Destination]),
+        }
+    }
+
+    /// What a column's header says, in both lines of one.
+    pub fn whole_text(&self, at: usize) -> &str {
+        self.whole.get(at).map_or("", String::as_str)
     }
 
     pub fn at(&self, column: Column) -> Option<usize> {
@@ -178,12 +253,15 @@ impl Header {
     pub fn continued(&mut self, cells: &[Cell], mapping: &Mapping) {
         let mut texts = self.texts.clone();
         texts.resize(texts.len().max(cells.len()), String::new());
-        for (at, text) in texts.iter_mut().enumerate() {
+        let mut whole = std::mem::take(&mut self.whole);
+        whole.resize(texts.len(), String::new());
+        for (at, (text, whole)) in texts.iter_mut().zip(&mut whole).enumerate() {
             let below = text_of(cells.get(at));
             if !below.is_empty() && recognise(below).is_some() {
                 *text = below.to_owned();
             }
+            *whole = format!("{whole} {below}").trim().to_owned();
         }
-        *self = build(self.row, texts, mapping);
+        *self = build(self.row, texts, whole, mapping);
     }
 }

@@ -36,6 +36,30 @@ pub enum AreaZero {
     Drop,
 }
 
+/// What `1,868` is: a list of two codes, or a number that a spreadsheet has parted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Commas {
+    List,
+    Join,
+}
+
+/// Whether codes begin with a country's, or are North America's without its 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CodePlan {
+    E164,
+    NpaNxx,
+}
+
+/// Whether an end without a time is the last day, or the first one without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndDay {
+    Included,
+    Excluded,
+}
+
 /// The mapping file, and what the command line adds. Everything is optional.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -46,6 +70,13 @@ pub struct Mapping {
     pub header_row: Option<u64>,
     /// By column of ours: a header's text, or a letter as `C`.
     pub columns: BTreeMap<Column, String>,
+    /// Columns that are of no matter, by a header's text or a letter.
+    pub ignore: Vec<String>,
+    /// What prices are in, by column of ours, where the header does not say it: `cents`, `per second`, `whole`, or a factor as `0.001`.
+    pub units: BTreeMap<Column, String>,
+    /// A sheet of codes, joined to the sheets of rates by the name of the destination.
+    pub codes_sheet: Option<String>,
+    pub codes: Option<CodePlan>,
     pub dates: Option<DateOrder>,
     pub decimal: Option<DecimalSign>,
     /// ISO 4217, for rows that name none.
@@ -61,4 +92,6 @@ pub struct Mapping {
     pub route_class: Option<String>,
     pub spaces: Option<Spaces>,
     pub area_zero: Option<AreaZero>,
+    pub commas: Option<Commas>,
+    pub end_day: Option<EndDay>,
 }

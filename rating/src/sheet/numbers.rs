@@ -7,6 +7,7 @@ use super::{
     cell::{Shortest, Value, to_places},
     columns::currency_in,
     mapping::DecimalSign,
+    units,
 };
 
 /// A price read.
@@ -16,8 +17,12 @@ pub(super) struct Price {
     /// Places it was written with.
     pub places: u8,
     pub note: Option<Note>,
-    /// A currency in the cell itself.
+    /// A currency in the cell itself, or in what its format shows.
     pub currency: Option<&'static str>,
+    /// What the format shows that is no currency known here: `¤`, `¥`.
+    pub sign: Option<Box<str>>,
+    /// The cell or its format says something else than whole units a minute.
+    pub odd_unit: bool,
 }
 
 /// What was done to a price that its sender should know.
@@ -49,20 +54,37 @@ pub(super) fn evidence(value: &Value) -> Option<DecimalSign> {
     sign_of(&number).0.filter(|_| plain)
 }
 
-/// The digits and signs of a price, and its currency.
+/// What stands before or after a number and is no part of it.
+const AROUND: [&str; 8] = ["us$", "$", "€", "£", "/minute", "/min", "per minute", "per min"];
+/// Thousands apart by spaces or apostrophes: Swiss and French habit.
+const PARTS: [char; 6] = [' ', '\u{a0}', '\u{202f}', '\u{2009}', '\'', '’'];
+
+/// The digits and signs of a price, and its currency. Anything else in it stays, and is then no number.
 fn bare(text: &str) -> (String, Option<&'static str>) {
     let currency = currency_in(text);
-    let keeps = |c: &char| c.is_ascii_digit() || matches!(c, '.' | ',' | '-' | '+');
-    let stripped: String = match currency {
-        Some(code) => text.to_uppercase().replace(code, "").replace("US$", "").replace(['$', '€', '£'], ""),
-        None => text.to_owned(),
-    };
-    let lower = stripped.trim().to_lowercase();
-    let lower = lower.trim_end_matches("/minute").trim_end_matches("/min").trim_end_matches("per min").trim();
-    // Thousands apart by spaces or apostrophes: Swiss and French habit.
-    let lower: String = lower.chars().filter(|c| !matches!(c, ' ' | '\u{a0}' | '\u{202f}' | '\u{2009}' | '\'' | '’')).collect();
-    let known = lower.chars().all(|c| keeps(&c) || c == 'e');
-    (if known { lower } else { text.trim().to_owned() }, currency)
+    let lower = text.to_lowercase();
+    let code = currency.unwrap_or("usd").to_lowercase();
+    let mut rest = lower.trim();
+    loop {
+        let around = || AROUND.into_iter().chain([code.as_str()]);
+        let shorter = around().find_map(|a| rest.strip_suffix(a)).or_else(|| around().find_map(|a| rest.strip_prefix(a)));
+        match shorter {
+            Some(shorter) => rest = shorter.trim(),
+            None => break,
+        }
+    }
+    (ungrouped(rest).unwrap_or_else(|| rest.to_owned()), currency)
+}
+
+/// Without the signs that part thousands, where they part groups of three and are all the same one.
+fn ungrouped(text: &str) -> Option<String> {
+    let sign = text.chars().find(|c| PARTS.contains(c))?;
+    let end = text.find(['.', ',']).unwrap_or(text.len());
+    let (whole, fraction) = text.split_at(end);
+    let groups: Vec<&str> = whole.trim_start_matches(['-', '+']).split(sign).collect();
+    let digits = |g: &&str| !g.is_empty() && g.bytes().all(|b| b.is_ascii_digit());
+    let ok = groups.iter().all(digits) && groups[0].len() <= 3 && !groups[0].starts_with('0') && groups.len() > 1 && groups[1..].iter().all(|g| g.len() == 3) && !fraction.contains(PARTS);
+    ok.then(|| format!("{}{fraction}", whole.replace(sign, "")))
 }
 
 /// The sign it must be, and whether it could be either.
@@ -88,6 +110,7 @@ fn sign_of(text: &str) -> (Option<DecimalSign>, bool) {
 
 /// Reads a price. `sign`: the file's decimal sign, where it is known. `None`: the cell is blank.
 pub(super) fn price(value: &Value, sign: Option<DecimalSign>) -> Result<Option<Price>, String> {
+    let (mut sign_shown, mut odd_unit) = (None, false);
     let (text, currency, mut note) = match value {
         Value::Empty => return Ok(None),
         Value::Error(text) => return Err(format!("the formula's value is {text}: mend it, or enter the price itself")),
@@ -96,10 +119,22 @@ pub(super) fn price(value: &Value, sign: Option<DecimalSign>) -> Result<Option<P
             let short = Shortest::of(f64::from_bits(*bits));
             (short.text, None, short.rounded.then_some(Note::Float))
         }
+        Value::Shown(bits, shown) => {
+            let (short, currency) = (Shortest::of(f64::from_bits(*bits)), currency_in(shown));
+            let unit = units::parse(shown, true);
+            odd_unit = unit.as_ref().map_or(true, |u| u.is_odd());
+            // `/min` is no currency.
+            let silent = currency.is_none() && unit == Ok(units::Unit::default());
+            sign_shown = Some(shown.clone()).filter(|s| silent && s.chars().any(|c| c.is_alphabetic() || (!c.is_ascii() && !c.is_whitespace())));
+            (short.text, currency, short.rounded.then_some(Note::Float))
+        }
         Value::Text(text) => {
             let (bare, currency) = bare(text);
-            if matches!(bare.as_str(), "-" | "n/a" | "N/A") {
+            if matches!(bare.as_str(), "-" | "n/a") {
                 return Ok(None);
+            }
+            if bare.contains(PARTS) && bare.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | ',') || PARTS.contains(&c)) {
+                return Err(format!("'{text}' has a space or an apostrophe where no thousands part: enter the price without it"));
             }
             (in_points(&bare, sign).map_err(|e| format!("'{text}' {e}"))?, currency, None)
         }
@@ -125,7 +160,7 @@ pub(super) fn price(value: &Value, sign: Option<DecimalSign>) -> Result<Option<P
     if e12 < 0 {
         return Err(format!("'{value}' is below 0"));
     }
-    Ok(Some(Price { e12, places: places(&text).min(RATE_PLACES as usize) as u8, note, currency }))
+    Ok(Some(Price { e12, places: places(&text).min(RATE_PLACES as usize) as u8, note, currency, sign: sign_shown, odd_unit }))
 }
 
 /// The number with `.` as decimal sign and no grouping.
@@ -190,12 +225,14 @@ mod tests {
         for (text, sign, want) in [
             ("0.0123", None, "0.0123"), ("0,0123", None, "0.0123"), ("0,012", None, "0.012"), ("1,234", Some(Comma), "1.234"), ("1,234", Some(Point), "1234"), ("1.234", None, "1.234"), ("1.234", Some(Comma), "1234"),
             ("1,234.5", None, "1234.5"), ("1.234,5", None, "1234.5"), ("1'234.50", None, "1234.50"), ("$0.01", None, "0.01"), ("0,05 €", None, "0.05"), ("USD 0.0040", None, "0.0040"), ("0.01/min", None, "0.01"),
-            ("1.2E-03", None, "0.0012"), ("4e-4", None, "0.0004"), (".5", None, "0.5"), ("-", None, ""), ("0.0100", None, "0.0100"), ("0.12345678901234", None, "0.123456789012"),
+            ("1.2E-03", None, "0.0012"), ("4e-4", None, "0.0004"), (".5", None, "0.5"), ("-", None, ""), ("0.0100", None, "0.0100"), ("0.12345678901234", None, "0.123456789012"), ("1 234.5", None, "1234.5"), ("-", None, ""), ("N/A", None, ""), ("EUR 1 234,5", None, "1234.5"),
         ] {
             assert_eq!(read(text, sign), want, "{text} {sign:?}");
         }
         for (text, sign, part) in [
             ("1,234", None, "--decimal"), ("free", None, "not a price"), ("-0.01", None, "below 0"), ("0.012", Some(Comma), "','"), ("0,5", Some(Point), "'.'"), ("1.2.3", None, "as decimal sign"), ("1e99", None, "not a price"),
+            // Neither thousands nor a decimal sign.
+            ("0 05", None, "no thousands part"), ("0'05", None, "no thousands part"), ("1 2 3", None, "no thousands part"), ("0.012 345", None, "no thousands part"), ("1'234 567", None, "no thousands part"), ("0€05", None, "not a price"), ("1.2 ct", None, "not a price"),
         ] {
             assert!(read(text, sign).contains(part), "{text}: {}", read(text, sign));
         }
@@ -206,6 +243,10 @@ mod tests {
         let note = |n: f64| price(&Value::Number(n.to_bits()), None).map(|p| p.map(|p| (format_scaled(p.e12, 12, 0), p.note)));
         assert_eq!(note(0.0123), Ok(Some(("0.0123".to_owned(), None))));
         assert_eq!(note(0.1 + 0.2), Ok(Some(("0.3".to_owned(), Some(Note::Float)))));
+        let shown = |words: &str| price(&Value::Shown(0.5f64.to_bits(), words.into()), None).map(|p| p.map(|p| (p.currency, p.sign.is_some(), p.odd_unit)));
+        for (words, want) in [("€", (Some("EUR"), false, false)), ("US$", (Some("USD"), false, false)), ("¤", (None, true, false)), ("kr", (None, true, false)), ("/min", (None, false, false)), ("cents", (None, false, true)), ("$/sec", (Some("USD"), false, true))] {
+            assert_eq!(shown(words), Ok(Some(want)), "{words}");
+        }
         assert_eq!(note(1.0 / 3.0), Ok(Some(("0.333333333333".to_owned(), Some(Note::Cut)))));
     }
 }

@@ -8,15 +8,18 @@ use foldhash::fast::FixedState;
 use super::{
     Canonical, Column, Explained, ExplainedColumn, ExplainedSheet, Mapping, Remark, SheetProblems,
     cell::{Cell, Value, letters},
-    columns::currency_in,
+    columns::{currency_in, is_neutral},
     finish,
-    header::{self, HEAD_ROWS, Header},
+    header::{self, HEAD_ROWS, Header, Part},
+    units::{self, Factor},
 };
 
 /// Rows of rates one file may have: four times the largest deck met, and about half a gigabyte while it is read.
 pub const MAX_ROWS: usize = 4_000_000;
 /// Longest cell. A quote left open makes longer ones.
 const MAX_CELL: usize = 8_192;
+/// Titles and remarks that are told.
+const MAX_RUMOURS: usize = 5;
 
 /// Columns that a row keeps.
 pub(super) const KEPT: usize = Column::Ignored as usize;
@@ -32,6 +35,14 @@ pub(super) struct SheetState {
     pub name: String,
     pub header: Option<Header>,
     pub currency: Option<&'static str>,
+    /// What each price column is in.
+    pub factors: [Factor; Column::COUNT],
+    /// Where its rows are: with rates, or codes to be joined to rates.
+    part: Part,
+    /// Titles and remarks that speak of cents or of seconds: row, column, text.
+    rumours: Vec<(u64, usize, String)>,
+    /// Rows in which columns that are asked about say something: column, row, text; the first of each.
+    asked_at: Vec<(usize, u64, String)>,
     hidden: bool,
     asked: bool,
     /// Rows before the header is found.
@@ -50,6 +61,8 @@ pub struct SheetReader {
     pub(super) sheets: Vec<SheetState>,
     ids: HashMap<Value, u32, FixedState>,
     pub(super) rows: Vec<Raw>,
+    /// Of a sheet of codes.
+    pub(super) code_rows: Vec<Raw>,
     pub(super) problems: SheetProblems,
     pub(super) warnings: Vec<Remark>,
     pub(super) explained: Explained,
@@ -70,15 +83,32 @@ impl SheetReader {
         };
         let mut ids: HashMap<Value, u32, FixedState> = HashMap::default();
         ids.insert(Value::Empty, 0);
-        SheetReader { mapping, zone, epoch_1904: false, sheets: Vec::new(), ids, rows: Vec::new(), problems, warnings: Vec::new(), explained: Explained::default() }
+        SheetReader { mapping, zone, epoch_1904: false, sheets: Vec::new(), ids, rows: Vec::new(), code_rows: Vec::new(), problems, warnings: Vec::new(), explained: Explained::default() }
     }
 
     /// The next sheet. Its name is empty for a CSV file.
     pub fn begin(&mut self, name: &str, hidden: bool) {
         self.end();
         let listed = self.mapping.sheets.iter().any(|s| s.trim().eq_ignore_ascii_case(name.trim()));
-        let asked = name.is_empty() || listed || (self.mapping.sheets.is_empty() && !hidden);
-        let state = SheetState { name: name.to_owned(), header: None, currency: None, hidden, asked, head: Vec::new(), last_head: false, rows: 0, blank: 0, remarks: 0 };
+        let of_codes = self.mapping.codes_sheet.as_ref().is_some_and(|s| s.trim().eq_ignore_ascii_case(name.trim()));
+        let part = if of_codes { Part::Codes } else if self.mapping.codes_sheet.is_some() { Part::Rates } else { Part::CodesAndRates };
+        let asked = name.is_empty() || listed || of_codes || (self.mapping.sheets.is_empty() && !hidden);
+        let state = SheetState {
+            name: name.to_owned(),
+            header: None,
+            currency: None,
+            factors: [Factor::ONE; Column::COUNT],
+            part,
+            rumours: Vec::new(),
+            asked_at: Vec::new(),
+            hidden,
+            asked,
+            head: Vec::new(),
+            last_head: false,
+            rows: 0,
+            blank: 0,
+            remarks: 0,
+        };
         self.sheets.push(state);
     }
 
@@ -105,7 +135,7 @@ impl SheetReader {
                 self.header_found();
             } else {
                 let before = sheet.head.last().filter(|(n, _)| *n + 1 == number).map(|(_, cells)| cells.as_slice());
-                match header::find(number, before, cells, &self.mapping) {
+                match header::find(number, before, cells, &self.mapping, sheet.part) {
                     Some(header) => {
                         sheet.header = Some(header);
                         sheet.last_head = true;
@@ -131,7 +161,9 @@ impl SheetReader {
         let titles: Vec<&'static str> = titles.collect();
         let one = titles.first().copied().filter(|first| titles.iter().all(|t| t == first));
         sheet.currency = header.currency.or(one);
-        sheet.head = Vec::new();
+        for (row, cells) in std::mem::take(&mut sheet.head) {
+            hear(&mut sheet.rumours, row, &cells);
+        }
     }
 
     fn data(&mut self, number: u64, cells: &[Cell]) -> ControlFlow<()> {
@@ -147,15 +179,23 @@ impl SheetReader {
         }
         let cell = |column: Column| header.at(column).and_then(|at| cells.get(at)).filter(|c| !c.is_blank());
         let named = |columns: &[Column]| columns.iter().any(|c| cell(*c).is_some());
-        let has_code = named(&[Column::Prefix, Column::CountryCode, Column::AreaCode]);
+        let of_codes = sheet.part == Part::Rates && cell(Column::Destination).is_some();
+        let has_code = of_codes || named(&[Column::Prefix, Column::CountryCode, Column::AreaCode, Column::Npa, Column::Nxx]);
         let has_price = named(&[Column::Rate, Column::Interrate, Column::Intrarate, Column::Ijrate]);
         let said = cells.iter().filter(|c| !c.is_blank()).count();
         let only_words = said == 1 && cells.iter().any(|c| matches!(c, Cell::Text(t) if !t.chars().next().is_some_and(|c| c.is_ascii_digit() || c == '+')));
         if (!has_code && !has_price) || only_words {
             sheet.remarks += 1;
+            hear(&mut sheet.rumours, number, cells);
             return ControlFlow::Continue(());
         }
-        if self.rows.len() >= MAX_ROWS {
+        for at in &header.asked {
+            let text = cells.get(*at).map(|cell| Value::of(cell).to_string()).unwrap_or_default();
+            if !sheet.asked_at.iter().any(|(column, ..)| column == at) && !is_neutral(&header.texts[*at], &text) {
+                sheet.asked_at.push((*at, number, text));
+            }
+        }
+        if self.rows.len() + self.code_rows.len() >= MAX_ROWS {
             let text = format!("more than {MAX_ROWS} rows of rates: split the file");
             self.problems.add(Remark::new(&sheet.name, number, None, text));
             return ControlFlow::Break(());
@@ -181,7 +221,7 @@ impl SheetReader {
             };
         }
         sheet.rows += 1;
-        self.rows.push(raw);
+        if sheet.part == Part::Codes { &mut self.code_rows } else { &mut self.rows }.push(raw);
         ControlFlow::Continue(())
     }
 
@@ -209,6 +249,41 @@ impl SheetReader {
         self.problems.add(Remark::new(&name, 0, None, text));
     }
 
+    /// What prices are in, sheet by sheet; what has to be asked becomes a problem.
+    fn settle_units(&mut self) {
+        let of_notes: Vec<(String, u64, usize, String)> = {
+            let heads = self.sheets.iter().filter(|s| s.header.is_none() && s.asked);
+            heads.flat_map(|s| {
+                let mut heard = Vec::new();
+                s.head.iter().for_each(|(row, cells)| hear(&mut heard, *row, cells));
+                heard.into_iter().map(|(row, at, text)| (s.name.clone(), row, at, text)).collect::<Vec<_>>()
+            }).collect()
+        };
+        for sheet in &mut self.sheets {
+            let pounds = self.mapping.currency.as_deref().or(sheet.currency).is_none_or(|c| c == "GBP");
+            let Some(header) = &mut sheet.header else { continue };
+            let rumour = !sheet.rumours.is_empty() || !of_notes.is_empty();
+            let (factors, problems) = units::settle(header, &self.mapping, rumour, pounds);
+            sheet.factors = factors;
+            if problems.is_empty() {
+                continue;
+            }
+            header.problems.extend(problems);
+            for (name, row, at, text) in sheet.rumours.iter().map(|(row, at, text)| (&sheet.name, row, at, text)).chain(of_notes.iter().map(|(n, r, a, t)| (n, r, a, t))) {
+                self.problems.add(Remark::new(name, *row, Some((*at, "")), format!("'{text}' speaks of cents or seconds: what prices are in is to be said in the mapping file (units)")));
+            }
+        }
+    }
+
+    /// The sheet of codes, where one visible sheet has codes and another rates, each with destinations.
+    fn two_sheets(&self) -> Option<&str> {
+        let of = |part: Part| {
+            let fits = move |s: &&SheetState| s.asked && s.head.iter().any(|(row, cells)| header::find(*row, None, cells, &self.mapping, part).is_some());
+            self.sheets.iter().find(fits)
+        };
+        of(Part::Rates).and(of(Part::Codes)).map(|s| s.name.as_str())
+    }
+
     fn end(&mut self) {
         let Some(sheet) = self.sheets.last_mut() else { return };
         sheet.head.truncate(HEAD_ROWS);
@@ -223,8 +298,24 @@ impl SheetReader {
                 self.problems.add(Remark::new("", 0, None, format!("there is no sheet '{name}'; there are: {}", there.join(", "))));
             }
         }
+        self.settle_units();
+        for name in &self.mapping.ignore {
+            if !self.sheets.iter().flat_map(|s| &s.header).any(|h| h.ignored.contains(name)) && self.sheets.iter().any(|s| s.header.is_some()) {
+                self.problems.add(Remark::new("", 0, None, format!("the mapping leaves out '{name}' (ignore): no header has such a column")));
+            }
+        }
+        if let Some(name) = &self.mapping.codes_sheet
+            && !self.sheets.iter().any(|s| s.part == Part::Codes && s.header.is_some())
+        {
+            self.problems.add(Remark::new("", 0, None, format!("codes_sheet: there is no sheet '{name}' whose header names a code and a destination")));
+        }
         for sheet in &self.sheets {
             self.explained.sheets.push(explain(sheet));
+            for (column, row, text) in &sheet.asked_at {
+                let header = header_text(sheet, *column);
+                let text = format!("'{header}' is '{text}' here and has no place in a row: say in the mapping file what it is (columns: {{ connect_fee: \"{header}\" }}, or effective_to, rate …), or that it is of no matter (ignore: [\"{header}\"])");
+                self.problems.add(Remark::new(&sheet.name, *row, Some((*column, header)), text));
+            }
             for (column, text) in sheet.header.iter().flat_map(|h| &h.problems) {
                 let header = sheet.header.as_ref();
                 let place = column.map(|at| (at, header.map_or("", |h| h.texts.get(at).map_or("", String::as_str))));
@@ -237,6 +328,10 @@ impl SheetReader {
             }
         }
         if self.sheets.iter().all(|s| s.header.is_none()) {
+            if let Some(codes) = self.two_sheets() {
+                let text = format!("codes and rates are on different sheets: say codes_sheet: \"{codes}\" in a mapping file, and they are joined by the name of the destination");
+                self.problems.add(Remark::new("", 0, None, text));
+            }
             let nearest = self.sheets.iter().filter(|s| s.asked).map(nearest);
             for (name, row, text) in nearest.collect::<Vec<_>>() {
                 self.problems.add(Remark::new(&name, row, None, text));
@@ -256,12 +351,26 @@ impl SheetReader {
     }
 }
 
+/// What a title or a remark says of units.
+fn hear(rumours: &mut Vec<(u64, usize, String)>, row: u64, cells: &[Cell]) {
+    for (at, cell) in cells.iter().enumerate() {
+        if let Cell::Text(text) = cell
+            && rumours.len() < MAX_RUMOURS
+            && text.len() < MAX_CELL
+            && units::spoken_of(text)
+        {
+            rumours.push((row, at, text.trim().to_owned()));
+        }
+    }
+}
+
 pub(super) fn header_text(sheet: &SheetState, column: usize) -> &str {
     sheet.header.as_ref().and_then(|h| h.texts.get(column)).map_or("", String::as_str)
 }
 
 fn explain(sheet: &SheetState) -> ExplainedSheet {
     let used_as = match &sheet.header {
+        Some(_) if sheet.part == Part::Codes => "codes",
         Some(_) => "rates",
         None if sheet.asked => "notes",
         None if sheet.hidden => "hidden",

@@ -151,3 +151,170 @@ fn r_14_what_is_odd_but_clear_is_taken_and_told() {
         assert!(warned.iter().any(|w| w.contains(part)), "{part}: {warned:#?}");
     }
 }
+
+fn mapping(yaml: &[(&str, &str)]) -> Mapping {
+    let mut value = serde_json::json!({ "increments": "1/1", "effective_from": "2027-01-01" });
+    for (key, text) in yaml {
+        value[*key] = serde_json::from_str(text).unwrap_or_else(|_| (*text).into());
+    }
+    serde_json::from_value(value).expect("a mapping")
+}
+
+/// One data row under a header: what a rate comes to, or what is asked.
+#[test]
+fn r_14_cents_and_seconds_are_counted_or_asked_about() {
+    let cases: &[(&str, &[(&str, &str)], &str)] = &[
+        ("code,Rate (cents/min)\n44,1.2\n", &[], "44 44 0.012 1/1"),
+        ("code,Rate in cents\n44,120\n", &[], "44 44 1.20 1/1"),
+        ("code,Rate (US cents)\n44,1.2\n", &[], "44 44 0.012 1/1"),
+        ("code,Rate/sec\n44,0.001\n", &[], "44 44 0.060 1/1"),
+        ("code,Rate (USD/sec)\n44,0.001\n", &[], "44 44 0.060 1/1"),
+        ("code,Price/s\n44,0.001\n", &[], "44 44 0.060 1/1"),
+        ("code,Pence per 6 seconds\n44,1\n", &[], "1:"),
+        ("code,Rate (c/min)\n44,1.2\n", &[], "1:B (Rate (c/min)): what a price of 'Rate (c/min)' is in is not clear ('c')"),
+        ("code,Rate (c/min)\n44,1.2\n", &[("units", r#"{"rate":"cents"}"#)], "44 44 0.012 1/1"),
+        ("code,PPM\n44,1.2\n", &[], "1:B (PPM): what a price of 'PPM' is in is not clear"),
+        ("code,PPM\n44,1.2\n", &[("currency", "USD")], "44 44 1.2 1/1"),
+        ("code,rate\n44,1.2\n", &[("units", r#"{"rate":"0.001"}"#)], "44 44 0.0012 1/1"),
+        ("code,Rate (cents),Setup fee\n44,1.2,5\n", &[], "1:C (Setup fee): another column speaks of cents"),
+        ("code,Rate (cents),Setup fee (cents)\n44,1.2,5\n", &[], "44 44 0.012 1/1"),
+        ("All rates in US cents per minute\ncode,rate\n44,1.2\n", &[], "1:A: 'All rates in US cents per minute' speaks of cents"),
+        ("All rates in US cents per minute\ncode,rate\n44,1.2\n", &[("units", r#"{"rate":"cents"}"#)], "44 44 0.012 1/1"),
+        ("code,rate\n44,1.2\n* prices are in pence\n", &[], "1:B (rate): the sheet speaks of cents"),
+        ("Per second billing applies to all rates\ncode,rate\n44,1.2\n", &[], "44 44 1.2 1/1"),
+        ("code,rate\n44,1.2\n", &[("units", r#"{"rate":"gold"}"#)], "1: units: rate: 'gold' is no unit"),
+    ];
+    for (text, more, want) in cases {
+        let found = match read(text.as_bytes(), mapping(more)) {
+            Ok(sheet) => short(&sheet),
+            Err(p) => p.problems.iter().map(ToString::to_string).collect(),
+        };
+        assert!(found.iter().any(|f| f.starts_with(want)), "{text}{more:?}: {found:#?}");
+    }
+}
+
+#[test]
+fn r_14_codes_of_north_america_get_their_1_or_are_asked_about() {
+    let cases: &[(&str, &[(&str, &str)], &str)] = &[
+        ("NPANXX,Interrate,Intrarate\n201200,0.003,0.004\n", &[], "1201200 1201200"),
+        ("NPA-NXX,Rate\n201-200,0.003\n", &[], "1201200 1201200"),
+        ("NPA,NXX,Rate\n201,200-201,0.003\n", &[], "1201200 1201200"),
+        ("NPA,Rate\n201,0.003\n", &[], "1201 1201"),
+        ("NPANXX,Rate\n1201200,0.003\n", &[], "1201200 1201200"),
+        ("NPANXX,Rate\n201200,0.003\n", &[("codes", "e164")], "201200 201200"),
+        ("code,Rate\n201200,0.003\n", &[("codes", "npa_nxx")], "1201200 1201200"),
+        ("code,interrate,intrarate\n201200,0.003,0.004\n", &[], "2:A (code): 201200 is no code of +1 and has prices by US jurisdiction"),
+        ("NPANXX,Rate\n44,0.003\n", &[], "2:A (NPANXX): '44' is not a North American code"),
+        ("NPA,NXX,X,Rate\n201,200,5,0.003\n", &[], "2:C (X): 'X' is '5' here"),
+    ];
+    for (text, more, want) in cases {
+        let found = match read(text.as_bytes(), mapping(more)) {
+            Ok(sheet) => short(&sheet),
+            Err(p) => p.problems.iter().map(ToString::to_string).collect(),
+        };
+        assert!(found.first().is_some_and(|f| f.starts_with(want)), "{text}{more:?}: {found:#?}");
+    }
+}
+
+#[test]
+fn r_14_money_ends_and_terms_are_not_left_out_in_silence() {
+    let head = "code,rate,Surcharge,Comment\n44,0.5,";
+    let found = places(read(format!("{head}0.1,x\n").as_bytes(), mapping(&[])));
+    assert!(found[0].starts_with("2:C (Surcharge): 'Surcharge' is '0.1' here") && found[0].contains("ignore: [\"Surcharge\"]") && found.len() == 1, "{found:?}");
+    // Nothing in it, or told to leave it out: listed.
+    for (rows, more) in [("0.00,x\n", &[][..]), (",x\n", &[]), ("0.1,x\n", &[("ignore", r#"["surcharge"]"#)])] {
+        let sheet = read(format!("{head}{rows}").as_bytes(), mapping(more)).unwrap_or_else(|p| panic!("{p}"));
+        assert_eq!(sheet.explained.left_out(), ["C 'Surcharge'", "D 'Comment'"], "{rows}");
+    }
+    let sheet = read(format!("{head}0.1,x\n").as_bytes(), mapping(&[("columns", r#"{"connect_fee":"Surcharge"}"#)])).unwrap_or_else(|p| panic!("{p}"));
+    assert_eq!(sheet.rows[0].connect_fee_e12, 100_000_000_000);
+    for header in ["Minimum Charge", "Next rate", "Access Fee", "Locked", "Max price"] {
+        let found = places(read(format!("code,rate,{header}\n44,0.5,1\n").as_bytes(), mapping(&[])));
+        assert!(found.first().is_some_and(|f| f.starts_with(&format!("2:C ({header})"))), "{header}: {found:?}");
+    }
+    for header in ["Call Setup", "Price per call"] {
+        let sheet = read(format!("code,rate,{header}\n44,0.5,0.25\n").as_bytes(), mapping(&[])).unwrap_or_else(|p| panic!("{p}"));
+        assert_eq!(sheet.rows[0].connect_fee_e12, 250_000_000_000, "{header}");
+    }
+    assert!(places(read(b"code,rate\n44,0.5\n", mapping(&[("ignore", r#"["Surcharg"]"#)])))[0].contains("no header has such a column"));
+}
+
+#[test]
+fn r_11_an_end_without_a_time_counts_through_its_day_where_the_column_says_so() {
+    let end = |header: &str, cell: &str, more: &[(&str, &str)]| match read(format!("code,rate,{header}\n44,0.5,{cell}\n").as_bytes(), mapping(more)) {
+        Ok(sheet) => sheet.rows[0].to.map_or_else(String::new, |us| tollgate_schemas::time::format_rfc3339(us)[..16].to_owned()),
+        Err(p) => p.problems[0].to_string(),
+    };
+    for header in ["Valid until", "Valid to", "Effective Till", "Through", "End date", "Expiry Date", "Effective To"] {
+        assert_eq!(end(header, "31/12/2027", &[]), "2028-01-01T00:00", "{header}");
+    }
+    assert_eq!(end("effective_to", "2027-12-31", &[]), "2027-12-31T00:00");
+    assert_eq!(end("Valid until", "31/12/2027 12:00", &[]), "2027-12-31T12:00");
+    assert_eq!(end("Valid until", "31/12/2027", &[("end_day", "excluded")]), "2027-12-31T00:00");
+    assert!(end("Discontinue Date", "31/12/2027", &[]).starts_with("2:C (Discontinue Date): '31/12/2027' may be the last day"));
+    assert_eq!(end("Discontinue Date", "31/12/2027", &[("end_day", "included")]), "2028-01-01T00:00");
+}
+
+/// Cells as a workbook has them: numbers whose format shows a currency.
+fn formatted(header: &[&str], rows: &[&[Cell]], more: &[(&str, &str)]) -> Result<Canonical, SheetProblems> {
+    let mut reader = SheetReader::new(mapping(more), Tz::UTC);
+    reader.begin("Rates", false);
+    let _ = reader.row(1, &header.iter().map(|h| Cell::Text((*h).to_owned())).collect::<Vec<_>>());
+    for (at, row) in (2..).zip(rows) {
+        let _ = reader.row(at, row);
+    }
+    reader.finish()
+}
+
+#[test]
+fn r_14_a_currency_that_a_format_shows_counts_as_one_in_the_cell() {
+    let (code, shown) = (|n: f64| Cell::Number(n), |n: f64, words: &str| Cell::Shown(n, words.into()));
+    let currency = |result: Result<Canonical, SheetProblems>| match result {
+        Ok(sheet) => sheet.currency.unwrap_or_default(),
+        Err(p) => p.problems[0].to_string(),
+    };
+    assert_eq!(currency(formatted(&["code", "rate"], &[&[code(44.0), shown(0.5, "€")], &[code(33.0), Cell::Number(0.5)]], &[])), "EUR");
+    for (header, rows, more, want) in [
+        (&["code", "rate"][..], vec![vec![code(44.0), shown(0.5, "€")], vec![code(33.0), shown(0.5, "$")]], &[][..], "Rates!B3 (rate): the price is in USD, in row Rates!2 it is EUR"),
+        (&["code", "rate USD"], vec![vec![code(44.0), shown(0.5, "€")]], &[], "Rates!B2 (rate USD): a price is in USD, and another cell"),
+        (&["code", "rate"], vec![vec![code(44.0), shown(0.5, "€")]], &[("currency", "USD")], "Rates!B2 (rate): the price is in EUR, wanted is USD"),
+        (&["code", "rate", "setup fee"], vec![vec![code(44.0), shown(0.5, "€"), shown(0.1, "$")]], &[], "Rates!B2 (rate): a price is in USD, and another"),
+        (&["code", "rate"], vec![vec![code(44.0), shown(0.5, "¤")]], &[], "Rates!B2 (rate): the cell's format shows '¤'"),
+        (&["code", "rate"], vec![vec![code(44.0), shown(0.5, "¤")]], &[("currency", "CHF")], "CHF"),
+        (&["code", "rate USD"], vec![vec![code(44.0), shown(0.5, "¤")]], &[], "USD"),
+        (&["code", "rate USD"], vec![vec![code(44.0), shown(0.5, "¥")]], &[], "Rates!B2 (rate USD): the cell's format shows '¥'"),
+        (&["code", "rate"], vec![vec![code(44.0), shown(0.5, "cents")]], &[], "Rates!B2 (rate): the cell's format shows cents or seconds"),
+        (&["code", "rate USD", "setup fee EUR"], vec![vec![code(44.0), code(1.0), code(1.0)]], &[], "Rates!C1 (setup fee EUR): 'setup fee EUR' is in EUR, another column in USD"),
+    ] {
+        let rows: Vec<&[Cell]> = rows.iter().map(Vec::as_slice).collect();
+        let found = currency(formatted(header, &rows, more));
+        assert!(found.starts_with(want), "{header:?}: {found} — {want}");
+    }
+}
+
+#[test]
+fn r_14_rates_and_codes_of_two_sheets_are_joined_whole_or_not_at_all() {
+    let text = |t: &str| Cell::Text(t.to_owned());
+    let row = |cells: &[&str]| cells.iter().map(|c| if c.is_empty() { Cell::Empty } else { text(c) }).collect::<Vec<_>>();
+    let both = |rates: &[&[&str]], codes: &[&[&str]], more: &[(&str, &str)]| {
+        let mut reader = SheetReader::new(mapping(more), Tz::UTC);
+        for (name, header, rows) in [("Rates", &["Destination", "Rate", "Effective"][..], rates), ("Codes", &["Destination", "Code", "Effective"], codes)] {
+            reader.begin(name, false);
+            let _ = reader.row(1, &row(header));
+            for (at, cells) in (2..).zip(rows) {
+                let _ = reader.row(at, &row(cells));
+            }
+        }
+        reader.finish()
+    };
+    let (rates, codes): (&[&[&str]], &[&[&str]]) = (&[&["UK Mobile", "0.1", "2027-02-01"], &["UK", "0.2", "2027-02-01"]], &[&["uk mobile", "4478-4479", ""], &["UK Mobile", "4477", ""], &["UK", "44", ""], &["Spain", "34", ""]]);
+    let told = |result: Result<Canonical, SheetProblems>| places(result).join(" / ");
+    assert!(told(both(rates, codes, &[])).contains("codes and rates are on different sheets: say codes_sheet: \"Codes\""));
+    let joined = both(rates, codes, &[("codes_sheet", "Codes")]).unwrap_or_else(|p| panic!("{p}"));
+    assert_eq!(short(&joined).iter().map(|r| r.split(' ').next().unwrap_or("").to_owned() + r.rsplit("0.").next().unwrap_or("")).collect::<Vec<_>>(), ["44781 1/1 2027-02-01 set", "44791 1/1 2027-02-01 set", "44771 1/1 2027-02-01 set", "442 1/1 2027-02-01 set"]);
+    assert_eq!(joined.explained.sheets.iter().map(|s| s.used_as).collect::<Vec<_>>(), ["rates", "codes"]);
+    assert!(joined.warnings.iter().any(|w| w.to_string().contains("no rate: left out")));
+    assert!(told(both(&[&["France", "0.1", "2027-02-01"]], codes, &[("codes_sheet", "Codes")])).contains("'France' has no codes on the sheet of codes"));
+    assert!(told(both(rates, &[&["UK", "44", "2027-03-01"], &["UK Mobile", "447", ""]], &[("codes_sheet", "Codes")])).contains("a code's own date or change"));
+    assert!(told(both(rates, codes, &[("codes_sheet", "Kodes")])).contains("there is no sheet 'Kodes'"));
+}

@@ -2,19 +2,19 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use anyhow::Context as _;
 use serde_json::{Value, json};
 use tollgate_rating::{
-    deck::{Deck, DeckOptions, RowRef},
+    deck::{Deck, DeckOptions, JurisdictionRates, RowRef},
     import::{InForce, Mode, Order, prepare},
 };
 use tollgate_schemas::{money::format_rate, time::format_rfc3339};
 
 use super::{
-    Done, SheetArgs,
+    Done, SheetArgs, foreign_groups,
     import::{ModeArgs, TakeArgs},
-    load, out,
+    load, load_as, out,
     sheet::SheetOptions,
+    warn,
 };
 use crate::cli::{now_us, parse_time};
 
@@ -80,6 +80,8 @@ impl Change {
 /// One code of either sheet.
 pub struct Line<'d> {
     pub prefix: String,
+    /// Empty: for every caller.
+    pub origin_group: String,
     pub change: Change,
     pub old: Option<RowRef<'d>>,
     pub new: Option<RowRef<'d>>,
@@ -89,38 +91,54 @@ impl Line<'_> {
     /// The rate moved by more than half: look twice.
     pub fn suspicious(&self) -> bool {
         let (Some(old), Some(new)) = (self.old, self.new) else { return false };
-        let (old, new) = (i128::from(old.rate_e12()), i128::from(new.rate_e12()));
-        (new - old).abs() * 2 > old
+        prices(&old).into_iter().zip(prices(&new)).any(|(old, new)| (i128::from(new) - i128::from(old)).abs() * 2 > i128::from(old))
     }
 }
 
 pub fn compare<'d>(old: &'d Deck, new: &'d Deck, at_us: i64) -> Vec<Line<'d>> {
-    let mut codes: BTreeMap<String, [Option<RowRef<'d>>; 2]> = BTreeMap::new();
+    let mut codes: BTreeMap<(String, String), [Option<RowRef<'d>>; 2]> = BTreeMap::new();
     for (which, deck) in [old, new].into_iter().enumerate() {
-        for row in deck.rows().filter(|r| r.effective_to_us().is_none_or(|to| at_us < to)) {
+        let rows = deck.rows().chain(deck.origin_rows().map(|(row, _)| row));
+        for row in rows.filter(|r| r.effective_to_us().is_none_or(|to| at_us < to)) {
             // In order of their start: what is in force, else the first to come.
-            codes.entry(row.prefix()).or_default()[which].get_or_insert(row);
+            codes.entry((row.prefix(), row.origin_group().to_owned())).or_default()[which].get_or_insert(row);
         }
     }
     let sold = |row: Option<RowRef<'d>>| row.filter(|r| !r.blocked());
-    let line = |(prefix, [old, new]): (String, [Option<RowRef<'d>>; 2])| {
+    let line = |((prefix, origin_group), [old, new]): ((String, String), [Option<RowRef<'d>>; 2])| {
         let (old, new) = (sold(old), sold(new));
         let change = match (&old, &new) {
             (None, None) => return None,
             (None, Some(_)) => Change::New,
             (Some(_), None) => Change::Closed,
-            (Some(a), Some(b)) if b.rate_e12() > a.rate_e12() => Change::Increased,
-            (Some(a), Some(b)) if b.rate_e12() < a.rate_e12() => Change::Decreased,
-            (Some(a), Some(b)) if terms(a) != terms(b) => Change::Changed,
-            _ => Change::Unchanged,
+            (Some(a), Some(b)) => between(a, b),
         };
-        Some(Line { prefix, change, old, new })
+        Some(Line { prefix, origin_group, change, old, new })
     };
     codes.into_iter().filter_map(line).collect()
 }
 
-fn terms<'d>(row: &RowRef<'d>) -> (i64, u32, u32, &'d str) {
-    (row.connect_fee_e12(), row.initial_s(), row.increment_s(), row.destination())
+/// What becomes of a code: dearer in some jurisdiction and cheaper in none is an increase, both is a change.
+fn between(old: &RowRef<'_>, new: &RowRef<'_>) -> Change {
+    let pairs = || prices(old).into_iter().zip(prices(new));
+    match (pairs().any(|(a, b)| b > a), pairs().any(|(a, b)| b < a)) {
+        (true, false) => Change::Increased,
+        (false, true) => Change::Decreased,
+        (true, true) => Change::Changed,
+        (false, false) if terms(old) != terms(new) => Change::Changed,
+        (false, false) => Change::Unchanged,
+    }
+}
+
+/// The row's price of a minute, then what it is by US jurisdiction.
+fn prices(row: &RowRef<'_>) -> [i64; 4] {
+    let by = row.jurisdiction_rates().unwrap_or_default();
+    let own = row.rate_e12();
+    [own, by.inter_e12.unwrap_or(own), by.intra_e12.unwrap_or(own), by.indeterminate_e12.unwrap_or(own)]
+}
+
+fn terms<'d>(row: &RowRef<'d>) -> (i64, u32, u32, &'d str, JurisdictionRates) {
+    (row.connect_fee_e12(), row.initial_s(), row.increment_s(), row.destination(), row.jurisdiction_rates().unwrap_or_default())
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Done> {
@@ -128,7 +146,8 @@ pub fn run(args: &Args) -> anyhow::Result<Done> {
     if let Some(mode) = args.mode.mode() {
         return preview(args, mode, &options);
     }
-    let (old, new) = (load(&args.old, &options)?, load(&args.new, &options)?);
+    let (old, new) = (load(&args.old, &options)?, load_as(&args.new, &options, &args.sheet)?.0);
+    warn(&args.new, &new);
     let at = args.at.unwrap_or_else(now_us);
     let lines = compare(&old, &new, at);
     let counts = Change::ALL.map(|c| (c, lines.iter().filter(|l| l.change == c).count()));
@@ -156,8 +175,7 @@ pub fn run(args: &Args) -> anyhow::Result<Done> {
 
 /// What an import would show, without a node.
 fn preview(args: &Args, mode: Mode, options: &DeckOptions) -> anyhow::Result<Done> {
-    let old = load(&args.old, options)?;
-    let csv = std::fs::read(&args.old).with_context(|| format!("{} cannot be read", args.old.display()))?;
+    let (old, csv) = load_as(&args.old, options, &SheetOptions::default())?;
     let sheet = args.sheet.read(&args.new, options.timezone)?;
     let order = Order {
         closes_us: args.take.closes,
@@ -170,8 +188,15 @@ fn preview(args: &Args, mode: Mode, options: &DeckOptions) -> anyhow::Result<Don
     };
     let in_force = InForce { deck: &old, csv: &csv, timezone: options.timezone };
     match prepare(old.name(), options, Some(in_force), &sheet.rows, &order, &[]) {
-        Ok(prepared) if args.json => out::json(&serde_json::to_value(&prepared.preview)?)?,
-        Ok(prepared) => out::line(&prepared.preview.to_string())?,
+        Ok(mut prepared) => {
+            prepared.preview.left_out = sheet.explained.left_out();
+            prepared.preview.warnings.extend(foreign_groups(&prepared.deck));
+            if args.json {
+                out::json(&serde_json::to_value(&prepared.preview)?)?;
+            } else {
+                out::line(&prepared.preview.to_string())?;
+            }
+        }
         Err(problems) if args.json => {
             out::json(&json!({ "ok": false, "problems": problems.problems, "more": problems.more }))?;
             return Ok(Done::No);
@@ -192,13 +217,16 @@ fn cells(line: &Line<'_>) -> Vec<String> {
     let destination = line.new.or(line.old).map(|r| r.destination().to_owned()).unwrap_or_default();
     let from = line.new.and_then(|r| r.effective_from_us()).map(format_rfc3339).unwrap_or_else(|| "-".to_owned());
     let note = if line.suspicious() { "more than 50 %" } else { "" };
-    vec![line.prefix.clone(), destination, line.change.name().to_owned(), rate(&line.old), rate(&line.new), from, note.to_owned()]
+    let code = if line.origin_group.is_empty() { line.prefix.clone() } else { format!("{} from {}", line.prefix, line.origin_group) };
+    vec![code, destination, line.change.name().to_owned(), rate(&line.old), rate(&line.new), from, note.to_owned()]
 }
 
-/// `0.0100 6/6 +0.05`: rate, increments, connect fee.
+/// `0.0100 6/6 +0.05 inter 0.0070`: rate, increments, connect fee, and prices by jurisdiction where there are some.
 fn price(row: RowRef<'_>) -> String {
+    let by = row.jurisdiction_rates().unwrap_or_default();
+    let by: String = [("inter", by.inter_e12), ("intra", by.intra_e12), ("ij", by.indeterminate_e12)].into_iter().filter_map(|(name, rate)| Some(format!(" {name} {}", format_rate(rate?)))).collect();
     let fee = if row.connect_fee_e12() == 0 { String::new() } else { format!(" +{}", format_rate(row.connect_fee_e12())) };
-    format!("{} {}/{}{fee}", row.rate_text(), row.initial_s(), row.increment_s())
+    format!("{} {}/{}{fee}{by}", row.rate_text(), row.initial_s(), row.increment_s())
 }
 
 fn line_json(line: &Line<'_>) -> Value {
@@ -206,12 +234,13 @@ fn line_json(line: &Line<'_>) -> Value {
         row.map(|r| {
             json!({
                 "destination": r.destination(), "rate": r.rate_text(), "connect_fee": format_rate(r.connect_fee_e12()),
-                "initial": r.initial_s(), "increment": r.increment_s(), "effective_from": r.effective_from_us().map(format_rfc3339),
+                "initial": r.initial_s(), "increment": r.increment_s(), "interrate": r.jurisdiction_rates().and_then(|j| j.inter_e12).map(format_rate),
+                "intrarate": r.jurisdiction_rates().and_then(|j| j.intra_e12).map(format_rate), "ijrate": r.jurisdiction_rates().and_then(|j| j.indeterminate_e12).map(format_rate), "effective_from": r.effective_from_us().map(format_rfc3339),
             })
         })
     };
     json!({
-        "prefix": line.prefix, "change": line.change.name(), "suspicious": line.suspicious(), "old": row(&line.old), "new": row(&line.new),
+        "prefix": line.prefix, "origin_group": line.origin_group, "change": line.change.name(), "suspicious": line.suspicious(), "old": row(&line.old), "new": row(&line.new),
     })
 }
 
@@ -241,6 +270,21 @@ mod tests {
                 ("33", Change::Changed, false), ("34", Change::Closed, false), ("35", Change::Closed, false), ("49", Change::New, false),
             ]
         );
+    }
+
+    #[test]
+    fn r_14_prices_by_jurisdiction_and_rows_of_origin_groups_are_compared() {
+        let deck = |rows: &str| {
+            let text = format!("prefix,destination,rate,connect_fee,initial,increment,effective_from,interrate,intrarate,ijrate,origin_group\n{rows}");
+            Deck::compile("d", text.as_bytes(), &DeckOptions::default()).expect("deck")
+        };
+        let old = deck("1201,NJ,0.005,0,6,6,,0.003,0.004,0.005,\n1202,DC,0.005,0,6,6,,0.003,0.004,,\n1203,CT,0.005,0,6,6,,0.003,,,\n44,UK,0.9,0,1,1,,,,,\n44,UK,0.5,0,1,1,,,,,eea\n");
+        let new = deck("1201,NJ,0.005,0,6,6,,0.003,0.006,0.005,\n1202,DC,0.005,0,6,6,,0.004,0.003,,\n1203,CT,0.005,0,6,6,,0.003,,,\n44,UK,0.9,0,1,1,,,,,\n44,UK,0.4,0,1,1,,,,,EEA\n33,FR,0.1,0,1,1,,,,,eea\n");
+        let lines = compare(&old, &new, 1_800_000_000_000_000);
+        let found: Vec<(String, Change, bool)> = lines.iter().map(|l| (cells(l)[0].clone(), l.change, l.suspicious())).collect();
+        let want = [("1201", Change::Increased, false), ("1202", Change::Changed, false), ("1203", Change::Unchanged, false), ("33 from eea", Change::New, false), ("44", Change::Unchanged, false), ("44 from eea", Change::Decreased, false)];
+        assert_eq!(found, want.map(|(code, change, jump)| (code.to_owned(), change, jump)));
+        assert_eq!(cells(&lines[0])[4], "0.005 6/6 inter 0.0030 intra 0.0060 ij 0.0050");
     }
 
     #[test]

@@ -136,9 +136,13 @@ pub fn run(args: &Args) -> anyhow::Result<Done> {
     };
     let sheet = args.options.read(&args.file, zone)?;
     let mut body = json!({
-        "deck": args.deck, "mode": mode.name(), "rows": write_rows(&sheet.rows), "file": args.file.file_name().map(|n| n.to_string_lossy()),
+        "deck": args.deck, "mode": mode.name(), "rows": write_rows(&sheet.rows, None), "file": args.file.file_name().map(|n| n.to_string_lossy()),
         "past_now": args.take.past == "now", "jump_percent": args.take.jump_percent, "reason": args.reason,
     });
+    let left_out = sheet.explained.left_out();
+    if !left_out.is_empty() {
+        body["left_out"] = left_out.into();
+    }
     if let Some(currency) = &sheet.currency {
         body["currency"] = currency.as_str().into();
     }

@@ -10,10 +10,15 @@ use anyhow::{Context as _, bail};
 use chrono_tz::Tz;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use tollgate_rating::sheet::{Canonical, DateOrder, DecimalSign, Explained, Mapping, Remark, SheetProblems, SheetReader, feed_csv};
+use tollgate_rating::{
+    import::{is_rows, read_rows},
+    sheet::{Canonical, DateOrder, DecimalSign, Explained, Mapping, Remark, SheetProblems, SheetReader, feed_csv},
+};
 
 use super::xlsx;
 
+/// What is looked at to know a file by.
+const HEAD: usize = 512;
 /// Largest CSV file.
 const MAX_CSV: u64 = 2 << 30;
 
@@ -21,7 +26,7 @@ const MAX_CSV: u64 = 2 << 30;
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "The sheet")]
 pub struct SheetOptions {
-    /// Mapping file (YAML): sheets, header_row, columns, dates, decimal, currency, timezone, effective_from, increments …
+    /// Mapping file (YAML): sheets, header_row, columns, ignore, units, codes, dates, decimal, currency … (docs/tariffs.md)
     #[arg(long, value_name = "FILE")]
     pub mapping: Option<PathBuf>,
     /// Sheet of the workbook; more than once for several [default: every visible one with rates]
@@ -74,11 +79,18 @@ impl SheetOptions {
     /// Reads a sheet. `zone`: of its dates, where the mapping names none.
     pub fn read(&self, file: &Path, zone: Tz) -> anyhow::Result<Canonical> {
         let mut reader = SheetReader::new(self.mapping()?, zone);
-        let mut head = [0u8; 8];
+        let mut head = [0u8; HEAD];
         let mut input = File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
         let size = input.metadata()?.len();
-        let seen = input.read(&mut head).with_context(|| format!("{} cannot be read", file.display()))?;
+        let mut seen = 0;
+        while seen < HEAD {
+            match input.read(&mut head[seen..]).with_context(|| format!("{} cannot be read", file.display()))? {
+                0 => break,
+                more => seen += more,
+            }
+        }
         match &head[..seen] {
+            head if is_rows(head) => return converted(file, size),
             [b'P', b'K', 3, 4, ..] => xlsx::feed(file, &mut reader)?,
             [0xd0, 0xcf, 0x11, 0xe0, ..] => bail!("{} is an old .xls file, or a workbook with a password: save it as .xlsx without one, or as CSV", file.display()),
             _ => {
@@ -100,8 +112,30 @@ impl SheetOptions {
         for warning in &sheet.warnings {
             eprintln!("warning: {}", place(file, warning));
         }
+        let left_out = sheet.explained.left_out();
+        if !left_out.is_empty() {
+            eprintln!("warning: {}: columns left out: {}", file.display(), left_out.join(", "));
+        }
         Ok(sheet)
     }
+}
+
+/// Whether a file is a carrier's sheet and no deck: a workbook, an old one, or what `deck convert` writes.
+pub fn is_carriers(bytes: &[u8]) -> bool {
+    matches!(bytes, [b'P', b'K', 3, 4, ..] | [0xd0, 0xcf, 0x11, 0xe0, ..]) || is_rows(bytes)
+}
+
+/// What `deck convert` wrote: everything was decided then.
+fn converted(file: &Path, size: u64) -> anyhow::Result<Canonical> {
+    if size > MAX_CSV {
+        bail!("{} has {size} bytes: a sheet may have {MAX_CSV}; split it", file.display());
+    }
+    let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let (rows, currency) = read_rows(&text).with_context(|| format!("{} is not as `deck convert` writes it", file.display()))?;
+    if rows.is_empty() {
+        bail!("{} has a header and no rows", file.display());
+    }
+    Ok(Canonical { rows, explained: Explained { currency: currency.clone(), ..Explained::default() }, currency, warnings: Vec::new() })
 }
 
 /// `sheet.xlsx:Rates!C12 (Rate): text`.
@@ -156,11 +190,11 @@ fn explained(found: &Explained) -> String {
     line(format!("decimal sign {}, dates {}, currency {}", word(decimal), word(dates), found.currency.as_deref().unwrap_or("not told")));
     for sheet in &found.sheets {
         let name = if sheet.name.is_empty() { "the file".to_owned() } else { format!("sheet '{}'", sheet.name) };
-        if sheet.used_as != "rates" {
+        if !matches!(sheet.used_as, "rates" | "codes") {
             line(format!("{name}: {}, not read", sheet.used_as));
             continue;
         }
-        line(format!("{name}: rates, header in row {}; {} rows, {} blank, {} remarks", sheet.header_row, sheet.rows, sheet.blank, sheet.remarks));
+        line(format!("{name}: {}, header in row {}; {} rows, {} blank, {} remarks", sheet.used_as, sheet.header_row, sheet.rows, sheet.blank, sheet.remarks));
         for column in &sheet.columns {
             let meaning = column.column.map_or("not used", |c| c.name());
             line(format!("  {} '{}': {meaning}", column.letter, column.header));

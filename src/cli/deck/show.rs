@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use tollgate_rating::deck::{Lookup, RowRef};
+use tollgate_rating::deck::{Deck, Lookup, RowRef};
 use tollgate_schemas::{
     money::format_rate,
     number::E164,
@@ -46,8 +46,10 @@ pub struct Args {
     api: ApiArgs,
 }
 
-const HEADER: [&str; 10] =
-    ["prefix", "destination", "rate", "connect_fee", "initial", "increment", "effective_from", "effective_to", "route_class", "blocked"];
+const HEADER: [&str; 14] = [
+    "prefix", "destination", "rate", "connect_fee", "initial", "increment", "effective_from", "effective_to", "interrate", "intrarate", "ijrate", "route_class",
+    "origin_group", "blocked",
+];
 
 pub fn run(args: &Args) -> anyhow::Result<Done> {
     if let Some(name) = args.file.to_str().filter(|n| !args.file.exists() && tollgate_schemas::name::check(n).is_ok()) {
@@ -57,11 +59,11 @@ pub fn run(args: &Args) -> anyhow::Result<Done> {
     super::warn(&args.file, &deck);
     let Some(number) = args.number else {
         if args.json {
-            out::json(&Value::Array(deck.rows().map(|r| row_json(&r)).collect()))?;
+            out::json(&Value::Array(rows(&deck).map(|r| row_json(&r)).collect()))?;
         } else {
             let mut writer = csv::Writer::from_writer(Vec::new());
             writer.write_record(HEADER)?;
-            for row in deck.rows() {
+            for row in rows(&deck) {
                 writer.write_record(cells(&row))?;
             }
             out::text(&String::from_utf8(writer.into_inner()?)?)?;
@@ -138,8 +140,15 @@ fn on_node(args: &Args, name: &str) -> anyhow::Result<Done> {
     Ok(Done::when(priced))
 }
 
-fn cells(row: &RowRef<'_>) -> [String; 10] {
+/// Every row: those for all callers, then those of origin groups.
+fn rows(deck: &Deck) -> impl Iterator<Item = RowRef<'_>> {
+    deck.rows().chain(deck.origin_rows().map(|(row, _)| row))
+}
+
+fn cells(row: &RowRef<'_>) -> [String; 14] {
     let time = |t: Option<i64>| t.map(format_rfc3339).unwrap_or_default();
+    let by = row.jurisdiction_rates().unwrap_or_default();
+    let rate = |r: Option<i64>| r.map(format_rate).unwrap_or_default();
     [
         row.prefix(),
         row.destination().to_owned(),
@@ -149,16 +158,22 @@ fn cells(row: &RowRef<'_>) -> [String; 10] {
         row.increment_s().to_string(),
         time(row.effective_from_us()),
         time(row.effective_to_us()),
+        rate(by.inter_e12),
+        rate(by.intra_e12),
+        rate(by.indeterminate_e12),
         row.route_class().to_owned(),
+        row.origin_group().to_owned(),
         row.blocked().to_string(),
     ]
 }
 
 fn row_json(row: &RowRef<'_>) -> Value {
+    let by = row.jurisdiction_rates().unwrap_or_default();
     json!({
         "prefix": row.prefix(), "destination": row.destination(), "rate": row.rate_text(),
         "connect_fee": format_rate(row.connect_fee_e12()), "initial": row.initial_s(), "increment": row.increment_s(),
         "effective_from": row.effective_from_us().map(format_rfc3339), "effective_to": row.effective_to_us().map(format_rfc3339),
-        "route_class": row.route_class(), "blocked": row.blocked(),
+        "interrate": by.inter_e12.map(format_rate), "intrarate": by.intra_e12.map(format_rate), "ijrate": by.indeterminate_e12.map(format_rate),
+        "route_class": row.route_class(), "origin_group": row.origin_group(), "blocked": row.blocked(),
     })
 }

@@ -1,5 +1,8 @@
 //! Workbooks, cell by cell, into rating's reader of sheets. A workbook is bounded before it is unpacked.
 
+mod format;
+mod parts;
+
 use std::{
     fs::File,
     io::{BufReader, Read as _, Seek as _, SeekFrom},
@@ -12,9 +15,12 @@ use calamine::{DataRef, Reader as _, SheetVisible, Xlsx, open_workbook};
 use chrono::NaiveDate;
 use tollgate_rating::sheet::{Cell, SheetReader};
 
+use parts::{Parts, Shown};
+
 /// Largest file, and the most its parts may say they unpack to. Shared texts are held in memory, sheets are not.
 const MAX_FILE: u64 = 256 << 20;
 const MAX_UNPACKED: u64 = 2 << 30;
+const MAX_COLUMNS: usize = 16_384;
 
 /// Reads every sheet that the reader wants.
 pub fn feed(path: &Path, reader: &mut SheetReader) -> anyhow::Result<()> {
@@ -26,12 +32,13 @@ pub fn feed(path: &Path, reader: &mut SheetReader) -> anyhow::Result<()> {
     if unpacked > MAX_UNPACKED {
         bail!("{} unpacks to {unpacked} bytes: a workbook may have {MAX_UNPACKED}; save the sheet of rates as CSV, which may be larger", path.display());
     }
+    let mut parts = Parts::open(path).with_context(|| format!("{} is no workbook that can be read", path.display()))?;
     let mut book: Xlsx<BufReader<File>> = open_workbook(path).with_context(|| format!("{} is no workbook that can be read", path.display()))?;
     let sheets: Vec<(String, bool)> = book.sheets_metadata().iter().map(|s| (s.name.clone(), s.visible != SheetVisible::Visible)).collect();
     for (name, hidden) in sheets {
         reader.begin(&name, hidden);
         if reader.wants_rows()
-            && let Err(e) = feed_sheet(&mut book, &name, reader)
+            && let Err(e) = parts.sheet(&name).and_then(|shown| feed_sheet(&mut book, &name, shown, reader))
         {
             reader.refuse(format!("cannot be read: {e:#}"));
         }
@@ -39,7 +46,7 @@ pub fn feed(path: &Path, reader: &mut SheetReader) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn feed_sheet(book: &mut Xlsx<BufReader<File>>, name: &str, reader: &mut SheetReader) -> anyhow::Result<()> {
+fn feed_sheet(book: &mut Xlsx<BufReader<File>>, name: &str, mut shown: Shown, reader: &mut SheetReader) -> anyhow::Result<()> {
     let mut formulas = Formulas::default();
     {
         let mut cells = book.worksheet_cells_reader(name)?;
@@ -62,11 +69,17 @@ fn feed_sheet(book: &mut Xlsx<BufReader<File>>, name: &str, reader: &mut SheetRe
             row.clear();
         }
         at = Some(number);
-        let column = column as usize;
-        if row.len() <= column {
-            row.resize(column + 1, Cell::Empty);
+        let at = column as usize;
+        if at >= MAX_COLUMNS {
+            bail!("a cell in column {at}: a sheet has {MAX_COLUMNS}");
         }
-        row[column] = plain(cell.get_value(), reader);
+        if row.len() <= at {
+            row.resize(at + 1, Cell::Empty);
+        }
+        row[at] = match (plain(cell.get_value(), reader), shown.of(number, column)) {
+            (Cell::Number(number), Some(words)) => Cell::Shown(number, words.clone()),
+            (cell, _) => cell,
+        };
     }
     if let Some(last) = at {
         let _ = flush(reader, last, &row, &mut formulas);

@@ -11,6 +11,7 @@ use tollgate_rating::{
     contract::Contract,
     deck::{BadOption, Deck, DeckOptions, DeckProblems},
     geography::NumberTable,
+    import::{NotWhole, is_rows, read_rows, whole_sheet},
 };
 use tollgate_schemas::control::{self, Kind};
 
@@ -104,6 +105,14 @@ fn deck(document: &mut Document, problems: &mut Vec<ConfigProblem>) {
         }
     };
     let Some((sheet, csv)) = read_sheet(document, spec.file, spec.csv, problems) else { return };
+    let csv = match of_rows(&document.name, &csv, &options) {
+        None => csv,
+        Some(Ok(csv)) => csv,
+        Some(Err(wrong)) => {
+            let place = sheet.as_deref().map_or(String::new(), |s| format!("{}: ", s.display()));
+            return problems.extend(wrong.iter().map(|w| document.problem("file", format!("{place}{w}"))));
+        }
+    };
     match Deck::compile(&document.name, csv.as_bytes(), &options) {
         Ok(deck) => document.deck = Some(Arc::new(deck)),
         Err(bad) => sheet_problems(document, sheet.as_deref(), &bad, problems),
@@ -111,11 +120,33 @@ fn deck(document: &mut Document, problems: &mut Vec<ConfigProblem>) {
     take_in(document, csv);
 }
 
+/// The sheet that a converted carrier's sheet comes to; none where it is a sheet itself.
+fn of_rows(name: &str, csv: &str, options: &DeckOptions) -> Option<Result<String, Vec<String>>> {
+    if !is_rows(csv.as_bytes()) {
+        return None;
+    }
+    let (rows, currency) = match read_rows(csv) {
+        Ok(read) => read,
+        Err(e) => return Some(Err(vec![e.to_string()])),
+    };
+    if let Some(other) = currency.filter(|c| *c != options.currency) {
+        return Some(Err(vec![format!("the sheet is in {other}, the document in {}", options.currency)]));
+    }
+    Some(match whole_sheet(name, options, &rows, None) {
+        Ok(prepared) => Ok(String::from_utf8_lossy(&prepared.csv).into_owned()),
+        Err(NotWhole(bad)) => Err(bad.problems.iter().map(ToString::to_string).collect()),
+    })
+}
+
 /// The rows of a document that are in a file or in its text; None when they cannot be read, which is then reported.
 fn read_sheet(document: &Document, file: Option<String>, csv: Option<String>, problems: &mut Vec<ConfigProblem>) -> Option<(Option<PathBuf>, String)> {
     let Some(path) = file.map(|file| beside(&document.file, &file)) else { return Some((None, csv.unwrap_or_default())) };
     match std::fs::read(&path).map(String::from_utf8) {
         Ok(Ok(text)) => return Some((Some(path), text)),
+        Ok(Err(e)) if e.as_bytes().starts_with(b"PK\x03\x04") => {
+            let text = format!("{} is a workbook: `tollgate deck convert` reads it and writes the sheet to name here", path.display());
+            problems.push(document.problem("file", text));
+        }
         Ok(Err(e)) => {
             let at = e.utf8_error().valid_up_to();
             problems.push(ConfigProblem::at_byte(&path, &String::from_utf8_lossy(&e.as_bytes()[..at]), at, "is no UTF-8 text from here on"));

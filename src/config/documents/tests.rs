@@ -125,6 +125,32 @@ fn what_a_document_names_must_be_there() {
     assert!(found.iter().any(|l| l.starts_with("p.yaml:14:12: ") && l.contains("no account 'acmee'")), "{found:#?}");
 }
 
+#[test]
+fn r_27_a_deck_for_callers_of_a_group_that_no_document_has_is_refused() {
+    let folder = Folder::new("groups");
+    folder.put("sell.csv", "prefix,destination,rate,connect_fee,initial,increment,effective_from,origin_group\n44,UK,0.9,0,1,1,,\n44,UK,0.7,0,1,1,,EEA\n44,UK,0.6,0,1,1,,Islands\n");
+    let deck = "kind: deck\nname: sell\nspec: {file: sell.csv}\n";
+    let found = told(&folder, &check_together(&read_documents(&[folder.put("p.yaml", deck)]).expect("right by itself")).map(drop).expect_err("mistake"));
+    assert!(found.len() == 1 && found[0].starts_with("p.yaml:") && found[0].contains("1 rows are for callers of origin group 'islands'"), "{found:#?}");
+    let group = format!("{deck}---\nkind: origin_group\nname: islands\nspec: {{members: [{{prefix: \"441534\"}}]}}\n");
+    assert!(check_together(&read_documents(&[folder.put("p.yaml", &group)]).expect("right by themselves")).is_ok());
+}
+
+#[test]
+fn r_14_a_deck_document_takes_a_converted_sheet_and_says_what_a_workbook_needs() {
+    let folder = Folder::new("converted");
+    let form = "prefix,destination,rate,connect_fee,initial,increment,effective_from,effective_to,interrate,intrarate,ijrate,route_class,origin_group,change,claimed,previous_rate,source,currency\n\
+                44,UK,0.9,,1,1,2027-01-01T00:00:00Z,,,,,,,set,,,2,USD\n44,UK,,,1,1,2027-06-01T00:00:00Z,,,,,,,close,closed,,3,USD\n";
+    folder.put("sell.csv", form);
+    let read = |currency: &str, file: &str| read_documents(&[folder.put("p.yaml", &format!("kind: deck\nname: sell\nspec: {{file: {file}, currency: {currency}}}\n"))]);
+    let documents = read("USD", "sell.csv").expect("right");
+    let ends: Vec<bool> = documents[0].deck.iter().flat_map(|d| d.rows()).map(|r| r.effective_to_us().is_some()).collect();
+    assert_eq!(ends, [true], "the closed code ends");
+    assert!(told(&folder, &read("EUR", "sell.csv").expect_err("mistake"))[0].contains("the sheet is in USD, the document in EUR"));
+    std::fs::write(folder.0.join("book.xlsx"), b"PK\x03\x04\xff\xfe").expect("file");
+    assert!(told(&folder, &read("USD", "book.xlsx").expect_err("mistake"))[0].contains("is a workbook: `tollgate deck convert`"));
+}
+
 /// Property names of a part, sorted.
 fn properties(part: &Value) -> BTreeSet<&str> {
     part["properties"].as_object().into_iter().flat_map(|p| p.keys()).map(String::as_str).collect()

@@ -1,7 +1,11 @@
 //! Whether documents fit together: what each names exists, addresses belong to one party, and all of it compiles into the
 //! plan calls are decided by.
 
+use std::sync::Arc;
+
 use tollgate_proxy::routing::Plan;
+use tollgate_rating::{deck::Deck, geography::BUILT_IN};
+use tollgate_schemas::control::Kind;
 
 use super::{ConfigProblem, Document};
 use crate::plan::{PlanProblem, Registry};
@@ -16,9 +20,27 @@ pub struct Compiled {
 pub fn check_together(documents: &[Document]) -> Result<Compiled, Vec<ConfigProblem>> {
     let registry = registry(documents);
     match registry.compile(0) {
-        Ok(plan) => Ok(Compiled { registry, plan }),
+        Ok(plan) => {
+            let unknown = unknown_groups(&registry);
+            if unknown.is_empty() { Ok(Compiled { registry, plan }) } else { Err(placed(documents, &unknown)) }
+        }
         Err(problems) => Err(placed(documents, &problems)),
     }
+}
+
+/// Decks whose rows are for callers of a group that no document has: they would price nobody.
+fn unknown_groups(registry: &Registry) -> Vec<PlanProblem> {
+    let known = |group: &str| BUILT_IN.contains(&group) || registry.documents.contains_key(&(Kind::OriginGroup, group.to_owned()));
+    let of_deck = |(name, deck): (&String, &Arc<Deck>)| {
+        let told = |(group, rows): (&str, usize)| PlanProblem {
+            kind: Kind::Deck,
+            name: name.clone(),
+            path: String::new(),
+            message: format!("{rows} rows are for callers of origin group '{group}', and no document has it: there are {}", BUILT_IN.join(", ")),
+        };
+        deck.unknown_groups(known).into_iter().map(told).collect::<Vec<_>>()
+    };
+    registry.decks.iter().flat_map(of_deck).collect()
 }
 
 /// The documents as a registry; whether they fit together is not asked.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tollgate_api::ports::{Approval, Decision, Fault, NewImport, Problem};
 use tollgate_rating::{
     deck::{Deck, DeckOptions, deck_version},
+    geography::BUILT_IN,
     import::{ImportRow, InForce, JUMP_PERCENT, Mode, NOTICE_DAYS, Order, Prepared, prepare, read_rows},
 };
 use tollgate_schemas::{
@@ -165,7 +166,7 @@ impl Owner {
             "partial" => Mode::Partial,
             other => return Err(refused("mode", format!("'{other}': want full, full_country or partial"))),
         };
-        let rows = read_rows(&new.rows).map_err(|e| refused("rows", e.to_string()))?;
+        let (rows, _) = read_rows(&new.rows).map_err(|e| refused("rows", e.to_string()))?;
         if rows.is_empty() {
             return Err(refused("rows", "no rows"));
         }
@@ -182,7 +183,9 @@ impl Owner {
         let proposed_us = (self.clock)().utc_us;
         for _ in 0..8 {
             let (registry, based_on) = self.begin();
-            let merged = self.merge(&registry, &new.deck, new.spec.as_ref(), &rows, mode, &order, proposed_us, proposed_us)?;
+            unknown_groups(&registry, &rows)?;
+            let mut merged = self.merge(&registry, &new.deck, new.spec.as_ref(), &rows, mode, &order, proposed_us, proposed_us)?;
+            merged.preview.left_out.clone_from(&new.left_out);
             let preview = serde_json::to_value(&merged.preview).map_err(|e| Fault::Internal(e.to_string()))?;
             if new.dry_run {
                 return Ok(json!({ "dry_run": true, "deck": new.deck, "preview": preview }));
@@ -280,7 +283,7 @@ impl Owner {
         }
         let rows = self.sheet(id, &import.rows_version)?;
         let rows = std::str::from_utf8(&rows).map_err(|e| Fault::Internal(e.to_string()))?;
-        let rows = read_rows(rows).map_err(|e| Fault::Internal(e.to_string()))?;
+        let (rows, _) = read_rows(rows).map_err(|e| Fault::Internal(e.to_string()))?;
         let proposed_us = parse_rfc3339(&import.proposed_at).map_err(|e| Fault::Internal(e.to_string()))?;
         let merged = self.merge(registry, name, import.spec.as_ref(), &rows, import.mode, &import.order, proposed_us, now_us)?;
         if merged.preview.counts != import.counts {
@@ -372,6 +375,20 @@ impl Owner {
         });
         Append { topic: Topic::Control, partition: 0, event: self.born(id, body) }
     }
+}
+
+/// A sheet whose rows are for callers of a group that no document has would price nobody by them.
+fn unknown_groups(registry: &Registry, rows: &[ImportRow]) -> Result<(), Refusal> {
+    let known = |group: &str| BUILT_IN.contains(&group) || registry.documents.contains_key(&(Kind::OriginGroup, group.to_owned()));
+    let mut first: BTreeMap<&str, &ImportRow> = BTreeMap::new();
+    for row in rows.iter().filter(|r| !r.origin_group.is_empty() && !known(&r.origin_group)) {
+        first.entry(&row.origin_group).or_insert(row);
+    }
+    let problem = |(group, row): (&str, &ImportRow)| Problem {
+        path: format!("{} {}", row.source, row.prefix.digits()),
+        message: format!("there is no origin group '{group}': apply a document of kind origin_group first, or use one of {}", BUILT_IN.join(", ")),
+    };
+    if first.is_empty() { Ok(()) } else { Err(Refusal::Problems(first.into_iter().map(problem).collect())) }
 }
 
 fn shown(id: &str, import: &Import) -> Value {

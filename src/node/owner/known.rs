@@ -124,9 +124,11 @@ impl Owner {
 }
 
 fn show(row: &RowRef<'_>) -> Value {
+    let by = row.jurisdiction_rates().unwrap_or_default();
     json!({
         "prefix": row.prefix(), "destination": row.destination(), "rate": row.rate_text(), "connect_fee": format_rate(row.connect_fee_e12()),
         "initial": row.initial_s(), "increment": row.increment_s(), "effective_from": row.effective_from_us().map(format_rfc3339),
-        "effective_to": row.effective_to_us().map(format_rfc3339), "route_class": row.route_class(), "blocked": row.blocked(),
+        "effective_to": row.effective_to_us().map(format_rfc3339), "interrate": by.inter_e12.map(format_rate), "intrarate": by.intra_e12.map(format_rate),
+        "ijrate": by.indeterminate_e12.map(format_rate), "route_class": row.route_class(), "origin_group": row.origin_group(), "blocked": row.blocked(),
     })
 }

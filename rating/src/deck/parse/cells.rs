@@ -55,7 +55,7 @@ impl Sheet {
             indeterminate_e12: self.price(record, line, IJRATE).map(|(rate, _)| rate),
         };
         let route_class = self.label(record, line, ROUTE_CLASS, MAX_LABEL);
-        let origin = self.label(record, line, ORIGIN_GROUP, MAX_LABEL);
+        let origin = self.group(record, line);
         self.check_currency(record, line);
         let (rate_e12, rate_places) = rate?;
         let kind = Kind {
@@ -134,6 +134,15 @@ impl Sheet {
             return None;
         }
         Some(text_id(&mut self.texts, text))
+    }
+
+    /// An origin group by its name in small letters, as documents have them.
+    fn group<'r>(&mut self, record: impl Cells<'r>, line: u64) -> Option<u32> {
+        let id = self.label(record, line, ORIGIN_GROUP, MAX_LABEL)?;
+        match self.cell(record, ORIGIN_GROUP) {
+            Some(text) if text.chars().any(char::is_uppercase) => Some(text_id(&mut self.texts, &text.to_lowercase())),
+            _ => Some(id),
+        }
     }
 
     /// A price and the decimal places it was written with; `None` when empty or wrong.

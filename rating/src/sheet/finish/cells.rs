@@ -4,24 +4,37 @@ use std::sync::Arc;
 
 use tollgate_schemas::number::E164;
 
-use super::{MAX_DESTINATION, Reading};
+use super::{MAX_DESTINATION, MAX_LABEL, Reading};
 use crate::{
     import::{Action, Start},
     sheet::{
-        Column,
+        Column, EndDay,
         cell::Value,
-        codes, columns, dates,
+        codes, columns, dates, nanp,
         numbers::{self, Note, Price},
-        reader::Raw,
+        reader::{Raw, header_text},
+        units,
     },
 };
 
 impl Reading<'_> {
     pub(super) fn codes(&mut self, raw: &Raw) -> Vec<E164> {
         let (prefix, country, area) = (self.value(raw, Column::Prefix), self.value(raw, Column::CountryCode), self.value(raw, Column::AreaCode));
-        let by_prefix = self.has(raw, Column::Prefix);
-        let read = if by_prefix { codes::whole(prefix, self.style) } else { codes::joined(country, area, self.style) };
-        let column = if by_prefix { Column::Prefix } else if area.is_empty() { Column::CountryCode } else { Column::AreaCode };
+        let (by_prefix, by_npa) = (self.has(raw, Column::Prefix), self.has(raw, Column::Npa));
+        let own = by_prefix || by_npa || self.has(raw, Column::CountryCode);
+        if self.joined.is_some() && (!own || (prefix.is_empty() && country.is_empty() && area.is_empty())) {
+            return self.joined_codes(raw);
+        }
+        let npa_style = self.sheets[usize::from(raw.sheet)].header.as_ref().is_some_and(|h| h.npa);
+        let (read, column) = match () {
+            () if by_prefix && npa_style => (nanp::codes(prefix, self.style), Column::Prefix),
+            () if by_prefix => (codes::whole(prefix, self.style), Column::Prefix),
+            () if by_npa => {
+                let (npa, nxx) = (self.value(raw, Column::Npa), self.value(raw, Column::Nxx));
+                (nanp::joined(npa, nxx, self.style), if nxx.is_empty() { Column::Npa } else { Column::Nxx })
+            }
+            () => (codes::joined(country, area, self.style), if area.is_empty() { Column::CountryCode } else { Column::AreaCode }),
+        };
         match read {
             Ok(codes) if codes.is_empty() => self.problem(raw, Some(column), "empty: want a code"),
             Ok(codes) => {
@@ -81,11 +94,21 @@ impl Reading<'_> {
             }
         };
         match read {
-            Ok(price) => {
-                if let Some(note) = price.as_ref().and_then(|p| p.note) {
+            Ok(None) => None,
+            Ok(Some(price)) => {
+                if price.odd_unit && !self.mapping.units.contains_key(&column) {
+                    self.problem(raw, Some(column), format!("the cell's format shows cents or seconds: {}", units::ask(column)));
+                    return None;
+                }
+                let factor = self.sheets[usize::from(raw.sheet)].factors[column as usize];
+                let Some((e12, places, exact)) = factor.apply(price.e12, price.places) else {
+                    self.problem(raw, Some(column), "a larger price than can be");
+                    return None;
+                };
+                if let Some(note) = if exact { price.note } else { Some(Note::Cut) } {
                     self.note_price(raw, column, note);
                 }
-                price
+                Some(Price { e12, places, ..price })
             }
             Err(e) => {
                 self.problem(raw, Some(column), e);
@@ -104,13 +127,14 @@ impl Reading<'_> {
     }
 
     /// A sheet's peak and off-peak rates are one tariff only where they are equal.
-    pub(super) fn other_times(&mut self, raw: &Raw, rate: Option<i64>) {
-        for column in [Column::OffPeak, Column::Weekend] {
-            let other = self.price(raw, column).map(|p| p.e12);
-            if other.is_some() && other != rate {
+    pub(super) fn other_times(&mut self, raw: &Raw, rate: Option<i64>) -> [Option<Price>; 2] {
+        [Column::OffPeak, Column::Weekend].map(|column| {
+            let other = self.price(raw, column);
+            if other.as_ref().is_some_and(|p| Some(p.e12) != rate) {
                 self.problem(raw, Some(column), "another price than the rate: a deck's rows have one price; put times of day in the deck document, or import each as its own deck");
             }
-        }
+            other
+        })
     }
 
     pub(super) fn action(&mut self, raw: &Raw) -> (Action, &'static str) {
@@ -147,6 +171,48 @@ impl Reading<'_> {
         }
     }
 
+    /// When a row ends: the first instant it is not in force.
+    pub(super) fn end(&mut self, raw: &Raw) -> Option<Start> {
+        let column = Column::EffectiveTo;
+        let id = raw.cells[column as usize];
+        if id == 0 {
+            return None;
+        }
+        let sheet = &self.sheets[usize::from(raw.sheet)];
+        let header = self.place(raw, column).map_or("", |at| header_text(sheet, at));
+        // A column found by its letter has no name to go by.
+        let by = self.mapping.end_day.or_else(|| columns::ends_by(header));
+        let day = matches!(dates::read(&self.values[id as usize], self.order, self.zone, self.epoch_1904, false), Ok(Some(r)) if r.day);
+        match by {
+            None if day => {
+                let text = format!("'{}' may be the last day of the price, or the first one without it: say end_day: included or excluded in the mapping file", self.values[id as usize]);
+                self.problem(raw, Some(column), text);
+                None
+            }
+            None | Some(EndDay::Excluded) => self.date(raw, column),
+            Some(EndDay::Included) => {
+                if day {
+                    self.note(raw, Some(column), "an end without a time counts through that day (end_day: excluded in a mapping says otherwise)");
+                }
+                let read = self.ends.get(&id).cloned().unwrap_or_else(|| {
+                    let read = dates::read(&self.values[id as usize], self.order, self.zone, self.epoch_1904, true).map(|r| r.map(|r| r.start));
+                    self.ends.insert(id, read.clone());
+                    read
+                });
+                read.unwrap_or_else(|e| {
+                    self.problem(raw, Some(column), e);
+                    None
+                })
+            }
+        }
+    }
+
+    /// Groups are known by their names in small letters.
+    pub(super) fn group(&mut self, raw: &Raw) -> Arc<str> {
+        let group = self.label(raw, Column::OriginGroup, MAX_LABEL);
+        if group.chars().any(char::is_uppercase) { self.shared.get(&group.to_lowercase()) } else { group }
+    }
+
     pub(super) fn date(&mut self, raw: &Raw, column: Column) -> Option<Start> {
         let id = raw.cells[column as usize];
         if id == 0 {
@@ -155,7 +221,7 @@ impl Reading<'_> {
         let read = match self.dates.get(&id) {
             Some(read) => read.clone(),
             None => {
-                let read = dates::read(&self.values[id as usize], self.order, self.zone, self.epoch_1904);
+                let read = dates::read(&self.values[id as usize], self.order, self.zone, self.epoch_1904, false);
                 if matches!(&read, Ok(Some(r)) if r.serial) {
                     self.note(raw, Some(column), "a bare number taken for a spreadsheet's date");
                 }

@@ -8,18 +8,24 @@ use tollgate_schemas::number::E164;
 use super::Reading;
 use crate::{
     import::{ImportRow, Start},
-    sheet::{Column, Remark, columns, reader::Raw},
+    sheet::{Column, Remark, columns, numbers::Price, reader::Raw},
 };
 
 impl Reading<'_> {
-    /// One deck, one currency: the column's, the price's own, the header's, the mapping's.
-    pub(super) fn currency(&mut self, raw: &Raw, in_price: Option<&'static str>) {
+    /// One deck, one currency: the column's, each price's own, the header's, the mapping's. They may not contradict each other.
+    pub(super) fn currency(&mut self, raw: &Raw, prices: &[&Price]) {
         let said = self.value(raw, Column::Currency).to_string();
+        let sheet = &self.sheets[usize::from(raw.sheet)];
+        let (of_sheet, of_header) = (sheet.currency, sheet.header.as_ref().and_then(|h| h.currency));
+        let in_price = prices.iter().find_map(|p| p.currency);
+        let unclear = prices.iter().find_map(|p| p.sign.clone());
         let (code, column) = if said.is_empty() {
-            let of_sheet = self.sheets[usize::from(raw.sheet)].currency;
             match in_price.or(of_sheet).map(str::to_owned).or_else(|| self.default_currency.clone()) {
                 Some(code) => (code, Column::Rate),
-                None => return,
+                None => match unclear {
+                    Some(sign) => return self.problem(raw, Some(Column::Rate), format!("the cell's format shows '{sign}', which currency is not clear: say it in the mapping file, as currency: EUR")),
+                    None => return,
+                },
             }
         } else {
             let upper = said.trim().to_uppercase();
@@ -29,6 +35,16 @@ impl Reading<'_> {
             }
             (code, Column::Currency)
         };
+        // A title may speak of another currency in passing; a header, a price or its format may not.
+        let titled = of_sheet.filter(|_| said.is_empty());
+        let claims = prices.iter().filter_map(|p| p.currency).chain(of_header).chain(titled);
+        if let Some(other) = claims.into_iter().find(|c| **c != *code) {
+            return self.problem(raw, Some(column), format!("a price is in {other}, and another cell, the header or a title says {code}: a deck has one currency"));
+        }
+        // A sign that several countries have, or of none that is known here: somebody has to have named the currency.
+        if let Some(sign) = unclear.filter(|s| self.default_currency.is_none() && said.is_empty() && (of_sheet.is_none() || &**s != "¤")) {
+            return self.problem(raw, Some(Column::Rate), format!("the cell's format shows '{sign}', which currency is not clear: say it in the mapping file, as currency: {code}"));
+        }
         if let Some(wanted) = self.default_currency.clone().filter(|w| *w != code) {
             return self.problem(raw, Some(column), format!("the price is in {code}, wanted is {wanted}"));
         }
