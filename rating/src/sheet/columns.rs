@@ -205,7 +205,7 @@ pub(super) fn plain(text: &str) -> String {
 }
 
 /// The currency a header or a cell names, by code or sign.
-pub(super) fn currency_in(text: &str) -> Option<&'static str> {
+pub(crate) fn currency_in(text: &str) -> Option<&'static str> {
     let upper = text.to_uppercase();
     let words = upper.split(|c: char| !c.is_alphanumeric()).find_map(|w| CURRENCIES.iter().find(|c| **c == w));
     words.copied().or_else(|| {

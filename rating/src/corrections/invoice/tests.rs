@@ -1,6 +1,6 @@
 //! FN-01, FN-17, FN-19, R-46 on calls made here.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::prelude::*;
 use tollgate_schemas::{
