@@ -148,8 +148,8 @@ pub fn run(args: &Args) -> anyhow::Result<Done> {
     }
     let carrier = party.unwrap_or_default();
     let bill_date = args.bill_date.clone().unwrap_or_else(|| format_rfc3339(super::now_us())[..10].to_owned());
-    // Files that have nothing in common are of two carriers, or of two months.
-    let drafted = if paired == 0 { None } else { dispute::draft(&report, &carrier, currency.code(), &bill_date, &sha256, &terms)? };
+    // Files that have nothing in common are of two carriers, or of two months. What a customer's records say is no bill.
+    let drafted = if paired == 0 || args.side == "sell" { None } else { dispute::draft(&report, &carrier, currency.code(), &bill_date, &sha256, &terms)? };
     let path = args.out.join("dispute.json");
     match &drafted {
         Some(dispute) => write(&path, &serde_json::to_value(dispute)?)?,
@@ -204,7 +204,7 @@ fn rates(files: &[PathBuf]) -> anyhow::Result<Fx> {
 fn ours(args: &Args) -> anyhow::Result<(Ours, u64)> {
     let sale = args.side == "sell";
     let mut picker = Picker::new(sale, args.carrier.as_deref());
-    let mut pick = |picker: &mut Picker<'_>, cdr: &Cdr, attempts: Option<u32>| {
+    let pick = |picker: &mut Picker<'_>, cdr: &Cdr, attempts: Option<u32>| {
         if picker.wants(&cdr.record_type, Some(if sale { &cdr.account } else { &cdr.carrier }), attempts) {
             picker.take(billed(cdr, sale));
         }

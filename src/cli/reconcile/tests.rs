@@ -71,7 +71,7 @@ fn both(rows: &[Arc<Cdr>], theirs: &str, more: &[&str]) -> Vec<Result<Value, Str
     let names = ["call_uuid", "record_type", "attempts_total", "carrier", "a_number_e164", "b_number_e164", "invite_ts", "answer_ts", "end_ts", "duration_ms", "billed_sec_cost", "cost_rate", "cost_increment", "cost_amount", "cost_currency"];
     let mut csv = format!("{}\n", names.join(","));
     for r in rows {
-        let at = |us: i64| format_rfc3339(us);
+        let at = format_rfc3339;
         csv.push_str(&format!(
             "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
             Id::of(&r.call_uuid), r.record_type, r.attempts_total, r.carrier, r.a_number_e164, r.b_number_e164, at(r.invite_ts), at(r.answer_ts.expect("answered")), at(r.end_ts), r.duration_ms,
