@@ -149,7 +149,7 @@ fn r_30_files_of_two_currencies_are_compared_only_at_dated_rates() {
     let rows: Vec<Arc<Cdr>> = (1..=20).map(|n| with(n, |_| {})).collect();
     refused(&both(&rows, &agreed(&rows, "EUR"), &[]), "our calls are in USD (20 calls) and theirs in EUR (20 calls), and there is no exchange rate");
     let mixed: Vec<Arc<Cdr>> = (1..=20).map(|n| with(n, |c| c.cost_currency = if n == 3 { "EUR" } else { "USD" }.into())).collect();
-    refused(&both(&mixed, &agreed(&rows, ""), &[]), "our calls are in EUR (1 calls), USD (19 calls)");
+    refused(&both(&mixed, &agreed(&rows, ""), &[]), "our calls are in EUR (1 call), USD (19 calls)");
     for summary in both(&rows, &agreed(&rows, "USD"), &[]) {
         let summary = summary.expect("compared");
         assert_eq!((&summary["currency"], &summary["carrier"], &summary["difference"]), (&json!("USD"), &json!("alpha"), &json!("0.000000")));

@@ -17,6 +17,7 @@ use super::Billed;
 const REACH_US: i64 = 26 * 3_600_000_000;
 const SECOND_US: i64 = 1_000_000;
 const QUARTER_US: i64 = 900 * SECOND_US;
+const COARSE_US: i64 = 15 * SECOND_US;
 /// Of the other side's calls with the same numbers the nearest that count; a number called all day long says little.
 const NEAREST: usize = 64;
 /// Our calls that the path is laid through; of more every second, third … is taken.
@@ -107,14 +108,21 @@ impl Clock {
         let tries = [true, false].map(|by_answer| {
             let at = |call: &Billed| if by_answer { call.answer_us.unwrap_or(call.start_us) } else { call.start_us };
             let events = Events::of(ours.iter().filter(|c| c.answer_us.is_some()).map(|c| (at(c), key(c))), &starts);
-            let fine = path(&events, SECOND_US);
-            // A file of whole minutes spreads each call over one.
-            let coarse = if fine.score * 2 < fine.steps.len() as i64 * WORTH { path(&events, 15 * SECOND_US) } else { Path::default() };
-            let (unit_us, found) = if fine.score * 2 < coarse.score { (15 * SECOND_US, coarse) } else { (SECOND_US, fine) };
-            (found.score, Clock { by_answer, ..found.clock(&events, unit_us) })
+            let path = path(&events, SECOND_US);
+            (events, path, by_answer)
         });
-        let [(by_answer, answers), (by_invite, invites)] = tries;
-        if by_invite > by_answer { invites } else { answers }
+        // Answers, where both are as good.
+        let better = |answers: i64, invites: i64| usize::from(invites > answers);
+        let (events, fine, by_answer) = &tries[better(tries[0].1.score, tries[1].1.score)];
+        // A file of whole minutes spreads each call over one: only then is it looked at so coarsely, as times of ringing would hide in it.
+        if fine.score * 2 < fine.steps.len() as i64 * WORTH {
+            let coarse = tries.each_ref().map(|(events, ..)| path(events, COARSE_US));
+            let best = better(coarse[0].score, coarse[1].score);
+            if fine.score * 2 < coarse[best].score {
+                return Clock { by_answer: tries[best].2, ..coarse[best].clock(&tries[best].0, COARSE_US) };
+            }
+        }
+        Clock { by_answer: *by_answer, ..fine.clock(events, SECOND_US) }
     }
 }
 

@@ -227,15 +227,18 @@ impl Columns {
     /// The row's: its column's, its amount's own, the header's or mapping's.
     fn currency(&self, record: &csv::StringRecord, in_amount: Option<&'static str>, amount: &str) -> Result<Currency, (Field, String)> {
         let said = self.cell(record, Field::Currency);
+        // A dollar sign is of many dollars.
+        let of_dollar = |code: Currency| amount.contains('$') && !amount.contains(char::is_alphabetic) && code.code().ends_with('D');
+        if said.is_empty() && of_dollar(self.currency) {
+            return Ok(self.currency);
+        }
         if said.is_empty() {
             return Ok(in_amount.and_then(Currency::of).unwrap_or(self.currency));
         }
         let upper = said.to_uppercase();
         let code = Currency::of(&upper).or_else(|| currency_in(said).and_then(Currency::of));
         let code = code.ok_or_else(|| (Field::Currency, format!("'{said}' is not a currency: want three letters, as USD")))?;
-        // A dollar sign is of many dollars.
-        let dollar = amount.contains('$') && !amount.contains(char::is_alphabetic) && code.code().ends_with('D');
-        match in_amount.and_then(Currency::of).filter(|c| *c != code && !dollar) {
+        match in_amount.and_then(Currency::of).filter(|c| *c != code && !of_dollar(code)) {
             Some(other) => Err((Field::Currency, format!("the row is in {said}, and its amount '{amount}' in {}", other.code()))),
             None => Ok(code),
         }

@@ -48,7 +48,10 @@ pub fn currencies(calls: &[Billed]) -> BTreeMap<Currency, u64> {
 }
 
 fn listed(all: &BTreeMap<Currency, u64>) -> String {
-    all.iter().map(|(c, n)| format!("{} ({n} calls)", c.code())).collect::<Vec<_>>().join(", ")
+    if all.is_empty() {
+        return "none that their file names".to_owned();
+    }
+    all.iter().map(|(c, n)| format!("{} ({n} call{})", c.code(), if *n == 1 { "" } else { "s" })).collect::<Vec<_>>().join(", ")
 }
 
 /// Brings both lists into one currency and gives it, and how many calls were converted: the one asked for, else the one that all

@@ -320,6 +320,10 @@ fn r_47_starts_that_jitter_and_clocks_that_drift_hide_no_error() {
         let report = finds_them(&ours, 6, "with drift", &|at, _| (at - T0) / 1_000 * per_day_us / (DAY_US / 1_000));
         assert!(report.clock.pieces.len() == 1 && report.clock.pieces[0].spread_us() > 10_000_000, "{:?}", report.clock);
     }
+    // Ringing that spreads INVITEs over 22 s is no clock, however much starts jitter.
+    let mut draws = Draws(41);
+    let ringing: Vec<Billed> = ours.iter().map(|c| Billed { start_us: c.start_us - if c.answer_us.is_some() { draws.below(6_000_000) as i64 } else { 0 }, ..c.clone() }).collect();
+    assert!(finds_them(&ringing, 3, "with jitter and ringing", &|_, draws| jitter(draws, 2_700_000)).clock.by_answer);
     // Set right every third day.
     finds_them(&ours, 7, "with drift that is set right", &|at, _| (at - T0) % (3 * DAY_US) / 1_000 * 4_000 / 86_400);
 }
@@ -466,9 +470,10 @@ fn r_47_the_decimal_sign_is_told_by_the_column_and_not_by_the_cell() {
 fn r_30_a_file_says_its_currency_by_column_sign_header_or_mapping() {
     let read = |header: &str, row: &str, mapping: &Mapping| read_calls(format!("called,start,duration,{header}\n44207946,2026-03-01 10:00:00,61,{row}\n").as_bytes(), mapping, &mut |_| {});
     let mapping = Mapping { currency: Some("SEK".to_owned()), ..Mapping::default() };
+    let dollars = Mapping { currency: Some("AUD".to_owned()), ..Mapping::default() };
     for (header, row, mapping, code) in [
         ("amount,currency", "0.01,EUR", &Mapping::default(), "EUR"), ("amount", "€ 0.01", &Mapping::default(), "EUR"), ("Amount (GBP)", "0.01", &Mapping::default(), "GBP"),
-        ("amount,currency", "$0.01,CAD", &Mapping::default(), "CAD"), ("amount", "0.01", &Mapping::default(), ""), ("amount", "0.01", &mapping, "SEK"),
+        ("amount,currency", "$0.01,CAD", &Mapping::default(), "CAD"), ("amount", "0.01", &Mapping::default(), ""), ("amount", "0.01", &mapping, "SEK"), ("amount", "$0.01", &dollars, "AUD"),
     ] {
         let read = read(header, row, mapping);
         assert_eq!(read.calls.first().map(|c| (c.currency.code(), c.amount_e8)), Some((code, 1_000_000)), "{header} {row}: {:?}", read.problems);
