@@ -21,6 +21,7 @@ mod header;
 mod mapping;
 mod nanp;
 mod numbers;
+mod plain;
 mod problem;
 mod reader;
 mod text;
@@ -36,8 +37,12 @@ pub use columns::Column;
 pub use csv::feed_csv;
 pub use dates::Start;
 pub use mapping::{AreaZero, CodePlan, Commas, DateOrder, DecimalSign, EndDay, Mapping, Spaces};
+pub use plain::PlainSheet;
 pub use problem::{MAX_PROBLEMS, Remark, SheetProblems};
 pub use reader::{MAX_ROWS, SheetReader};
+pub(crate) use columns::currency_in;
+pub(crate) use numbers::{decimal, sign_shown};
+pub(crate) use text::whole_text;
 
 use crate::import::ImportRow;
 

@@ -18,6 +18,16 @@ pub struct ApiArgs {
     key: Option<String>,
 }
 
+/// How an answer is shown, and whom it is asked.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Shown {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub api: ApiArgs,
+}
+
 pub struct Client {
     agent: Agent,
     /// For answers that take as long as they take.

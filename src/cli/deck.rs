@@ -6,7 +6,7 @@ mod diff;
 mod import;
 mod sheet;
 mod show;
-mod xlsx;
+pub mod xlsx;
 
 use std::{
     num::NonZero,

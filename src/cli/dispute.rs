@@ -26,6 +26,9 @@ pub enum Command {
     /// Takes a drafted dispute (dispute.json of `tollgate reconcile`) into the books
     Draft {
         file: PathBuf,
+        /// Dispute more than was billed
+        #[arg(long)]
+        amount_override: bool,
         #[command(flatten)]
         api: ApiArgs,
     },
@@ -54,12 +57,15 @@ pub enum Command {
         /// What happened; stays in the log
         #[arg(long, default_value = "")]
         note: String,
-        /// What the carrier credits
-        #[arg(long)]
+        /// What the carrier credits, of one that it accepts: at most what is disputed
+        #[arg(long, allow_hyphen_values = true)]
         credit: Option<String>,
         /// Send it although its last day has passed
         #[arg(long)]
         late_override: bool,
+        /// Take a credit of more than is disputed
+        #[arg(long)]
+        amount_override: bool,
         #[command(flatten)]
         api: ApiArgs,
     },
@@ -78,13 +84,16 @@ pub fn run(command: Command) -> anyhow::Result<Done> {
                 .as_array()
                 .into_iter()
                 .flatten()
-                .map(|d| ["id", "carrier", "invoice", "bill_date", "deadline", "state", "amount_disputed", "currency", "reason"].iter().map(|f| text(&d[*f])).collect())
+                .map(|d| ["id", "carrier", "invoice", "bill_date", "deadline", "state", "amount_disputed", "amount_underbilled", "currency", "reason"].iter().map(|f| text(&d[*f])).collect())
                 .collect();
-            out::text(&out::table(&["DISPUTE", "CARRIER", "INVOICE", "BILL", "DEADLINE", "STATE", "DISPUTED", "CUR", "REASON"], &rows))?;
+            out::text(&out::table(&["DISPUTE", "CARRIER", "INVOICE", "BILL", "DEADLINE", "STATE", "DISPUTED", "UNDERBILLED", "CUR", "REASON"], &rows))?;
         }
-        Command::Draft { file, api } => {
+        Command::Draft { file, amount_override, api } => {
             let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-            let dispute: Value = serde_json::from_str(&text).with_context(|| file.display().to_string())?;
+            let mut dispute: Value = serde_json::from_str(&text).with_context(|| file.display().to_string())?;
+            if amount_override {
+                dispute["amount_override"] = true.into();
+            }
             let taken = Client::new(&api)?.send("POST", "/v1/disputes", &[], Some(&dispute))?.ok()?;
             out::line(&format!("dispute {} is a draft, to be sent until {}", taken["id"].as_str().unwrap_or_default(), taken["deadline"].as_str().unwrap_or_default()))?;
         }
@@ -108,6 +117,8 @@ pub fn run(command: Command) -> anyhow::Result<Done> {
                 amount_billed: text("total"),
                 amount_expected: String::new(),
                 amount_disputed: amount,
+                amount_overbilled: String::new(),
+                amount_underbilled: String::new(),
                 reason,
                 state: State::Draft,
                 evidence: Vec::new(),
@@ -117,8 +128,8 @@ pub fn run(command: Command) -> anyhow::Result<Done> {
             client.send("POST", "/v1/disputes", &[], Some(&serde_json::to_value(&dispute)?))?.ok()?;
             out::line(&format!("dispute {id}: {} {} of invoice {invoice}", dispute.amount_disputed, dispute.currency))?;
         }
-        Command::Step { id, to, note, credit, late_override, api } => {
-            let mut order = json!({ "to": to, "note": note, "late_override": late_override });
+        Command::Step { id, to, note, credit, late_override, amount_override, api } => {
+            let mut order = json!({ "to": to, "note": note, "late_override": late_override, "amount_override": amount_override });
             if let Some(credit) = credit {
                 order["credit"] = credit.into();
             }

@@ -5,7 +5,7 @@ use tollgate_schemas::id::Id;
 
 use super::{
     Done,
-    api::{ApiArgs, Client},
+    api::{Client, Shown},
     out,
 };
 
@@ -29,11 +29,8 @@ pub struct PaymentArgs {
     /// Of the amount; the account's own when left out
     #[arg(long)]
     currency: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    api: ApiArgs,
+    shown: Shown,
 }
 
 /// Shows what accounts have, hold and may still spend
@@ -47,11 +44,8 @@ pub struct BalanceArgs {
     /// Most of them
     #[arg(long, default_value_t = 10_000)]
     limit: usize,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    api: ApiArgs,
+    shown: Shown,
 }
 
 pub fn pay(args: &PaymentArgs) -> anyhow::Result<Done> {
@@ -59,8 +53,8 @@ pub fn pay(args: &PaymentArgs) -> anyhow::Result<Done> {
     if let Some(currency) = &args.currency {
         order["currency"] = currency.as_str().into();
     }
-    let done = Client::new(&args.api)?.send("POST", "/v1/payments", &[], Some(&order))?.ok()?;
-    if args.json {
+    let done = Client::new(&args.shown.api)?.send("POST", "/v1/payments", &[], Some(&order))?.ok()?;
+    if args.shown.json {
         out::json(&done)?;
     } else {
         let text = |name: &str| done[name].as_str().unwrap_or_default().to_owned();
@@ -74,11 +68,11 @@ pub fn balance(args: &BalanceArgs) -> anyhow::Result<Done> {
         return of_call(args, call);
     }
     let query: Vec<(&str, &str)> = args.account.iter().map(|a| ("account", a.as_str())).collect();
-    let rows = Client::new(&args.api)?.items("/v1/balances", &query, args.limit)?;
+    let rows = Client::new(&args.shown.api)?.items("/v1/balances", &query, args.limit)?;
     if let (Some(account), true) = (&args.account, rows.is_empty()) {
         anyhow::bail!("there is no account '{account}', or this key may not see it");
     }
-    if args.json {
+    if args.shown.json {
         out::json(&Value::Array(rows))?;
         return Ok(Done::Yes);
     }

@@ -4,9 +4,17 @@ use serde_json::Value;
 
 use super::{
     Done,
-    api::{ApiArgs, Client},
+    api::{ApiArgs, Client, Shown},
     out,
 };
+
+/// Where days begin.
+#[derive(clap::Args)]
+struct Days {
+    /// IANA zone of dates
+    #[arg(long, default_value = "UTC")]
+    timezone: chrono_tz::Tz,
+}
 
 /// Shows an account's statement: opening balance, invoices, notes, payments, closing balance, disputes apart
 #[derive(clap::Args)]
@@ -19,17 +27,13 @@ pub struct StatementArgs {
     /// Its end, which is not in it
     #[arg(long, value_name = "TIME")]
     until: String,
-    /// IANA zone of dates
-    #[arg(long, default_value = "UTC")]
-    timezone: chrono_tz::Tz,
+    #[command(flatten)]
+    days: Days,
     /// Only this one
     #[arg(long)]
     currency: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    api: ApiArgs,
+    shown: Shown,
 }
 
 /// Shows what accounts owe by age: not due, 1-30, 31-60, 61-90 and more days overdue
@@ -41,14 +45,10 @@ pub struct AgeingArgs {
     /// At the end of this day (yyyy-mm-dd) [default: now]
     #[arg(long, value_name = "DATE")]
     at: Option<String>,
-    /// IANA zone of days
-    #[arg(long, default_value = "UTC")]
-    timezone: chrono_tz::Tz,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    api: ApiArgs,
+    days: Days,
+    #[command(flatten)]
+    shown: Shown,
 }
 
 /// Shows what calls before a day came to and is on no invoice issued before it: rated less invoiced
@@ -57,20 +57,16 @@ pub struct AccrualArgs {
     /// Before this: a date in --timezone, or an RFC 3339 time
     #[arg(long, value_name = "TIME")]
     at: String,
-    /// IANA zone of dates
-    #[arg(long, default_value = "UTC")]
-    timezone: chrono_tz::Tz,
+    #[command(flatten)]
+    days: Days,
     /// One account; all without it
     #[arg(long)]
     account: Option<String>,
     /// Convert into this currency at the day's rate, and sum
     #[arg(long)]
     currency: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    api: ApiArgs,
+    shown: Shown,
 }
 
 /// Sets off what an account owes and what is owed to the same party as a carrier; books nothing
@@ -86,11 +82,8 @@ pub struct NettingArgs {
     /// Of both [default: the account's]
     #[arg(long)]
     currency: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    api: ApiArgs,
+    shown: Shown,
 }
 
 fn ask(api: &ApiArgs, path: &str, query: &[(&str, Option<&str>)]) -> anyhow::Result<Value> {
@@ -107,10 +100,10 @@ fn rows(items: &Value, columns: &[&str]) -> Vec<Vec<String>> {
 }
 
 pub fn statement(args: &StatementArgs) -> anyhow::Result<Done> {
-    let zone = args.timezone.name();
+    let zone = args.days.timezone.name();
     let query = [("account", Some(args.account.as_str())), ("since", Some(&args.from)), ("until", Some(&args.until)), ("timezone", Some(zone)), ("currency", args.currency.as_deref())];
-    let found = ask(&args.api, "/v1/statements", &query)?;
-    if args.json {
+    let found = ask(&args.shown.api, "/v1/statements", &query)?;
+    if args.shown.json {
         out::json(&found)?;
         return Ok(Done::Yes);
     }
@@ -131,9 +124,9 @@ pub fn statement(args: &StatementArgs) -> anyhow::Result<Done> {
 }
 
 pub fn ageing(args: &AgeingArgs) -> anyhow::Result<Done> {
-    let query = [("account", args.account.as_deref()), ("at", args.at.as_deref()), ("timezone", Some(args.timezone.name()))];
-    let found = ask(&args.api, "/v1/ageing", &query)?;
-    if args.json {
+    let query = [("account", args.account.as_deref()), ("at", args.at.as_deref()), ("timezone", Some(args.days.timezone.name()))];
+    let found = ask(&args.shown.api, "/v1/ageing", &query)?;
+    if args.shown.json {
         out::json(&found["items"])?;
         return Ok(Done::Yes);
     }
@@ -144,9 +137,9 @@ pub fn ageing(args: &AgeingArgs) -> anyhow::Result<Done> {
 }
 
 pub fn accrual(args: &AccrualArgs) -> anyhow::Result<Done> {
-    let query = [("at", Some(args.at.as_str())), ("timezone", Some(args.timezone.name())), ("account", args.account.as_deref()), ("currency", args.currency.as_deref())];
-    let found = ask(&args.api, "/v1/accrual", &query)?;
-    if args.json {
+    let query = [("at", Some(args.at.as_str())), ("timezone", Some(args.days.timezone.name())), ("account", args.account.as_deref()), ("currency", args.currency.as_deref())];
+    let found = ask(&args.shown.api, "/v1/accrual", &query)?;
+    if args.shown.json {
         out::json(&found)?;
         return Ok(Done::Yes);
     }
@@ -165,8 +158,8 @@ pub fn accrual(args: &AccrualArgs) -> anyhow::Result<Done> {
 
 pub fn netting(args: &NettingArgs) -> anyhow::Result<Done> {
     let query = [("account", Some(args.account.as_str())), ("carrier", Some(&args.carrier)), ("payable", Some(&args.payable)), ("currency", args.currency.as_deref())];
-    let found = ask(&args.api, "/v1/netting", &query)?;
-    if args.json {
+    let found = ask(&args.shown.api, "/v1/netting", &query)?;
+    if args.shown.json {
         out::json(&found)?;
         return Ok(Done::Yes);
     }

@@ -52,7 +52,7 @@ impl Desk<'_> {
     }
 
     /// A minute to the USA is sold at this price.
-    fn sell_at(&self, rate: &str) {
+    pub fn sell_at(&self, rate: &str) {
         let spec = json!({ "csv": format!("{HEAD}1,usa,{rate},0.01,60,60,2020-01-01\n44,uk,0.12,0,1,1,2020-01-01\n") });
         let (status, said) = self.node.api.put("/v1/decks/sell?reason=corrected", &spec);
         assert_eq!(status, 200, "{said}");
@@ -197,7 +197,18 @@ fn r_47_r_48_a_carriers_file_is_compared_and_its_dispute_goes_its_way() {
     desk.refused(&["dispute", "step", &id, "--to", "accepted"], "from there it goes to sent, closed");
     // FN-05: its last day has passed.
     desk.refused(&["dispute", "step", &id, "--to", "sent"], "the last day to raise it was 2026-03-02");
-    for (to, more) in [("sent", "--late-override"), ("acknowledged", "--note=seen"), ("accepted", "--credit=0.01"), ("closed", "--note=paid")] {
+    // A draft is of something, and of no more than was billed.
+    let drafted: Value = serde_json::from_str(&std::fs::read_to_string(dir.path().join("result/dispute.json")).expect("a draft")).expect("JSON");
+    for (disputed, why) in [("-5", "amount_disputed is '-5': want an amount above 0"), ("999999", "amount_disputed 999999.000000 is more than the")] {
+        let (mut other, file) = (drafted.clone(), path("other.json"));
+        (other["id"], other["amount_disputed"]) = ("e11ed139-7e05-0531-39ad-adbe45099b57".into(), disputed.into());
+        std::fs::write(&file, other.to_string()).expect("file");
+        desk.refused(&["dispute", "draft", &file], why);
+    }
+    for (to, more) in [("sent", "--late-override"), ("acknowledged", "--note=seen"), ("accepted", "--credit=0.001"), ("closed", "--note=paid")] {
+        if to == "accepted" {
+            desk.refused(&["dispute", "step", &id, "--to", to, "--credit", "500"], "credit 500.000000 is more than the");
+        }
         let (code, out, err) = desk.run(&["dispute", "step", &id, "--to", to, more]);
         assert_eq!(code, 0, "{to}: {out}{err}");
     }

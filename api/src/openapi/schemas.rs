@@ -298,8 +298,8 @@ fn finance() -> [(&'static str, Value); 12] {
         ("AgeingPage", spec("at; items by account and currency: not_due, days_1_30, days_31_60, days_61_90, days_over_90, disputed, unallocated, owed, dunned, invoices, ledger, unbilled")),
         ("AccrualPage", spec("at, as_of; items by account and currency: rated, invoiced, accrual; converted and total where a currency was asked for")),
         ("Netting", spec("receivable and payable with what is disputed of them, set_off, they_pay, we_pay")),
-        ("Dispute", spec("A dispute: id, carrier, bill_date, deadline, amounts, reason, state, evidence")),
-        ("DisputeStep", spec("to (sent | acknowledged | accepted | rejected | escalated | closed), note, credit, late_override")),
+        ("Dispute", spec("A dispute: id, carrier, bill_date, deadline, amounts (disputed above 0 and at most what is billed; more with amount_override), reason, state, evidence")),
+        ("DisputeStep", spec("to (sent | acknowledged | accepted | rejected | escalated | closed), note, credit (at most what is disputed), late_override, amount_override")),
     ]
 }
 

@@ -4,7 +4,7 @@
 
 use std::{
     fs::{self, File},
-    io::BufWriter,
+    io::{BufWriter, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -44,7 +44,12 @@ pub struct CdrReader {
 impl CdrReader {
     /// Errors naming the first of `needed` that the file does not have; of `wanted` those it has are read.
     pub fn open(path: &Path, needed: &[&'static str], wanted: &[&'static str]) -> Result<CdrReader, CallsFileError> {
-        let file = File::open(path).map_err(|e| wrong(path, e))?;
+        let mut file = File::open(path).map_err(|e| wrong(path, e))?;
+        let mut mark = [0u8; 4];
+        let parquet = file.read_exact(&mut mark).is_ok() && &mark == b"PAR1";
+        if !parquet {
+            return Err(wrong(path, "is not a Parquet file: want CDRs as `tollgate export cdrs … --out NAME.parquet` writes them"));
+        }
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| wrong(path, e))?;
         let has = |name: &str| builder.schema().field_with_name(name).is_ok();
         if let Some(missing) = needed.iter().find(|n| !has(n)) {
@@ -222,6 +227,17 @@ pub fn named(names: &[&str]) -> Result<Vec<&'static Column>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn r_45_a_file_that_is_no_parquet_is_refused_with_what_to_export() {
+        let folder = tempfile::tempdir().expect("folder");
+        for text in ["call_uuid,record_type\n", ""] {
+            let path = folder.path().join("ours.csv");
+            fs::write(&path, text).expect("file");
+            let refused = CdrReader::open(&path, &["call_uuid"], &[]).map(|r| r.rows()).map_err(|e| e.to_string());
+            assert!(refused.as_ref().is_err_and(|e| e.contains("not a Parquet file") && e.contains("--out NAME.parquet")), "{refused:?}");
+        }
+    }
 
     #[test]
     fn fn_11_cdrs_come_back_from_parquet_as_they_were_and_the_same_rows_give_the_same_bytes() {

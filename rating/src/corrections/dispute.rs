@@ -6,7 +6,9 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::reconcile::{Cause, Report};
+use tollgate_schemas::money::{format_amount, parse_scaled};
+
+use super::reconcile::Report;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -98,6 +100,11 @@ pub struct Dispute {
     pub amount_billed: String,
     pub amount_expected: String,
     pub amount_disputed: String,
+    /// What of the bill is above our records on calls where it is, and below on others: the one is not set off against the other.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub amount_overbilled: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub amount_underbilled: String,
     pub reason: String,
     pub state: State,
     pub evidence: Vec<Evidence>,
@@ -115,6 +122,36 @@ pub enum Refused {
     TooLate { deadline: String, today: String },
     #[error("'{0}' is not a date: want yyyy-mm-dd")]
     BadDate(String),
+    #[error("{what} is '{text}': want an amount {want}")]
+    BadAmount { what: &'static str, text: String, want: &'static str },
+    #[error("{what} {amount} is more than the {most} that is {of}: it is taken only with an override (amount_override)")]
+    TooMuch { what: &'static str, amount: String, of: &'static str, most: String },
+    #[error("a credit is of a dispute that is accepted, not of one that is {}", to.name())]
+    NoCredit { to: State },
+}
+
+impl Refused {
+    /// Of a dispute what is wrong; empty = not of one field.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Refused::BadAmount { what, .. } | Refused::TooMuch { what, .. } => what,
+            _ => "",
+        }
+    }
+}
+
+/// A step that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'a> {
+    pub to: State,
+    /// `yyyy-mm-dd`.
+    pub today: &'a str,
+    /// What is credited, of one that is accepted.
+    pub credit: Option<&'a str>,
+    /// Sending it after its last day.
+    pub late_override: bool,
+    /// Crediting more than is disputed.
+    pub amount_override: bool,
 }
 
 /// Days since 1970 of `yyyy-mm-dd`.
@@ -128,27 +165,31 @@ pub fn deadline(bill_date: &str, days: u32) -> Result<String, Refused> {
     Ok(last.format("%Y-%m-%d").to_string())
 }
 
-/// Whether a difference (theirs − ours) is worth a dispute: more than the threshold.
-pub fn is_worth_it(expected_e8: i64, delta_e8: i64, terms: &Terms) -> bool {
+/// Whether what is overbilled is worth a dispute: more than the threshold.
+pub fn is_worth_it(expected_e8: i64, overbilled_e8: i64, terms: &Terms) -> bool {
     let part = i128::from(expected_e8.unsigned_abs()) * i128::from(terms.percent_e2) / 10_000;
-    i128::from(delta_e8) > part.max(i128::from(terms.least_e8))
+    i128::from(overbilled_e8) > part.max(i128::from(terms.least_e8))
 }
 
 /// Drafts the dispute a comparison calls for; None below the threshold.
 pub fn draft(report: &Report, carrier: &str, currency: &str, bill_date: &str, evidence_sha256: &str, terms: &Terms) -> Result<Option<Dispute>, Refused> {
     let deadline = deadline(bill_date, terms.days)?;
-    // What they do not bill is no reason to pay them less elsewhere.
-    let against: Vec<(Cause, super::reconcile::Sum)> = report.by_cause.iter().filter(|(_, s)| s.amount_e8 > 0).map(|(c, s)| (*c, *s)).collect();
-    let disputed: i64 = against.iter().fold(0, |sum, (_, s)| sum.saturating_add(s.amount_e8));
-    if !is_worth_it(report.ours.amount_e8, report.delta_e8(), terms) {
+    // What they do not bill is no reason to pay them more elsewhere: the two are not set off.
+    let over_e8 = report.overbilled.amount_e8;
+    if !is_worth_it(report.ours.amount_e8, over_e8, terms) {
         return Ok(None);
     }
-    let amount = tollgate_schemas::money::format_amount;
-    let evidence: Vec<Evidence> = against
+    let amount = format_amount;
+    let evidence: Vec<Evidence> = report
+        .over_by_cause
         .iter()
         .map(|(cause, s)| Evidence { cause: cause.name().to_owned(), calls: s.calls, seconds: s.seconds, amount: amount(s.amount_e8) })
         .collect();
-    let main = against.iter().max_by_key(|(_, s)| s.amount_e8).map_or("", |(c, _)| c.name());
+    let main = report.over_by_cause.iter().max_by_key(|(_, s)| s.amount_e8).map_or("", |(c, _)| c.name());
+    let under = match report.underbilled.amount_e8 {
+        0 => String::new(),
+        under_e8 => format!("; {} below on {} other calls is not set off", amount(under_e8), report.underbilled.calls),
+    };
     let seed = format!("{carrier}\n{bill_date}\n{evidence_sha256}");
     let id = tollgate_schemas::id::Id::of(&blake3::hash(seed.as_bytes()).as_bytes()[..16]);
     Ok(Some(Dispute {
@@ -161,8 +202,10 @@ pub fn draft(report: &Report, carrier: &str, currency: &str, bill_date: &str, ev
         deadline,
         amount_billed: amount(report.theirs.amount_e8),
         amount_expected: amount(report.ours.amount_e8),
-        amount_disputed: amount(disputed),
-        reason: format!("{main}: billed {} above what our records give", amount(report.delta_e8())),
+        amount_disputed: amount(over_e8),
+        amount_overbilled: amount(over_e8),
+        amount_underbilled: amount(report.underbilled.amount_e8),
+        reason: format!("{main}: billed {} above what our records give on {} calls{under}", amount(over_e8), report.overbilled.calls),
         state: State::Draft,
         evidence,
         evidence_sha256: evidence_sha256.to_owned(),
@@ -176,22 +219,51 @@ impl Dispute {
         matches!(self.state, State::Draft | State::Sent | State::Acknowledged | State::Escalated)
     }
 
-    /// The dispute one step on. `today`: `yyyy-mm-dd`; sending after the deadline needs `late_override`.
-    pub fn step(&self, to: State, today: &str, late_override: bool) -> Result<Dispute, Refused> {
+    /// Whether it can be: something is disputed, and no more than was billed but with `amount_override`.
+    pub fn check(&self, amount_override: bool) -> Result<(), Refused> {
+        day(&self.bill_date)?;
+        day(&self.deadline)?;
+        let billed = positive("amount_billed", &self.amount_billed, 0, "of 0 or more")?;
+        let disputed = positive("amount_disputed", &self.amount_disputed, 1, "above 0")?;
+        if disputed > billed && !amount_override {
+            return Err(Refused::TooMuch { what: "amount_disputed", amount: format_amount(disputed), of: "billed", most: format_amount(billed) });
+        }
+        Ok(())
+    }
+
+    /// The dispute one step on. Sending after the deadline, and a credit of more than is disputed, need their overrides.
+    pub fn step(&self, step: &Step<'_>) -> Result<Dispute, Refused> {
+        let Step { to, today, .. } = *step;
         if !self.state.next().contains(&to) {
             return Err(Refused::NoSuchStep { from: self.state, next: self.state.next() });
         }
-        if to == State::Sent && !late_override && day(today)? > day(&self.deadline)? {
+        if to == State::Sent && !step.late_override && day(today)? > day(&self.deadline)? {
             return Err(Refused::TooLate { deadline: self.deadline.clone(), today: today.to_owned() });
         }
-        Ok(Dispute { state: to, ..self.clone() })
+        let mut next = Dispute { state: to, ..self.clone() };
+        if let Some(credit) = step.credit {
+            if to != State::Accepted && !(to == State::Closed && self.state == State::Accepted) {
+                return Err(Refused::NoCredit { to });
+            }
+            let credited = positive("credit", credit, 0, "of 0 or more")?;
+            let disputed = positive("amount_disputed", &self.amount_disputed, 0, "of 0 or more")?;
+            if credited > disputed && !step.amount_override {
+                return Err(Refused::TooMuch { what: "credit", amount: format_amount(credited), of: "disputed", most: format_amount(disputed) });
+            }
+            next.credit = format_amount(credited);
+        }
+        Ok(next)
     }
+}
+
+fn positive(what: &'static str, text: &str, least_e8: i64, want: &'static str) -> Result<i64, Refused> {
+    parse_scaled(text, 8).ok().filter(|e8| *e8 >= least_e8).ok_or_else(|| Refused::BadAmount { what, text: text.to_owned(), want })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::corrections::reconcile::Sum;
+    use crate::corrections::reconcile::{Cause, Sum};
 
     const E8: i64 = 100_000_000;
 
@@ -199,8 +271,20 @@ mod tests {
         let mut report = crate::corrections::reconcile::reconcile(&[], &mut [], &Default::default());
         report.ours = Sum { calls: 1, seconds: 60, amount_e8: ours };
         report.theirs = Sum { calls: 1, seconds: 60, amount_e8: theirs };
-        report.by_cause.insert(Cause::Rate, Sum { calls: 1, seconds: 0, amount_e8: theirs - ours });
+        let over = Sum { calls: 1, seconds: 0, amount_e8: theirs - ours };
+        if over.amount_e8 > 0 {
+            report.overbilled = over;
+            report.over_by_cause.insert(Cause::Rate, over);
+        }
         report
+    }
+
+    fn drafted() -> Dispute {
+        draft(&report(1_000 * E8, 2_000 * E8), "cheap", "USD", "2026-01-31", "ab", &Terms::default()).expect("dates").expect("draft")
+    }
+
+    fn to(to: State, today: &str) -> Step<'_> {
+        Step { to, today, credit: None, late_override: false, amount_override: false }
     }
 
     #[test]
@@ -238,24 +322,62 @@ mod tests {
 
     #[test]
     fn fn_05_a_late_dispute_is_refused_unless_overridden() {
-        let d = draft(&report(1_000 * E8, 2_000 * E8), "cheap", "USD", "2026-01-31", "ab", &Terms::default()).expect("dates").expect("draft");
-        assert!(d.step(State::Sent, "2026-03-02", false).is_ok(), "the last day counts");
+        let d = drafted();
+        assert!(d.step(&to(State::Sent, "2026-03-02")).is_ok(), "the last day counts");
         assert_eq!(
-            d.step(State::Sent, "2026-03-03", false),
+            d.step(&to(State::Sent, "2026-03-03")),
             Err(Refused::TooLate { deadline: "2026-03-02".to_owned(), today: "2026-03-03".to_owned() })
         );
-        assert_eq!(d.step(State::Sent, "2026-03-03", true).map(|d| d.state), Ok(State::Sent));
+        let late = Step { late_override: true, ..to(State::Sent, "2026-03-03") };
+        assert_eq!(d.step(&late).map(|d| d.state), Ok(State::Sent));
     }
 
     #[test]
     fn r_48_states_go_only_along_the_arrows() {
-        let d = draft(&report(1_000 * E8, 2_000 * E8), "cheap", "USD", "2026-01-31", "ab", &Terms::default()).expect("dates").expect("draft");
+        let d = drafted();
         for from in State::ALL {
-            for to in State::ALL {
-                let step = Dispute { state: from, ..d.clone() }.step(to, "2026-02-01", false);
-                assert_eq!(step.is_ok(), from.next().contains(&to), "{from:?} to {to:?}");
+            for next in State::ALL {
+                let step = Dispute { state: from, ..d.clone() }.step(&to(next, "2026-02-01"));
+                assert_eq!(step.is_ok(), from.next().contains(&next), "{from:?} to {next:?}");
             }
         }
         assert!(State::Closed.next().is_empty());
+    }
+
+    #[test]
+    fn r_48_what_is_overbilled_decides_whatever_they_forgot_to_bill() {
+        // 220 too much on some calls, 500 not billed on others: together they ask for less than we expect.
+        let mut hidden = report(20_000 * E8, 20_220 * E8);
+        hidden.theirs.amount_e8 -= 500 * E8;
+        hidden.underbilled = Sum { calls: 3, seconds: 180, amount_e8: 500 * E8 };
+        let d = draft(&hidden, "cheap", "USD", "2026-03-01", "ab", &Terms::default()).expect("dates").expect("a dispute");
+        assert_eq!((d.amount_disputed.as_str(), d.amount_overbilled.as_str(), d.amount_underbilled.as_str()), ("220.000000", "220.000000", "500.000000"));
+        assert!(d.reason.contains("500.000000 below on 3 other calls is not set off"), "{}", d.reason);
+        assert_eq!(d.check(false), Ok(()));
+    }
+
+    #[test]
+    fn r_48_more_than_was_billed_is_disputed_only_with_an_override_and_nothing_below_0_at_all() {
+        // 1,000 of 2,000 are disputed.
+        let with = |amount: &str| Dispute { amount_disputed: amount.to_owned(), ..drafted() };
+        for (amount, plain, overridden) in [("1000", true, true), ("2000", true, true), ("2000.000001", false, true), ("999999", false, true), ("0", false, false), ("-5", false, false), ("", false, false)] {
+            assert_eq!((with(amount).check(false).is_ok(), with(amount).check(true).is_ok()), (plain, overridden), "{amount}");
+        }
+        let text = with("999999").check(false).expect_err("more than billed").to_string();
+        assert_eq!(text, "amount_disputed 999999.000000 is more than the 2000.000000 that is billed: it is taken only with an override (amount_override)");
+    }
+
+    #[test]
+    fn r_48_a_credit_is_of_an_accepted_dispute_and_of_no_more_than_is_disputed() {
+        let sent = Dispute { state: State::Sent, ..drafted() };
+        let credit = |credit, amount_override| Step { credit: Some(credit), amount_override, ..to(State::Accepted, "2026-02-01") };
+        assert_eq!(sent.step(&credit("1000", false)).map(|d| d.credit).as_deref(), Ok("1000.000000"));
+        assert!(matches!(sent.step(&credit("1000.01", false)), Err(Refused::TooMuch { what: "credit", .. })));
+        assert_eq!(sent.step(&credit("1000.01", true)).map(|d| d.credit).as_deref(), Ok("1000.010000"));
+        assert!(matches!(sent.step(&credit("-1", true)), Err(Refused::BadAmount { .. })));
+        let rejected = Step { to: State::Rejected, ..credit("1", false) };
+        assert_eq!(sent.step(&rejected), Err(Refused::NoCredit { to: State::Rejected }));
+        let closed = Step { to: State::Closed, ..credit("7", false) };
+        assert_eq!(Dispute { state: State::Accepted, ..drafted() }.step(&closed).map(|d| d.credit).as_deref(), Ok("7.000000"));
     }
 }

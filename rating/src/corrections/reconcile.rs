@@ -1,7 +1,7 @@
 //! Our CDRs against a carrier's. Both files become [`Billed`] calls; then
 //!
 //! 1. how the other side writes called numbers is learnt (`numbers`),
-//! 2. its clock and zone are estimated from calls that can only be each other (`clock`),
+//! 2. its clock and zone, how it drifts and jumps, are estimated from calls that can only be each other (`clock`),
 //! 3. calls are paired one to one by called number, calling number's last seven digits and start, such that as many as
 //!    possible are paired and the distance in time and duration is least (`pairs`),
 //! 4. each difference is split exactly into its causes (`cause`).
@@ -14,8 +14,12 @@ use std::collections::BTreeMap;
 mod bill;
 mod cause;
 mod clock;
+mod columns;
+mod decimals;
 mod layout;
+mod money;
 mod numbers;
+mod ours;
 mod pairs;
 mod time_text;
 
@@ -24,8 +28,10 @@ mod tests;
 
 pub use bill::{Bill, BillLine, CodeRow, read_bill, three_way};
 pub use cause::{Causes, Split};
-pub use clock::Clock;
-pub use layout::{FileProblem, Mapping, Problems, Read, read_calls};
+pub use clock::{Clock, Piece};
+pub use layout::{FileProblem, Mapping, Problems, Read, read_calls, read_cells, read_ours};
+pub use money::{Currency, NoCurrency, currencies, in_one};
+pub use ours::{NoCalls, Ours, Picker};
 
 /// One call as one side has it. Numbers are digits without plus, as integers: called numbers have at most 15.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,6 +54,7 @@ pub struct Billed {
     pub initial_s: u32,
     pub increment_s: u32,
     pub amount_e8: i64,
+    pub currency: Currency,
     /// Prefix or destination it was priced by.
     pub code: Box<str>,
 }
@@ -192,6 +199,12 @@ pub struct Report {
     pub by_code: BTreeMap<(Box<str>, Cause), Sum>,
     pub ours: Sum,
     pub theirs: Sum,
+    /// Calls they ask more for than we expect, and what these are above it. What they ask less for elsewhere is not set off.
+    pub overbilled: Sum,
+    /// Calls they ask less for; the amount is what these are below it, from 0.
+    pub underbilled: Sum,
+    /// The overbilled split over its causes; sums to it.
+    pub over_by_cause: BTreeMap<Cause, Sum>,
     /// Calls in groups too large to be assigned exactly: paired by least distance first.
     pub greedy: u64,
 }
@@ -213,6 +226,9 @@ pub fn reconcile(ours: &[Billed], theirs: &mut [Billed], options: &Options) -> R
         by_code: BTreeMap::new(),
         ours: Sum::default(),
         theirs: Sum::default(),
+        overbilled: Sum::default(),
+        underbilled: Sum::default(),
+        over_by_cause: BTreeMap::new(),
         greedy: paired.greedy,
     };
     for (t, fate) in (0u32..).zip(&paired.theirs) {
@@ -252,11 +268,24 @@ impl Report {
         for split in finding.causes.iter() {
             self.by_cause.entry(split.cause).or_default().add(split.seconds, split.amount_e8);
             self.by_code.entry((code.clone(), split.cause)).or_default().add(split.seconds, split.amount_e8);
+            if finding.delta_e8 > 0 {
+                self.over_by_cause.entry(split.cause).or_default().add(split.seconds, split.amount_e8);
+            }
+        }
+        match finding.delta_e8 {
+            1.. => self.overbilled.add(finding.delta_s, finding.delta_e8),
+            0 => {}
+            ..0 => self.underbilled.add(finding.delta_s.saturating_neg(), finding.delta_e8.saturating_neg()),
         }
         self.findings.push(finding);
     }
 
-    /// Theirs − ours, 1e-8.
+    /// Calls that were found on both sides.
+    pub fn paired(&self) -> u64 {
+        self.findings.iter().filter(|f| f.ours.is_some() && f.theirs.is_some()).count() as u64
+    }
+
+    /// Theirs − ours, 1e-8; overbilled − underbilled.
     pub fn delta_e8(&self) -> i64 {
         self.theirs.amount_e8.saturating_sub(self.ours.amount_e8)
     }

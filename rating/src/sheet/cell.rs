@@ -31,6 +31,28 @@ impl Cell {
     }
 }
 
+impl Cell {
+    /// As a CSV file would have it: numbers with a decimal point that no thousand could be (`1.2340`), of the first days of the epoch
+    /// only the time, as durations and times of day are kept.
+    pub(crate) fn as_csv(&self) -> String {
+        match self {
+            Cell::Number(number) => {
+                let text = Shortest::of(*number).text;
+                if text.split_once('.').is_some_and(|(_, f)| f.len() == 3) { format!("{text}0") } else { text }
+            }
+            Cell::Date(at) => {
+                let days = (at.date() - chrono::NaiveDate::from_ymd_opt(1899, 12, 31).unwrap_or_default()).num_days();
+                match days {
+                    ..0 | 1000.. if at.time() == chrono::NaiveTime::MIN => at.format("%Y-%m-%d").to_string(),
+                    ..0 | 1000.. => at.format("%Y-%m-%d %H:%M:%S").to_string(),
+                    _ => format!("{}:{}", days * 24 + i64::from(chrono::Timelike::hour(at)), at.format("%M:%S")),
+                }
+            }
+            other => Value::of(other).to_string(),
+        }
+    }
+}
+
 /// A cell by value, so that equal ones are kept once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) enum Value {

@@ -230,7 +230,7 @@ pub(super) fn plain(text: &str) -> String {
 }
 
 /// The currency a header or a cell names, by code, sign or what a hundredth of it is called.
-pub(super) fn currency_in(text: &str) -> Option<&'static str> {
+pub(crate) fn currency_in(text: &str) -> Option<&'static str> {
     let upper = text.to_uppercase();
     let words: Vec<&str> = upper.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).collect();
     let code = words.iter().find_map(|w| CURRENCIES.iter().find(|c| *c == w).copied());

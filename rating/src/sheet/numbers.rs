@@ -59,6 +59,21 @@ const AROUND: [&str; 8] = ["us$", "$", "€", "£", "/minute", "/min", "per minu
 /// Thousands apart by spaces or apostrophes: Swiss and French habit.
 const PARTS: [char; 6] = [' ', '\u{a0}', '\u{202f}', '\u{2009}', '\'', '’'];
 
+/// The decimal sign a number of any file shows, and whether it could be either.
+pub(crate) fn sign_shown(text: &str) -> (Option<DecimalSign>, bool) {
+    sign_of(&bare(text).0)
+}
+
+/// An amount of any file as [`parse_scaled`] reads it, and the currency in it: without currency and groups, `(1.00)` as −1.00.
+/// None: it is no number with that decimal sign.
+pub(crate) fn decimal(text: &str, sign: DecimalSign) -> (Option<String>, Option<&'static str>) {
+    let inner = text.trim().strip_prefix('(').and_then(|t| t.strip_suffix(')'));
+    let (number, currency) = bare(inner.unwrap_or(text));
+    let plain = number.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | ',' | '-' | '+')) && !(inner.is_some() && number.starts_with(['-', '+']));
+    let read = in_points(&number, Some(sign)).ok().filter(|_| plain);
+    (read.map(|n| if inner.is_some() { format!("-{n}") } else { n }), currency)
+}
+
 /// The digits and signs of a price, and its currency. Anything else in it stays, and is then no number.
 fn bare(text: &str) -> (String, Option<&'static str>) {
     let currency = currency_in(text);

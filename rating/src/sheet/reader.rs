@@ -66,6 +66,8 @@ pub struct SheetReader {
     pub(super) problems: SheetProblems,
     pub(super) warnings: Vec<Remark>,
     pub(super) explained: Explained,
+    /// Of a reader that only keeps cells.
+    pub(super) plain: Option<Vec<super::PlainSheet>>,
 }
 
 impl SheetReader {
@@ -83,7 +85,7 @@ impl SheetReader {
         };
         let mut ids: HashMap<Value, u32, FixedState> = HashMap::default();
         ids.insert(Value::Empty, 0);
-        SheetReader { mapping, zone, epoch_1904: false, sheets: Vec::new(), ids, rows: Vec::new(), code_rows: Vec::new(), problems, warnings: Vec::new(), explained: Explained::default() }
+        SheetReader { mapping, zone, epoch_1904: false, sheets: Vec::new(), ids, rows: Vec::new(), code_rows: Vec::new(), problems, warnings: Vec::new(), explained: Explained::default(), plain: None }
     }
 
     /// The next sheet. Its name is empty for a CSV file.
@@ -129,6 +131,10 @@ impl SheetReader {
             sheet.blank += 1;
             return ControlFlow::Continue(());
         }
+        if self.keep(number, cells) {
+            return ControlFlow::Continue(());
+        }
+        let Some(sheet) = self.sheets.last_mut() else { return ControlFlow::Break(()) };
         if sheet.header.is_none() {
             if self.mapping.header_row == Some(0) {
                 sheet.header = Some(header::without(&self.mapping));
@@ -240,7 +246,7 @@ impl SheetReader {
     /// Whether a column of the sheet begun is one that rows are made of.
     pub fn is_used(&self, column: usize) -> bool {
         let header = self.sheets.last().and_then(|s| s.header.as_ref());
-        header.is_some_and(|h| h.places.iter().take(KEPT).any(|p| *p == Some(column)))
+        self.plain.is_some() || header.is_some_and(|h| h.places.iter().take(KEPT).any(|p| *p == Some(column)))
     }
 
     /// The file cannot be read on.

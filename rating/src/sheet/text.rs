@@ -1,6 +1,6 @@
 //! Bytes of a CSV file as text: UTF-8 with or without its mark, UTF-16 of either order, Windows-1252.
 
-use std::io::{self, Read};
+use std::{borrow::Cow, io::{self, Read}};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
@@ -29,6 +29,18 @@ impl Encoding {
             }
         }
     }
+}
+
+/// The text of a whole file. Errors where it is UTF-16 that is broken.
+pub(crate) fn whole_text(bytes: &[u8]) -> io::Result<Cow<'_, str>> {
+    let (encoding, mark) = Encoding::of(&bytes[..bytes.len().min(1024)]);
+    let bytes = &bytes[mark..];
+    if encoding == Encoding::Utf8 {
+        return Ok(std::str::from_utf8(bytes).map_or_else(|_| Cow::Owned(from_windows_1252(bytes)), Cow::Borrowed));
+    }
+    let mut text = String::with_capacity(bytes.len() / 2);
+    FromUtf16::new(bytes, encoding == Encoding::Utf16Be).read_to_string(&mut text)?;
+    Ok(Cow::Owned(text))
 }
 
 /// UTF-16 read as UTF-8. A lone surrogate is an error: the file is broken or was cut.

@@ -59,3 +59,107 @@ fn r_47_a_file_of_before_the_column_table_grew_is_compared_as_a_new_one_is() {
     assert_eq!(summary["causes"], json!({ "rate": { "calls": 1, "minutes": "0.00", "amount": "0.011000" } }));
     assert_eq!(read("old", "differences.csv"), read("new", "differences.csv"));
 }
+
+/// Writes our rows as Parquet and as CSV, and runs the command on each; gives what it says, or why it does not.
+fn both(rows: &[Arc<Cdr>], theirs: &str, more: &[&str]) -> Vec<Result<Value, String>> {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let columns: Vec<&'static Column> = COLUMNS.iter().collect();
+    let mut writer = CdrWriter::create(Path::new(&path("ours.parquet")), &columns).expect("file");
+    writer.write(rows).expect("rows");
+    writer.finish().expect("finished");
+    let names = ["call_uuid", "record_type", "attempts_total", "carrier", "a_number_e164", "b_number_e164", "invite_ts", "answer_ts", "end_ts", "duration_ms", "billed_sec_cost", "cost_rate", "cost_increment", "cost_amount", "cost_currency"];
+    let mut csv = format!("{}\n", names.join(","));
+    for r in rows {
+        let at = format_rfc3339;
+        csv.push_str(&format!(
+            "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
+            Id::of(&r.call_uuid), r.record_type, r.attempts_total, r.carrier, r.a_number_e164, r.b_number_e164, at(r.invite_ts), at(r.answer_ts.expect("answered")), at(r.end_ts), r.duration_ms,
+            r.billed_sec_cost, format_rate(r.cost_rate.expect("a rate")), r.cost_increment, format_amount(r.cost_amount), r.cost_currency
+        ));
+    }
+    fs::write(path("ours.csv"), csv).expect("file");
+    fs::write(path("theirs.csv"), theirs).expect("file");
+    let (ours, out) = (["ours.parquet", "ours.csv"].map(path), path("out"));
+    let run = |ours: &String| {
+        let (file, folder) = (path("theirs.csv"), out.as_str());
+        let line = ["reconcile", "--ours", ours, "--theirs", &file, "--out", folder].into_iter().chain(more.iter().copied());
+        run(&Cli::try_parse_from(line).expect("a command").args).map_err(|e| format!("{e:#}"))?;
+        Ok(serde_json::from_str(&fs::read_to_string(Path::new(folder).join("summary.json")).expect("a result")).expect("JSON"))
+    };
+    ours.iter().map(run).collect()
+}
+
+/// What a carrier that agrees writes; `currency`: a further column.
+fn agreed(rows: &[Arc<Cdr>], currency: &str) -> String {
+    let head = if currency.is_empty() { "" } else { ",currency" };
+    let line = |r: &Arc<Cdr>| {
+        let (start, cell) = (format_rfc3339(r.answer_ts.expect("answered")), if currency.is_empty() { String::new() } else { format!(",{currency}") });
+        format!("{start},{},{},{},{}{cell}\n", r.b_number_e164, r.a_number_e164, r.duration_ms / 1_000, format_amount(r.cost_amount))
+    };
+    format!("start,called,caller,duration,amount{head}\n{}", rows.iter().map(line).collect::<String>())
+}
+
+fn with(n: u64, change: impl FnOnce(&mut Cdr)) -> Arc<Cdr> {
+    let mut cdr = Cdr::clone(&attempt(n));
+    cdr.attempts_total = 1;
+    change(&mut cdr);
+    Arc::new(cdr)
+}
+
+#[track_caller]
+fn refused(results: &[Result<Value, String>], part: &str) {
+    for result in results {
+        assert!(result.as_ref().is_err_and(|e| e.contains(part)), "{part}: {result:?}");
+    }
+}
+
+#[test]
+fn r_47_finals_stand_for_attempts_only_where_there_was_one_in_csv_as_in_parquet() {
+    let finals = |several: bool| -> Vec<Arc<Cdr>> {
+        (1..=20).map(|n| with(n, |c| {
+            c.record_type = "final".into();
+            c.attempts_total = if several && n == 7 { 2 } else { 1 };
+        })).collect()
+    };
+    for summary in both(&finals(false), &agreed(&finals(false), ""), &["--carrier", "alpha"]) {
+        let summary = summary.expect("compared");
+        assert_eq!((&summary["classes"]["exact"]["calls"], &summary["dispute"]), (&json!(20), &Value::Null), "{summary}");
+    }
+    refused(&both(&finals(true), &agreed(&finals(true), ""), &["--carrier", "alpha", "--dispute-least", "0"]), "1 of its 20 calls were tried with more than one carrier");
+}
+
+#[test]
+fn r_47_of_ours_only_the_carriers_own_calls_are_compared_in_csv_as_in_parquet() {
+    let rows: Vec<Arc<Cdr>> = (1..=40).map(|n| with(n, |c| c.carrier = if n % 2 == 0 { "alpha" } else { "beta" }.into())).collect();
+    let of = |carrier: &str| rows.iter().filter(|r| r.carrier == carrier).cloned().collect::<Vec<_>>();
+    for summary in both(&rows, &agreed(&of("alpha"), ""), &["--carrier", "alpha"]) {
+        let summary = summary.expect("compared");
+        assert_eq!((&summary["ours"]["calls"], &summary["difference"]), (&json!(20), &json!("0.000000")), "{summary}");
+    }
+    refused(&both(&rows, &agreed(&of("alpha"), ""), &["--carrier", "gamma"]), "none of its 40 rows is of carrier 'gamma': they are of alpha 20, beta 20");
+    refused(&both(&rows, &agreed(&of("alpha"), ""), &[]), "say whose file it is compared with (--carrier)");
+    // Another month's file is no reason to dispute all of it.
+    let later: Vec<Arc<Cdr>> = of("beta");
+    refused(&both(&rows, &agreed(&later, ""), &["--carrier", "alpha", "--dispute-least", "0"]), "no call is in both files (20 of ours, 20 of theirs)");
+}
+
+#[test]
+fn r_30_files_of_two_currencies_are_compared_only_at_dated_rates() {
+    let rows: Vec<Arc<Cdr>> = (1..=20).map(|n| with(n, |_| {})).collect();
+    refused(&both(&rows, &agreed(&rows, "EUR"), &[]), "our calls are in USD (20 calls) and theirs in EUR (20 calls), and there is no exchange rate");
+    let mixed: Vec<Arc<Cdr>> = (1..=20).map(|n| with(n, |c| c.cost_currency = if n == 3 { "EUR" } else { "USD" }.into())).collect();
+    refused(&both(&mixed, &agreed(&rows, ""), &[]), "our calls are in EUR (1 call), USD (19 calls)");
+    for summary in both(&rows, &agreed(&rows, "USD"), &[]) {
+        let summary = summary.expect("compared");
+        assert_eq!((&summary["currency"], &summary["carrier"], &summary["difference"]), (&json!("USD"), &json!("alpha"), &json!("0.000000")));
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("fx.yaml");
+    fs::write(&file, "kind: fx_rate\nname: ecb\nspec:\n  source: ecb\n  rates: [{ base: USD, quote: EUR, rate: \"2\", date: \"2026-11-18\" }]\n").expect("file");
+    let doubled: Vec<Arc<Cdr>> = rows.iter().map(|r| with(u64::from(r.call_uuid[0]), |c| c.cost_amount *= 2)).collect();
+    for summary in both(&rows, &agreed(&doubled, "EUR"), &["-f", &file.display().to_string()]) {
+        let summary = summary.expect("compared");
+        assert_eq!((&summary["currency"], &summary["difference"], &summary["currencies"]["converted_calls"]), (&json!("EUR"), &json!("0.000000"), &json!(20)), "{summary}");
+    }
+}

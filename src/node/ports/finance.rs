@@ -23,7 +23,7 @@ use tollgate_api::ports::{Fault, Finance, FinanceVerb, Problem};
 use tollgate_proxy::routing::SharedPlan;
 use tollgate_rating::corrections::{
     books::PARTITION,
-    dispute::{Dispute, State},
+    dispute::{self, Dispute, State},
 };
 use tollgate_schemas::{
     event::{Body, Event, Origin},
@@ -111,6 +111,18 @@ struct Step {
     credit: Option<String>,
     #[serde(default)]
     late_override: bool,
+    /// A credit of more than is disputed.
+    #[serde(default)]
+    amount_override: bool,
+}
+
+/// A drafted dispute, and whether more than was billed may be disputed.
+#[derive(Deserialize)]
+struct Draft {
+    #[serde(flatten)]
+    dispute: Dispute,
+    #[serde(default)]
+    amount_override: bool,
 }
 
 impl Inner {
@@ -141,10 +153,11 @@ impl Inner {
                 Ok(Some(json!({ "items": items, "next_cursor": null })))
             }
             FinanceVerb::Dispute => {
-                let drafted: Dispute = read(order)?;
+                let Draft { dispute: drafted, amount_override } = read(order)?;
                 if drafted.state != State::Draft {
                     return Err(problem("state", "a dispute begins as a draft"));
                 }
+                drafted.check(amount_override).map_err(|e| problem(e.field(), e.to_string()))?;
                 self.check_disputed(&drafted)?;
                 let id: Id = drafted.id.parse().map_err(|_| problem("id", "want an id in UUID shape, as `tollgate reconcile` drafts it"))?;
                 self.change(id, actor, "drafted", move |known| match known {
@@ -163,12 +176,10 @@ impl Inner {
                 let today = format_rfc3339((self.shared.clock)().utc_us)[..10].to_owned();
                 self.change(id, actor, &step.note, move |known| {
                     let Some(known) = known else { return Err("there is no such dispute".to_owned()) };
-                    let mut next = known.step(to, &today, step.late_override).map_err(|e| e.to_string())?;
-                    if let Some(credit) = &step.credit {
-                        tollgate_schemas::money::parse_scaled(credit, 8).map_err(|e| e.to_string())?;
-                        next.credit.clone_from(credit);
-                    }
-                    Ok(next)
+                    let step = dispute::Step {
+                        to, today: &today, credit: step.credit.as_deref(), late_override: step.late_override, amount_override: step.amount_override,
+                    };
+                    known.step(&step).map_err(|e| e.to_string())
                 })
                 .map(Some)
             }

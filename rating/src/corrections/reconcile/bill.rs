@@ -3,11 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use tollgate_schemas::money::parse_scaled;
+
 use super::{
-    Billed, Report,
+    Billed, Currency, Report,
+    decimals::signs,
     layout::{FileProblem, Problems},
 };
-use tollgate_schemas::money::parse_scaled;
+use crate::sheet::{DecimalSign, decimal, whole_text};
 
 /// One line of a carrier's invoice.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,11 +46,11 @@ impl CodeRow {
     }
 }
 
-/// Reads an invoice: CSV with a code (or prefix, destination) and an amount, and if it has them calls, minutes and rate.
-pub fn read_bill(bytes: &[u8]) -> Result<Bill, Problems> {
-    let text = String::from_utf8_lossy(bytes);
-    let text = text.trim_start_matches('\u{feff}');
-    let delimiter = super::layout::delimiter(text);
+/// Reads an invoice: CSV with a code (or prefix, destination) and an amount, and if it has them calls, minutes, rate and currency.
+/// `currency`: what the comparison is in; a line in another is a problem.
+pub fn read_bill(bytes: &[u8], currency: Currency) -> Result<Bill, Problems> {
+    let text = whole_text(bytes).map_err(|e| Problems::one(1, "", e.to_string()))?;
+    let delimiter = super::layout::delimiter(&text);
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
     let mut problems = Problems::default();
     let header = reader.headers().map_err(|e| Problems::one(1, "", e.to_string()))?.clone();
@@ -58,32 +61,50 @@ pub fn read_bill(bytes: &[u8]) -> Result<Bill, Problems> {
     };
     let (calls, minutes) = (find(&["calls", "count", "attempts", "numberofcalls"]), find(&["minutes", "mins", "billedminutes", "duration"]));
     let (seconds, rate) = (find(&["seconds", "billedseconds"]), find(&["rate", "price", "rateperminute", "unitprice"]).filter(|r| *r != amount));
-    let comma = delimiter == b';';
-    let mut bill = Vec::new();
+    let its_currency = find(&["currency", "currencycode", "cur", "ccy"]);
+    let mut rows = Vec::new();
     for record in reader.records() {
-        let record = match record {
-            Ok(record) => record,
-            Err(e) => {
-                problems.push(FileProblem { line: e.position().map_or(0, csv::Position::line), column: String::new(), problem: e.to_string() });
+        match record {
+            Ok(record) => rows.push(record),
+            Err(e) => problems.push(FileProblem { line: e.position().map_or(0, csv::Position::line), column: String::new(), problem: e.to_string() }),
+        }
+    }
+    let numbers: Vec<usize> = [Some(amount), calls, minutes, seconds, rate].into_iter().flatten().collect();
+    let names: Vec<String> = header.iter().map(str::to_owned).collect();
+    let signs = signs(&names, &rows, &numbers, None, delimiter == b';', 0).map_err(|all| all.into_iter().for_each(|p| problems.push(p))).unwrap_or_default();
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let mut bill = Vec::new();
+    for record in &rows {
+        let line = record.position().map_or(0, csv::Position::line);
+        let number = |at: usize, places: u32| {
+            let (text, sign) = (record.get(at).unwrap_or_default(), numbers.iter().position(|n| *n == at).map_or(DecimalSign::Point, |n| signs[n]));
+            let (number, currency) = decimal(text, sign);
+            let number = number.ok_or_else(|| format!("'{text}' is no number"))?;
+            Ok::<_, String>((parse_scaled(&number, places).map_err(|e| e.to_string())?, currency))
+        };
+        let mut wrong = |column: usize, problem: String| problems.push(FileProblem { line, column: names.get(column).cloned().unwrap_or_default(), problem });
+        let (amount_e8, in_amount) = match number(amount, 8) {
+            Ok(read) => read,
+            Err(problem) => {
+                wrong(amount, problem);
                 continue;
             }
         };
-        let line = record.position().map_or(0, csv::Position::line);
-        let cell = |at: usize| super::layout::decimal_text(record.get(at).unwrap_or_default(), comma);
-        let number = |at: usize, places: u32| parse_scaled(&cell(at), places).map_err(|e| e.to_string());
-        match number(amount, 8) {
-            Ok(amount_e8) => {
-                let optional = |at: Option<usize>, places| at.and_then(|at| number(at, places).ok());
-                bill.push(BillLine {
-                    code: record.get(code).unwrap_or_default().trim_start_matches('+').into(),
-                    calls: optional(calls, 0).and_then(|n| u64::try_from(n).ok()),
-                    seconds: optional(seconds, 0).or_else(|| optional(minutes, 6).map(|m| (m * 60 + 500_000) / 1_000_000)).and_then(|n| u64::try_from(n).ok()),
-                    rate_e12: optional(rate, 12),
-                    amount_e8,
-                });
-            }
-            Err(problem) => problems.push(FileProblem { line, column: header.get(amount).unwrap_or_default().to_owned(), problem }),
+        let said = its_currency.and_then(|at| record.get(at)).filter(|c| !c.is_empty()).map(str::to_uppercase).or_else(|| in_amount.map(str::to_owned));
+        if let Some(other) = said.filter(|c| c != currency.code()) {
+            wrong(its_currency.unwrap_or(amount), format!("the line is in {other}, the comparison in {}: compare in the invoice's currency (--currency {other})", currency.code()));
+            continue;
         }
+        let optional = |at: Option<usize>, places| at.and_then(|at| number(at, places).ok()).map(|n| n.0);
+        bill.push(BillLine {
+            code: record.get(code).unwrap_or_default().trim_start_matches('+').into(),
+            calls: optional(calls, 0).and_then(|n| u64::try_from(n).ok()),
+            seconds: optional(seconds, 0).or_else(|| optional(minutes, 6).map(|m| (m * 60 + 500_000) / 1_000_000)).and_then(|n| u64::try_from(n).ok()),
+            rate_e12: optional(rate, 12),
+            amount_e8,
+        });
     }
     if problems.is_empty() { Ok(bill) } else { Err(problems) }
 }

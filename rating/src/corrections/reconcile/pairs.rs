@@ -12,9 +12,9 @@ use super::{Billed, Clock};
 const EXACT: usize = 160;
 /// A second line for the same call: starts this near, durations as near.
 const TWICE_MS: i64 = 2_000;
-/// A start wrong by a zone is off by whole quarters of an hour, give or take this.
+/// A start wrong by a zone is off by whole quarters of an hour, give or take the tolerance within these.
 const QUARTER_US: i64 = 900_000_000;
-const ZONE_SLACK_US: i64 = 2_000_000;
+const ZONE_SLACK_US: [i64; 2] = [2_000_000, 60_000_000];
 const ZONE_REACH_US: i64 = 14 * 3_600_000_000;
 /// Not a possible pair.
 const NEVER: i64 = i64::MAX / 4;
@@ -40,8 +40,9 @@ pub(super) struct Paired {
 pub(super) fn pair(ours: &[Billed], theirs: &[Billed], clock: &Clock, tolerance_ms: u64) -> Paired {
     let tolerance_us = i64::try_from(tolerance_ms).unwrap_or(i64::MAX / 1000).saturating_mul(1000);
     let mut out = Paired { theirs: vec![Fate::Alone; theirs.len()], ours: vec![false; ours.len()], greedy: 0 };
-    let at: Vec<i64> = theirs.iter().map(|c| clock.ours(c.start_us)).collect();
-    let side = Sides { ours, theirs, clock, at: &at };
+    let at: Vec<i64> = theirs.iter().map(|c| c.start_us).collect();
+    let spans: Vec<(i64, i64)> = ours.iter().map(|c| span(c, clock)).collect();
+    let side = Sides { ours, theirs, at: &at, spans: &spans };
     let mut numbers: HashMap<u64, (Vec<u32>, Vec<u32>), FixedState> = HashMap::default();
     for (i, call) in (0u32..).zip(ours) {
         numbers.entry(call.b).or_default().0.push(i);
@@ -60,29 +61,34 @@ pub(super) fn pair(ours: &[Billed], theirs: &[Billed], clock: &Clock, tolerance_
         let once = side.without_repeats(&our, &their, tolerance_us);
         side.groups(&our, &once, tolerance_us, &mut out);
         side.twice(&our, &their, tolerance_us, &mut out);
-        side.shifted(&our, &their, &mut out);
+        side.shifted(&our, &their, tolerance_us.clamp(ZONE_SLACK_US[0], ZONE_SLACK_US[1]), &mut out);
     }
     out
+}
+
+/// When our call may have started for them, by their clock: its answer; of an unanswered one any time it rang.
+fn span(call: &Billed, clock: &Clock) -> (i64, i64) {
+    if call.answer_us.is_some() || call.end_us <= call.start_us {
+        let at = clock.theirs(clock.reference(call));
+        (at, at)
+    } else {
+        // A clock that is put back within the call says the end before the beginning.
+        let (from, to) = (clock.theirs(call.start_us), clock.theirs(call.end_us));
+        (from.min(to), from.max(to))
+    }
 }
 
 struct Sides<'a> {
     ours: &'a [Billed],
     theirs: &'a [Billed],
-    clock: &'a Clock,
-    /// Their starts in our time.
+    /// Their starts, and our spans, by their clock.
     at: &'a [i64],
+    spans: &'a [(i64, i64)],
 }
 
 impl Sides<'_> {
-    /// When our call may have started for them: its answer; of an unanswered one any time it rang.
     fn span(&self, o: u32) -> (i64, i64) {
-        let call = &self.ours[o as usize];
-        if call.answer_us.is_some() || call.end_us <= call.start_us {
-            let at = self.clock.reference(call);
-            (at, at)
-        } else {
-            (call.start_us, call.end_us)
-        }
+        self.spans[o as usize]
     }
 
     fn apart_us(&self, o: u32, t: u32) -> i64 {
@@ -240,18 +246,19 @@ impl Sides<'_> {
     }
 
     /// Pairs what is left over when the start is moved by whole quarters of an hour and the rest agrees.
-    fn shifted(&self, our: &[u32], their: &[u32], out: &mut Paired) {
+    fn shifted(&self, our: &[u32], their: &[u32], slack_us: i64, out: &mut Paired) {
         for t in their.iter().filter(|t| out.theirs[**t as usize] == Fate::Alone).copied().collect::<Vec<_>>() {
             let at = self.at[t as usize];
             let off = |o: &u32| {
                 let (our, their) = (&self.ours[*o as usize], &self.theirs[t as usize]);
-                let delta = at - self.clock.reference(our);
+                let delta = at - self.span(*o).0;
                 let rest = (delta + QUARTER_US / 2).rem_euclid(QUARTER_US) - QUARTER_US / 2;
-                let fits = rest.abs() <= ZONE_SLACK_US && delta.abs() <= ZONE_REACH_US && our.answer_us.is_some()
+                let fits = rest.abs() <= slack_us && (QUARTER_US / 2..=ZONE_REACH_US).contains(&delta.abs()) && our.answer_us.is_some()
                     && our.duration_ms.abs_diff(their.duration_ms) <= TWICE_MS as u64
                     && our.a >= 1_000_000 && our.a % 10_000_000 == their.a % 10_000_000;
                 // A whole hour before a quarter.
-                fits.then(|| (delta.abs() % 3_600_000_000 > 2 * ZONE_SLACK_US && delta.abs() % 3_600_000_000 < 3_600_000_000 - 2 * ZONE_SLACK_US, delta.abs()))
+                let of_hour = delta.abs() % 3_600_000_000;
+                fits.then(|| (of_hour > 2 * slack_us && of_hour < 3_600_000_000 - 2 * slack_us, delta.abs()))
             };
             let from = our.partition_point(|o| self.span(*o).0 < at - ZONE_REACH_US);
             let near = our[from..].iter().take_while(|o| self.span(**o).0 <= at + ZONE_REACH_US).filter(|o| !out.ours[**o as usize]);

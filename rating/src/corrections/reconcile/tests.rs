@@ -35,11 +35,16 @@ fn amount(rate_e12: i64, billed_s: u64, places: u32) -> i64 {
 
 /// Our month: callers that call the same numbers again and again, redials among them.
 fn month(calls: usize, seed: u64) -> Vec<Billed> {
+    month_of(calls, seed, 50_000_000)
+}
+
+/// Calls up to `gap_us` apart.
+fn month_of(calls: usize, seed: u64, gap_us: u64) -> Vec<Billed> {
     let mut draws = Draws(seed);
     let mut at = T0;
     let mut ours: Vec<Billed> = Vec::with_capacity(calls);
     for n in 0..calls {
-        at += draws.below(50_000_000) as i64;
+        at += draws.below(gap_us) as i64;
         let (code, base, rate_e12, initial_s, increment_s) = RATES[draws.below(4) as usize];
         let (mut a, mut b) = (12_125_550_000 + draws.below(3_000), base + draws.below(5_000));
         let mut start_us = at;
@@ -73,6 +78,7 @@ fn month(calls: usize, seed: u64) -> Vec<Billed> {
             initial_s,
             increment_s,
             amount_e8: amount(rate_e12, billed, 6),
+            currency: Currency::default(),
             code: code.into(),
         });
         at = at.max(start_us);
@@ -94,9 +100,15 @@ fn agreed(our: &Billed, draws: &mut Draws, offset_us: i64) -> Billed {
 
 /// Injects eight kinds of errors, one call in a hundred each; gives the file and the truth by id.
 fn carrier_file(ours: &[Billed], seed: u64, offset_us: i64) -> (Vec<Billed>, BTreeMap<String, Cause>) {
+    carrier_file_by(ours, seed, &|_, _| offset_us)
+}
+
+/// `clock`: what their clock is ahead at an instant of ours.
+fn carrier_file_by(ours: &[Billed], seed: u64, clock: &dyn Fn(i64, &mut Draws) -> i64) -> (Vec<Billed>, BTreeMap<String, Cause>) {
     let mut draws = Draws(seed);
     let (mut theirs, mut truth) = (Vec::new(), BTreeMap::new());
     for our in ours {
+        let offset_us = clock(our.answer_us.unwrap_or(our.start_us), &mut draws);
         let mut line = agreed(our, &mut draws, offset_us);
         let mut note = |cause| {
             truth.insert(our.id.to_string(), cause);
@@ -257,21 +269,94 @@ fn r_47_two_redials_are_paired_by_the_least_sum_not_the_nearest_first() {
     assert_eq!(pairs, [(Some(0), Some(0)), (Some(1), Some(1))]);
 }
 
+const HOUR_US: i64 = 3_600_000_000;
+const DAY_US: i64 = 24 * HOUR_US;
+
+/// Precision and recall of every cause are 0.99 or more.
+#[track_caller]
+fn finds_them(ours: &[Billed], seed: u64, what: &str, clock: &dyn Fn(i64, &mut Draws) -> i64) -> Report {
+    let (mut theirs, truth) = carrier_file_by(ours, seed, clock);
+    let report = reconcile(ours, &mut theirs, &Options::default());
+    for (cause, (precision, recall)) in judge(ours, &theirs, &report, &truth) {
+        assert!(precision >= 9_900 && recall >= 9_900, "{cause:?} {what}: precision {precision}e-4, recall {recall}e-4; {:?}", report.clock.pieces.iter().map(|p| (p.from_us, p.knots.len())).collect::<Vec<_>>());
+    }
+    report
+}
+
+fn jitter(draws: &mut Draws, us: u64) -> i64 {
+    if us == 0 { 0 } else { draws.below(2 * us) as i64 - us as i64 }
+}
+
 #[test]
-fn r_47_summer_time_in_the_middle_of_a_file_is_seen() {
-    let ours = month(40_000, 21);
-    let mut draws = Draws(2);
-    let change = T0 + 6 * 86_400_000_000;
-    let mut theirs: Vec<Billed> = ours
-        .iter()
-        .filter(|c| c.answer_us.is_some())
-        .map(|c| agreed(c, &mut draws, if c.start_us < change { 3_600_000_000 } else { 7_200_000_000 }))
-        .collect();
+fn r_47_summer_time_in_the_middle_of_a_file_is_seen_to_the_call() {
+    // New York on 8 March, and what it is like in autumn: an hour that comes twice.
+    let ours = month_of(20_000, 21, 240_000_000);
+    let change = T0 + 7 * DAY_US + 7 * HOUR_US;
+    for (before, after) in [(-5, -4), (-4, -5)] {
+        let hours = |at: i64| if at < change { before * HOUR_US } else { after * HOUR_US };
+        let report = finds_them(&ours, 2, "with summer time", &|at, _| hours(at));
+        assert_eq!(report.clock.pieces.iter().map(|p| p.from_us).collect::<Vec<_>>(), [i64::MIN, change]);
+        // Nobody near the change is off.
+        let near = |f: &&Finding| f.ours.is_some_and(|o| (ours[o as usize].start_us - change).abs() < 3 * HOUR_US);
+        let shifted = report.findings.iter().filter(near).filter(|f| f.cause == Some(Cause::Timezone)).count();
+        assert!(shifted < 6, "{shifted} calls around the change are told to be shifted");
+    }
+    // Ten calls a day are enough to see it.
+    let few = month_of(300, 5, 16_000_000_000);
+    let mut draws = Draws(4);
+    let mut theirs: Vec<Billed> = few.iter().filter(|c| c.answer_us.is_some()).map(|c| agreed(c, &mut draws, if c.start_us < T0 + 12 * DAY_US { 0 } else { HOUR_US })).collect();
+    let report = reconcile(&few, &mut theirs, &Options::default());
+    let shifted = report.by_cause.get(&Cause::Timezone).map_or(0, |s| s.calls);
+    assert!(shifted <= 1 && report.clock.pieces.len() == 2, "{shifted} shifted; {:?}", report.clock);
+}
+
+#[test]
+fn r_47_starts_that_jitter_and_clocks_that_drift_hide_no_error() {
+    let ours = month_of(20_000, 8, 240_000_000);
+    for jitter_us in [1_200_000, 2_200_000] {
+        finds_them(&ours, 3, "with jitter", &|_, draws| jitter(draws, jitter_us));
+    }
+    for per_day_us in [500_000, 1_000_000, -2_000_000, 8_000_000] {
+        let report = finds_them(&ours, 6, "with drift", &|at, _| (at - T0) / 1_000 * per_day_us / (DAY_US / 1_000));
+        assert!(report.clock.pieces.len() == 1 && report.clock.pieces[0].spread_us() > 10_000_000, "{:?}", report.clock);
+    }
+    // Ringing that spreads INVITEs over 22 s is no clock, however much starts jitter.
+    let mut draws = Draws(41);
+    let ringing: Vec<Billed> = ours.iter().map(|c| Billed { start_us: c.start_us - if c.answer_us.is_some() { draws.below(6_000_000) as i64 } else { 0 }, ..c.clone() }).collect();
+    assert!(finds_them(&ringing, 3, "with jitter and ringing", &|_, draws| jitter(draws, 2_700_000)).clock.by_answer);
+    // Set right every third day.
+    finds_them(&ours, 7, "with drift that is set right", &|at, _| (at - T0) % (3 * DAY_US) / 1_000 * 4_000 / 86_400);
+}
+
+#[test]
+fn r_47_clocks_drawn_at_random_hide_no_error() {
+    let ours = month_of(20_000, 13, 240_000_000);
+    let mut draws = Draws(77);
+    for n in 0..8 {
+        let zone_us = (draws.below(105) as i64 - 48) * HOUR_US / 4;
+        let (jump_us, at_us) = ((draws.below(3) as i64 - 1) * HOUR_US, T0 + draws.below(27 * 24) as i64 * HOUR_US);
+        let per_day_us = draws.below(6_000_000) as i64 - 3_000_000;
+        let jitter_us = draws.below(2_200_000);
+        let what = format!("by clock {n}: zone {zone_us}, jump {jump_us} at {at_us}, {per_day_us} a day, jitter {jitter_us}");
+        finds_them(&ours, n, &what, &|at, draws| {
+            let jumped = if at < at_us { 0 } else { jump_us };
+            zone_us + jumped + (at - T0) / 1_000 * per_day_us / (DAY_US / 1_000) + jitter(draws, jitter_us)
+        });
+    }
+}
+
+#[test]
+fn r_47_over_and_underbilled_are_told_apart_and_not_set_off() {
+    let ours = month(5_000, 9);
+    let mut draws = Draws(1);
+    let mut theirs: Vec<Billed> = ours.iter().filter(|c| c.answer_us.is_some()).map(|c| agreed(c, &mut draws, 0)).collect();
+    theirs[100].amount_e8 += 7_000;
+    let forgotten = theirs.remove(200).amount_e8 + theirs.remove(300).amount_e8;
     let report = reconcile(&ours, &mut theirs, &Options::default());
-    let off = report.by_class.get(&Class::MissingHere).copied().unwrap_or_default().calls;
-    // The hours around the change are in one day of the file.
-    assert!(off < 250, "{off} not found; {:?}", report.clock);
-    assert!(!report.clock.days.is_empty());
+    assert_eq!((report.overbilled.calls, report.overbilled.amount_e8), (1, 7_000));
+    assert_eq!((report.underbilled.calls, report.underbilled.amount_e8), (2, forgotten));
+    assert_eq!(report.delta_e8(), 7_000 - forgotten);
+    assert_eq!(report.over_by_cause.values().map(|s| s.amount_e8).sum::<i64>(), 7_000);
 }
 
 const VI: &str = "CallType;StartTime;StopTime;CallDuration;BillDuration;CallMinimum;CallIncrement;BasePrice;CallPrice;CallerID;DialedNumber\n\
@@ -345,11 +430,89 @@ fn fn_10_an_invoice_two_percent_high_on_one_code_is_found_on_that_code() {
         let billed = if *code == "49" { sum + sum / 50 } else { *sum };
         text.push_str(&format!("{code},0,{}\n", tollgate_schemas::money::format_amount(billed)));
     }
-    let bill = read_bill(text.as_bytes()).expect("an invoice");
+    let bill = read_bill(text.as_bytes(), Currency::of("USD").expect("a currency")).expect("an invoice");
     let rows = three_way(&ours, &theirs, &report, &bill);
     for (code, row) in &rows {
         assert_eq!(row.ours_e8, row.theirs_e8, "{code}: the CDRs agree");
         assert_eq!(row.delta_e8(), if &**code == "49" { sums["49"] / 50 } else { 0 }, "{code}");
     }
     assert_eq!(rows.len(), 4);
+}
+
+/// Amounts, or what is wrong.
+fn amounts(cells: &[&str]) -> Result<Vec<i64>, String> {
+    let rows: String = cells.iter().map(|c| format!("44207946;2026-03-01 10:00:00;61;{c}\n")).collect();
+    let read = read_calls(format!("called;start;duration;amount\n{rows}").as_bytes(), &Mapping::default(), &mut |_| {});
+    match read.problems.listed.first() {
+        Some(problem) => Err(problem.to_string()),
+        None => Ok(read.calls.iter().map(|c| c.amount_e8 / 1_000_000).collect()),
+    }
+}
+
+#[test]
+fn r_47_the_decimal_sign_is_told_by_the_column_and_not_by_the_cell() {
+    assert_eq!(amounts(&["1,000", "1,234.56"]), Ok(vec![100_000, 123_456]));
+    assert_eq!(amounts(&["1.000", "1.234,56"]), Ok(vec![100_000, 123_456]));
+    assert_eq!(amounts(&["1,000", "0,05"]), Ok(vec![100, 5]));
+    for (cells, part) in [(["1,000", "2,000"], "thousand or a decimal"), (["1.000", "2.000"], "thousand or a decimal"), (["0,5", "0.5"], "a column has one of them"), (["free", "0.5"], "is no number")] {
+        assert!(amounts(&cells).is_err_and(|e| e.contains(part)), "{cells:?}: {:?}", amounts(&cells));
+    }
+    // Durations too, by what the amounts say where they say nothing.
+    let read = |text: &str| read_calls(text.as_bytes(), &Mapping::default(), &mut |_| {});
+    let of = |duration: &str, amount: &str| read(&format!("called,start,duration,amount\n44207946,2026-03-01 10:00:00,{duration},{amount}\n")).calls.first().map(|c| c.duration_ms);
+    assert_eq!((of("\"1,200\"", "0.05"), of("\"1,200 s\"", "\"0,05\""), of("\"1,200\"", "5")), (Some(1_200_000), Some(1_200), None));
+    let told = Mapping { decimal_comma: Some(true), ..Mapping::default() };
+    let read = read_calls(b"called;start;duration;amount\n44207946;2026-03-01 10:00:00;61;1,000\n", &told, &mut |_| {});
+    assert_eq!(read.calls[0].amount_e8, 100_000_000);
+}
+
+#[test]
+fn r_30_a_file_says_its_currency_by_column_sign_header_or_mapping() {
+    let read = |header: &str, row: &str, mapping: &Mapping| read_calls(format!("called,start,duration,{header}\n44207946,2026-03-01 10:00:00,61,{row}\n").as_bytes(), mapping, &mut |_| {});
+    let mapping = Mapping { currency: Some("SEK".to_owned()), ..Mapping::default() };
+    let dollars = Mapping { currency: Some("AUD".to_owned()), ..Mapping::default() };
+    for (header, row, mapping, code) in [
+        ("amount,currency", "0.01,EUR", &Mapping::default(), "EUR"), ("amount", "€ 0.01", &Mapping::default(), "EUR"), ("Amount (GBP)", "0.01", &Mapping::default(), "GBP"),
+        ("amount,currency", "$0.01,CAD", &Mapping::default(), "CAD"), ("amount", "0.01", &Mapping::default(), ""), ("amount", "0.01", &mapping, "SEK"), ("amount", "$0.01", &dollars, "AUD"),
+    ] {
+        let read = read(header, row, mapping);
+        assert_eq!(read.calls.first().map(|c| (c.currency.code(), c.amount_e8)), Some((code, 1_000_000)), "{header} {row}: {:?}", read.problems);
+    }
+    for (header, row) in [("amount,currency", "€0.01,USD"), ("amount,currency", "0.01,euros?"), ("Amount USD,Amount EUR", "0.01,0.02")] {
+        let read = read(header, row, &Mapping::default());
+        assert!(read.calls.is_empty() && read.problems.total == 1, "{header} {row}: {:?} {:?}", read.calls, read.problems);
+    }
+}
+
+#[test]
+fn r_47_a_file_in_utf_16_and_a_workbook_read_as_the_same_calls() {
+    use crate::sheet::Cell;
+    let text = "called,start,duration,amount\n442079460000,2026-03-01 10:00:00,61,1.234\n442079460000,2026-03-01 11:00:00,5,0.5\n";
+    let plain = read_calls(text.as_bytes(), &Mapping::default(), &mut |_| {}).calls;
+    let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    assert_eq!(read_calls(&utf16, &Mapping::default(), &mut |_| {}).calls, plain);
+    let at = |h| chrono::NaiveDate::from_ymd_opt(2026, 3, 1).and_then(|d| d.and_hms_opt(h, 0, 0)).expect("a time");
+    let short = |s: u32| chrono::NaiveDate::from_ymd_opt(1899, 12, 31).and_then(|d| d.and_hms_opt(0, s / 60, s % 60)).expect("a time");
+    let row = |h, seconds, amount| vec![Cell::Number(442_079_460_000.0), Cell::Date(at(h)), Cell::Date(short(seconds)), Cell::Number(amount)];
+    let head = ["called", "start", "duration", "amount"].map(|t| Cell::Text(t.to_owned())).to_vec();
+    let book = read_cells(&[(1, head), (2, row(10, 61, 1.234)), (3, row(11, 5, 0.5))], &Mapping::default());
+    assert!(book.problems.is_empty(), "{:?}", book.problems);
+    assert_eq!(book.calls, plain);
+}
+
+#[test]
+fn r_47_our_own_csv_is_filtered_as_our_parquet_is() {
+    let head = "record_type,carrier,attempts_total,b_number_e164,invite_ts,answer_ts,duration_ms,cost_amount,cost_currency\n";
+    let row = |kind: &str, carrier: &str, n: u32| format!("{kind},{carrier},{n},442079460000,2026-03-01T10:00:00Z,2026-03-01T10:00:01Z,61000,0.01,USD\n");
+    let read = |rows: &[String], party| read_ours(format!("{head}{}", rows.concat()).as_bytes(), Picker::new(false, party), &mut |_| {}).map(|(ours, problems)| (ours.calls.len(), problems.total));
+    let both = [row("attempt", "alpha", 1), row("attempt", "beta", 2), row("final", "beta", 2)];
+    assert_eq!(read(&both, Some("alpha")), Ok((1, 0)));
+    assert_eq!(read(&both[2..], Some("beta")), Err(NoCalls::SeveralAttempts { several: 1, finals: 1 }));
+    assert!(matches!(read(&both, Some("gamma")), Err(NoCalls::NoneOf { .. })));
+    assert!(matches!(read(&both, None), Err(NoCalls::SeveralParties { .. })));
+    // What is not asked for is not complained about; a row without a number and anything to pay is no problem.
+    let mut rows = both.to_vec();
+    rows.push("attempt,beta,1,,2026-03-01T10:00:00Z,,61000,0.01,USD\n".to_owned());
+    rows.push("attempt,alpha,1,,2026-03-01T10:00:00Z,,0,0.000000,USD\n".to_owned());
+    assert_eq!(read(&rows, Some("alpha")), Ok((1, 0)));
 }

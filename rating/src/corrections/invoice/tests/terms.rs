@@ -1,5 +1,7 @@
 //! Contracts, taxes and exchange on invoices and their notes.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use tollgate_schemas::control;
 
