@@ -29,17 +29,22 @@ fn route() -> Value {
     object(
         json!({
             "account": text(), "from": text(), "to": text(), "at": time(), "emergency": flag(), "routed": flag(), "why_not": or_null(text()),
-            "policy": text(), "quality_snapshot": or_null(text()), "draw": or_null(count()), "sell": or_null(sell),
+            "policy": text(), "quality_snapshot": or_null(text()), "durations": or_null(durations()), "draw": or_null(count()), "sell": or_null(sell),
             "carriers": { "type": "array", "items": reference("RouteChoice") },
         }),
         &[],
     )
 }
 
+/// How long calls to a destination last.
+fn durations() -> Value {
+    json!({ "type": "array", "items": object(json!({ "mean_s": decimal(), "calls": count() }), &[]) })
+}
+
 fn replay() -> Value {
     let decision = object(
         json!({
-            "policy": text(), "quality_snapshot": or_null(text()), "draw": count(), "carriers": { "type": "array", "items": reference("RouteChoice") },
+            "policy": text(), "quality_snapshot": or_null(text()), "durations": or_null(durations()), "draw": count(), "carriers": { "type": "array", "items": reference("RouteChoice") },
         }),
         &[],
     );
@@ -69,7 +74,7 @@ fn quality() -> Value {
         json!({
             "dest_group": text(), "name": text(), "at": time(), "asr": decimal(), "later": decimal(), "pdd_s": numbers(),
             "carriers": { "type": "array", "items": carrier },
-            "durations": { "type": "array", "items": object(json!({ "mean_s": decimal(), "calls": count() }), &[]) },
+            "durations": durations(),
         }),
         &[],
     )
