@@ -26,7 +26,7 @@ use tollgate_schemas::{
     store::{Answer, CdrFilter, CdrQuery, CdrStore, GroupBy, Positions, RowKey, StoreError, TrafficQuery, TrafficRow},
     tiers,
     time::{Now, format_rfc3339},
-    v1::{BlockLifted, BlockPlaced},
+    v1::{BlockLifted, BlockPlaced, BlockScope},
 };
 
 pub const ADMIN_KEY: &str = "admin-key-of-the-tests";
@@ -311,6 +311,12 @@ impl Decks for Fakes {
 }
 
 impl Blocks for Fakes {
+    fn unknown(&self, scope: BlockScope) -> BoxFuture<'_, Result<Vec<Problem>, Fault>> {
+        let unknown = scope.carrier == "nobody";
+        let problem = Problem { path: "scope.carrier".to_owned(), message: "there is no carrier 'nobody'".to_owned() };
+        async move { Ok(if unknown { vec![problem] } else { Vec::new() }) }.boxed()
+    }
+
     fn place(&self, block: NewBlock) -> BoxFuture<'_, Result<Id, Fault>> {
         let (id, now) = (self.id(), now_us());
         self.order(format!("{} blocks: {}", block.actor, block.reason));
