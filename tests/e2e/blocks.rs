@@ -226,7 +226,7 @@ fn f_30_a_block_of_a_name_that_there_is_not_is_refused_with_the_one_that_was_mea
         (json!({ "carrier": "alfa" }), "there is no carrier 'alfa': did you mean 'alpha'?"),
         (json!({ "account": "acmee" }), "there is no account 'acmee': did you mean 'acme'?"),
         (json!({ "trunk": "acme-im" }), "there is no trunk 'acme-im': did you mean 'acme-in'?"),
-        (json!({ "account": "acme", "dest_group": "usaa" }), "'usaa': did you mean 'usa'?"),
+        (json!({ "account": "acme", "dest_group": "usaa" }), "there is no destination 'usaa' of account 'acme': did you mean 'usa'?"),
     ] {
         let (status, problem) = world.node.api.post("/v1/blocks", &json!({ "scope": scope, "reason": "a slip" }));
         assert!(status == 422 && problem.to_string().contains(meant), "{status} {problem}");

@@ -205,7 +205,7 @@ impl Routing for Fakes {
         let known = ask.account != "nobody";
         let found = json!({
             "account": ask.account, "from": ask.from, "to": ask.to, "at": tollgate_schemas::time::format_rfc3339(ask.at_us), "emergency": false,
-            "routed": false, "why_not": "every carrier is left out", "policy": "lcr", "quality_snapshot": ask.quality, "draw": ask.draw_e6, "sell": null,
+            "routed": false, "why_not": "every carrier is left out", "policy": "lcr", "quality_snapshot": ask.quality, "durations": null, "draw": ask.draw_e6, "sell": null,
             "carriers": [{
                 "rank": null, "carrier": "cheap", "reason": "suspended", "expected_cost": null, "prefix": null, "destination": null, "rate": null,
                 "connect_fee": null, "initial": null, "increment": null, "currency": null, "covered_by_parent_prefix": false, "quality": "good",
@@ -216,7 +216,7 @@ impl Routing for Fakes {
     }
 
     fn replay(&self, call: Id, root_account: &str, _: i64) -> BoxFuture<'_, Result<Option<Replayed>, Fault>> {
-        let decision = json!({ "policy": root_account, "quality_snapshot": null, "draw": call.draw_e6(), "carriers": [] });
+        let decision = json!({ "policy": root_account, "quality_snapshot": null, "durations": [{ "mean_s": "9.0", "calls": 4 }], "draw": call.draw_e6(), "carriers": [] });
         async move { Ok(Some(Replayed { then: decision.clone(), again: decision, agrees: true, control_position: 7 })) }.boxed()
     }
 }

@@ -14,25 +14,25 @@ pub fn unknown(shared: &Shared, scope: &BlockScope) -> Vec<Problem> {
     let plan = shared.owner.plan();
     let policy = &plan.policy;
     let mut problems = Vec::new();
-    let mut say = |path: &str, what: &str, name: &str, known: &BTreeSet<&str>| {
+    let mut say = |path: &str, what: &str, of: &str, name: &str, known: &BTreeSet<&str>| {
         if name.is_empty() || known.contains(name) {
             return;
         }
         let meant = nearest(name, known.iter().copied()).map_or(String::new(), |m| format!(": did you mean '{m}'?"));
-        problems.push(Problem { path: format!("scope.{path}"), message: format!("there is no {what} '{name}'{meant}") });
+        problems.push(Problem { path: format!("scope.{path}"), message: format!("there is no {what} '{name}'{of}{meant}") });
     };
-    say("account", "account", &scope.account, &policy.accounts().map(|(_, a)| a.name.as_str()).collect());
-    say("carrier", "carrier", &scope.carrier, &policy.carriers().map(|(_, c)| c.name.as_str()).collect());
+    say("account", "account", "", &scope.account, &policy.accounts().map(|(_, a)| a.name.as_str()).collect());
+    say("carrier", "carrier", "", &scope.carrier, &policy.carriers().map(|(_, c)| c.name.as_str()).collect());
     // Of what is blocked for an account only what it has: its own, and that of the accounts below it.
     let root = policy.account_named(&scope.account);
     let within = |ix: AccountIx| scope.account.is_empty() || root.is_none() || root.is_some_and(|root| is_below(policy, ix, root));
     let of = if scope.account.is_empty() || root.is_none() { String::new() } else { format!(" of account '{}'", scope.account) };
-    say("trunk", &format!("trunk{of}"), &scope.trunk, &policy.trunks().filter(|(_, t)| within(t.account)).map(|(_, t)| t.name.as_str()).collect());
+    say("trunk", "trunk", &of, &scope.trunk, &policy.trunks().filter(|(_, t)| within(t.account)).map(|(_, t)| t.name.as_str()).collect());
     if !scope.dest_group.is_empty() {
         let sold: BTreeSet<&str> = policy.accounts().filter(|(ix, _)| within(*ix)).map(|(_, a)| a.sell_deck.as_str()).collect();
         let (registry, _) = shared.owner.registry();
         let rows = registry.decks.iter().filter(|(name, _)| sold.contains(name.as_str())).flat_map(|(_, deck)| deck.rows());
-        say("dest_group", &format!("destination in a deck that is sold by{of}"), &scope.dest_group, &rows.map(|row| row.destination()).collect());
+        say("dest_group", "destination", &of, &scope.dest_group, &rows.map(|row| row.destination()).collect());
     }
     problems
 }
