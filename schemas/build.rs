@@ -22,6 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let json = [
         ("id", &["Event.id", "Event.cause_id", "BlockPlaced.block_id", "BlockLifted.block_id", "AlertRaised.block_id",
             "CallRefused.block_id", "CallTeardown.block_id", "CallTeardown.call_id", "CallRouteTried.call_id",
+            "CallRouteSkipped.call_id", "CallRouteSkipped.block_id",
             "CallRinging.call_id", "CallAnswered.call_id", "CallDialogChanged.call_id", "CallInterim.call_id",
             "CallAttemptEnded.call_id", "CallMedia.call_id", "CallEnded.call_id", "LedgerPosted.call_id",
             "Quarantined.call_id", "CallEndRequested.call_id", "CallRerated.call_id", "DisputeChanged.dispute_id"][..]),
@@ -58,7 +59,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         "CallAttempted.tiers", "CallAttempted.quality_snapshot", "CallAttempted.draw_e6", "CallAnswered.tiers", "CallAttempted.holds",
         "CallAnswered.holds", "CallAnswered.fx", "CallInterim.holds", "CallEnded.settled", "AlertRaised.stays_open", "LeaseAsked.credit", "LeaseAsked.asked_ns", "LeaseDemand.credit",
         "LeaseGranted.credit", "LeaseGranted.asked_ns", "LeaseShare.ceiling_e8",
-        "CallRerated.tiers", "CallRouteTried.fx", "QualityCount.codec_class", "QualityVerdict.classes"];
+        "CallRerated.tiers", "CallRouteTried.fx", "QualityCount.codec_class", "QualityVerdict.classes", "CallRefused.route_policy", "CallRefused.choices",
+        "CallRefused.quality_snapshot", "CallRefused.draw_e6", "CallRefused.tiers"];
     let fields = fields.map(str::to_owned).into_iter()
         .chain(terms.map(|f| format!("Terms.{f}")))
         .chain(facts.map(|f| format!("CallFacts.{f}")))

@@ -1,9 +1,12 @@
 //! Where a call would go and why, as people and programs read it: the plan a node has, asked what a node would ask it.
 
+use std::sync::MutexGuard;
+
 use serde_json::{Value, json};
 use tollgate_proxy::{
-    admission::{Sell, TrunkIx},
-    routing::{Plan, RouteQuery},
+    admission::{CallView, Sell, TrunkIx},
+    routing::{Plan, RouteQuery, Routes},
+    sip::core::Gate,
 };
 use tollgate_rating::deck::{Lookup, RowRef};
 use tollgate_schemas::{
@@ -12,8 +15,8 @@ use tollgate_schemas::{
     money::{format_amount, format_rate, format_scaled},
     number::E164,
     parties::{Parties, revenue},
-    time::format_rfc3339,
-    v1::{RouteChoice, Terms, Tier},
+    time::{Now, format_rfc3339},
+    v1::{QualityVerdict, RouteChoice},
 };
 
 use crate::plan::Registry;
@@ -34,13 +37,21 @@ pub struct Ask {
 /// The draw that decides nothing: the last one, beyond every share but one of a whole hundred percent.
 pub const NO_DRAW: u32 = 999_999;
 
-/// `{account, from, to, at, codec_class, emergency, routed, why_not, policy, quality_snapshot, draw, sell, carriers: [{rank, carrier, reason, …}]}`
-pub fn explain(registry: &Registry, plan: &Plan, ask: &Ask) -> anyhow::Result<Value> {
-    if plan.policy.account_named(&ask.account).is_none() {
+/// What a node knows beside its documents: which carriers are blocked and full, and when.
+#[derive(Clone, Copy)]
+pub struct Live<'n> {
+    pub gate: &'n dyn Fn() -> MutexGuard<'n, Gate>,
+    pub now: Now,
+}
+
+/// `{account, from, to, at, codec_class, emergency, routed, why_not, policy, quality_snapshot, durations, draw, sell, carriers: [{rank, carrier, reason, …}]}`.
+/// `live`: as a node decides now; none: by the documents alone.
+pub fn explain(registry: &Registry, plan: &Plan, ask: &Ask, live: Option<Live<'_>>) -> anyhow::Result<Value> {
+    let Some(account) = plan.policy.account_named(&ask.account) else {
         let known = registry.documents.keys().filter(|(k, _)| *k == Kind::Account).map(|(_, n)| n.as_str());
         let meant = crate::config::nearest(&ask.account, known).map_or(String::new(), |m| format!(": did you mean '{m}'?"));
         anyhow::bail!("the documents have no account '{}'{meant}", ask.account);
-    }
+    };
     let emergency = is_emergency(registry, &ask.account, &ask.to);
     let called = if emergency { None } else { Some(E164::parse(&ask.to).map_err(|e| anyhow::anyhow!("--to {e}"))?) };
     let mut parties = Parties::to(called.as_ref().map_or(ask.to.as_str(), E164::digits));
@@ -53,7 +64,31 @@ pub fn explain(registry: &Registry, plan: &Plan, ask: &Ask) -> anyhow::Result<Va
         Sell::Blocked(_) | Sell::None => None,
     };
     let dest_group = terms.map_or("", |t| t.destination.as_str());
-    let choices = decide(plan, ask, &parties, dest_group, terms, &sale.tiers, emergency);
+    // Of the trunk only its party has a say, and it is not asked here.
+    let query = RouteQuery {
+        account: &ask.account,
+        trunk: TrunkIx(u32::MAX),
+        parties: &parties,
+        dest_group,
+        at_us: ask.at_us,
+        emergency,
+        codec_class: ask.codec_class,
+        revenue: revenue(terms, &sale.tiers),
+        draw_e6: ask.draw_e6.unwrap_or(NO_DRAW),
+        shut: &[],
+    };
+    let choices: Routes = match live {
+        None => plan.routing.routes(&query),
+        Some(live) => {
+            let (a, root) = (parties.a.map(|a| a.digits().to_owned()).unwrap_or_default(), &plan.policy.account(account).root);
+            let high_risk = called.as_ref().is_some_and(|number| plan.policy.tables().class(number).high_risk);
+            let call = CallView {
+                emergency, account: &ask.account, root_account: root, trunk: "", dest_group, a_number: &a, b_number: parties.called, source: None, high_risk, international: false,
+            };
+            plan.open_routes(&query, &call, live.now, live.gate).0
+        }
+    };
+    let lengths = registry.quality.of(dest_group).filter(|known| known.verdict.name == choices.quality_snapshot);
     let priced = emergency || terms.is_some();
     let routed = priced && choices.choices.iter().any(|c| c.rank > 0);
     let why_not = match &sale.sell {
@@ -75,24 +110,9 @@ pub fn explain(registry: &Registry, plan: &Plan, ask: &Ask) -> anyhow::Result<Va
         "account": ask.account, "from": ask.from, "to": ask.to, "at": format_rfc3339(ask.at_us), "codec_class": class_json(ask.codec_class.name()), "emergency": emergency,
         "routed": routed, "why_not": why_not, "policy": choices.policy,
         "quality_snapshot": (!choices.quality_snapshot.is_empty()).then_some(choices.quality_snapshot),
+        "durations": lengths.map(|known| durations(lengths_of(&known.verdict, ask.codec_class.name()))),
         "draw": ask.draw_e6, "sell": sell, "carriers": carriers,
     }))
-}
-
-/// The decision itself.
-pub fn decide(plan: &Plan, ask: &Ask, parties: &Parties<'_>, dest_group: &str, sell: Option<&Terms>, tiers: &[Tier], emergency: bool) -> tollgate_proxy::routing::Routes {
-    // Of the trunk only its party has a say, and it is not asked here.
-    plan.routing.routes(&RouteQuery {
-        account: &ask.account,
-        trunk: TrunkIx(u32::MAX),
-        parties,
-        dest_group,
-        at_us: ask.at_us,
-        emergency,
-        codec_class: ask.codec_class,
-        revenue: revenue(sell, tiers),
-        draw_e6: ask.draw_e6.unwrap_or(NO_DRAW),
-    })
 }
 
 /// A carrier with its place or the reason it is left out.
@@ -117,6 +137,17 @@ pub fn choice(registry: &Registry, c: &RouteChoice, number: &str, at_us: i64) ->
 /// The name of a codec class; null where it is not known, or where all classes are meant.
 pub fn class_json(name: &str) -> Value {
     if name.is_empty() { Value::Null } else { name.into() }
+}
+
+/// The lengths that calls of a class are expected to have by a verdict: the class's own where it has any.
+pub fn lengths_of<'v>(verdict: &'v QualityVerdict, class: &str) -> &'v [DurationShare] {
+    let own = verdict.classes.iter().find(|c| c.codec_class == class && !c.durations.is_empty());
+    own.map_or(&verdict.durations, |c| &c.durations)
+}
+
+/// How long calls are expected to be, by the lengths they had: what costs and the margin guard go by.
+pub fn durations(of: &[DurationShare]) -> Vec<Value> {
+    of.iter().map(|d| json!({ "mean_s": format_scaled(i64::try_from(d.mean_ms).unwrap_or(i64::MAX), 3, 1), "calls": d.calls })).collect()
 }
 
 /// 1e-4 as percent with two places.

@@ -13,7 +13,7 @@ use std::{collections::{BTreeMap, BTreeSet, HashMap}, sync::Arc};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tollgate_proxy::{
-    admission::{CarrierIx, Documents, Policy, Prices, Sale, Sell},
+    admission::{CarrierFull, CarrierIx, Documents, Policy, Prices, Sale, Sell, Shut},
     routing::{Plan, Route, RouteQuery, Routes, Routing},
 };
 use tollgate_rating::{
@@ -21,7 +21,7 @@ use tollgate_rating::{
     fx::Fx,
     geography::{Known, Leg, NumberTable, Places, TableProblem},
     quality::Quality,
-    routing::{CarrierRoutes, RoutePolicy, RouteTable},
+    routing::{CarrierRoutes, Reason, RoutePolicy, RouteTable},
 };
 use tollgate_schemas::{
     control::{self, Kind},
@@ -278,6 +278,20 @@ impl DeckRouting {
     }
 }
 
+impl DeckRouting {
+    /// Carriers that get no call now, as the table knows them.
+    fn shut(&self, shut: &[(CarrierIx, Shut)]) -> Vec<(u16, Reason)> {
+        let reason = |shut: &Shut| match shut {
+            Shut::Blocked(_) => Reason::CarrierBlocked,
+            Shut::Full(CarrierFull::Channels) => Reason::CarrierChannels,
+            Shut::Full(CarrierFull::Cps) => Reason::CarrierCps,
+        };
+        let mut found: Vec<_> = shut.iter().filter_map(|(ix, shut)| Some((self.by_position.iter().position(|c| c == ix)? as u16, reason(shut)))).collect();
+        found.sort_unstable_by_key(|(position, _)| *position);
+        found
+    }
+}
+
 impl Prices for DeckRouting {
     /// each account of the hierarchy pays the next by its own deck. One without a price, or whose row is blocked,
     /// takes the sale with it: nobody sells what they cannot buy.
@@ -306,7 +320,10 @@ impl Routing for DeckRouting {
         let account = self.accounts.get(query.account);
         let known = self.places.known(query.parties, query.at_us);
         let policy = account.and_then(|a| a.policy.as_deref()).filter(|_| !query.emergency);
-        let quality = policy.and_then(|_| self.quality.of(query.dest_group));
+        // Without a policy only the guard asks: how long calls there last.
+        let guarded = account.is_some_and(|a| a.margin_guard);
+        let quality = if policy.is_some() || guarded && !query.emergency { self.quality.of(query.dest_group) } else { None };
+        let shut = self.shut(query.shut);
         let ask = tollgate_rating::routing::RouteQuery {
             classes: account.map_or(&[], |a| a.classes.as_slice()),
             min_margin_e8: account.map_or(0, |a| a.min_margin_e8),
@@ -319,7 +336,8 @@ impl Routing for DeckRouting {
             allowed: account.map_or(&[], |a| a.carriers.as_slice()),
             sell: query.revenue,
             max_attempts: account.map_or(4, |a| a.max_attempts),
-            margin_guard: account.is_some_and(|a| a.margin_guard),
+            margin_guard: guarded,
+            shut: &shut,
             emergency: query.emergency,
             from: known.origination(),
             surcharged: self.places.surcharged(&known, query.parties, query.at_us),

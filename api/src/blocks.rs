@@ -73,6 +73,9 @@ struct Order {
     #[serde(default)]
     teardown: bool,
     sip_code: Option<u16>,
+    /// Also of names that nothing has yet.
+    #[serde(default)]
+    force: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -99,8 +102,15 @@ pub(crate) fn place(state: ApiState, ask: Ask) -> Reply {
             return Err(Error::unprocessable(problems));
         }
         confine(&state, &caller, &order.scope)?;
+        let scope = order.scope.into_scope();
+        if !order.force {
+            let unknown = state.parts.blocks.unknown(scope.clone()).await?;
+            if !unknown.is_empty() {
+                return Err(Error::unprocessable(unknown));
+            }
+        }
         let block = NewBlock {
-            scope: order.scope.into_scope(),
+            scope,
             reason: order.reason.trim().to_owned(),
             expires_s: order.expires_s,
             teardown: order.teardown,

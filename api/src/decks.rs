@@ -78,6 +78,7 @@ pub(crate) fn propose(state: ApiState, ask: Ask) -> Reply {
 #[serde(deny_unknown_fields, default)]
 struct Word {
     reason: String,
+    short_notice: Option<String>,
 }
 
 pub(crate) fn approve(state: ApiState, ask: Ask) -> Reply {
@@ -90,13 +91,15 @@ pub(crate) fn reject(state: ApiState, ask: Ask) -> Reply {
 
 async fn decide(state: ApiState, ask: Ask, approve: bool) -> Result<axum::response::Response, Error> {
     let word: Word = if ask.body.is_empty() { Word::default() } else { ask.json()? };
-    if word.reason.chars().count() > REASON_CHARS {
-        return Err(Error::unprocessable(vec![Problem { path: "reason".to_owned(), message: "more than 256 characters".to_owned() }]));
+    for (path, said) in [("reason", &word.reason), ("short_notice", word.short_notice.as_ref().unwrap_or(&String::new()))] {
+        if said.chars().count() > REASON_CHARS {
+            return Err(Error::unprocessable(vec![Problem { path: path.to_owned(), message: "more than 256 characters".to_owned() }]));
+        }
     }
     if !state.parts.decks.imports().iter().any(|i| i["import_id"] == ask.path.as_str()) {
         return Err(Error::not_found("import", &ask.path));
     }
-    let approval = Approval { approve, actor: ask.caller()?.id.clone(), reason: word.reason };
+    let approval = Approval { approve, actor: ask.caller()?.id.clone(), reason: word.reason, short_notice: word.short_notice.filter(|r| !r.trim().is_empty()) };
     let told = state.parts.decks.decide(ask.path.clone(), approval).await?.map_err(Error::unprocessable)?;
     Ok(render::json_response(&told))
 }

@@ -109,6 +109,8 @@ pub struct Approval {
     pub approve: bool,
     pub actor: String,
     pub reason: String,
+    /// Why too short a notice is taken, where the proposal did not say.
+    pub short_notice: Option<String>,
 }
 
 /// A value for the caller, or why it was refused.
@@ -238,6 +240,8 @@ pub enum LiftResult {
 }
 
 pub trait Blocks: Send + Sync + 'static {
+    /// Names in a scope that nothing has: a block of them would stop no call. Paths begin with `scope.`.
+    fn unknown(&self, scope: BlockScope) -> BoxFuture<'_, Result<Vec<Problem>, Fault>>;
     /// Answers with the block's id once it is durable.
     fn place(&self, block: NewBlock) -> BoxFuture<'_, Result<Id, Fault>>;
     /// Lifting a block that is no longer active changes nothing and is `Lifted`.

@@ -41,11 +41,11 @@ use tollgate_schemas::{
 
 pub use self::{
     blocks::{Applied, BadBlock, BlockView, CallView, MAX_BLOCKS},
-    carriers::{CarrierFull, CarrierSlot},
+    carriers::{CarrierFull, CarrierSlot, Shut},
     laps::Laps,
     classify::{CallerValidity, Class, NumberType, Tables},
     counters::{AccountGauge, Admission, CarrierGauge, Gauges, MAX_CALLS, MAX_GROUPS, Resumed, Slot, TrunkGauge},
-    credit::{CreditGauge, CreditRules, LEAD_MS, MARGIN_MS, MAX_CREDIT_DEMANDS, Slice},
+    credit::{CreditGauge, CreditRules, FIRST_LEASE_MS, LEAD_MS, MARGIN_MS, MAX_CREDIT_DEMANDS, Slice},
     hot_spot::HotWindow,
     lease::{LeaseGauge, LeaseRules, MAX_DEMANDS},
     meter::{CountedRefusal, MAX_BUCKETS, RefusalMeter, SourceBucket, Verdict, WRITTEN_PER_SECOND},
@@ -234,6 +234,7 @@ impl Refused {
             first_us: 0,
             block_id: self.block.map(Id::to_vec).unwrap_or_default(),
             sell: self.sell.clone(),
+            ..CallRefused::default()
         }
     }
 }

@@ -1,14 +1,18 @@
 //! What the proxy asks of routing and pricing. The rating crate answers; the root binary joins them.
 
-use std::sync::Arc;
+use std::{ops::DerefMut, sync::Arc};
 
 use tollgate_schemas::{
     codec::CodecClass,
     parties::Parties,
+    time::Now,
     v1::{Fx, RouteChoice, Terms, Tier},
 };
 
-use crate::admission::{CarrierIx, Policy, Prices, TrunkIx};
+use crate::{
+    admission::{CallView, CarrierIx, Policy, Prices, Shut, TrunkIx},
+    sip::core::Gate,
+};
 
 /// One carrier to try, in the order of the decision.
 #[derive(Debug, Clone)]
@@ -33,6 +37,8 @@ pub struct RouteQuery<'a> {
     pub revenue: Option<&'a Terms>,
     /// From 0 to 999,999: decides splits and exploration, so that a decision can be made again.
     pub draw_e6: u32,
+    /// Carriers that get no call now. They are left out last, for this reason, before the most attempts are counted.
+    pub shut: &'a [(CarrierIx, Shut)],
 }
 
 pub struct Routes {
@@ -87,6 +93,28 @@ pub struct Plan {
     pub policy: Policy,
     pub routing: Box<dyn Routing>,
     pub control_position: u64,
+}
+
+impl Plan {
+    /// The carriers of a call now: without those that a block keeps it from, and without those that are full, as far as their
+    /// turn would be now. Whether the others are full is seen when their turn comes. Gives what was left out of the documents'
+    /// choice, too.
+    pub fn open_routes<G: DerefMut<Target = Gate>>(&self, query: &RouteQuery<'_>, call: &CallView<'_>, now: Now, gate: impl Fn() -> G) -> (Routes, Vec<(CarrierIx, Shut)>) {
+        let mut shut = gate().admission.carriers_blocked(&self.policy, call, now);
+        loop {
+            let routes = self.routing.routes(&RouteQuery { shut: &shut, ..*query });
+            let before = shut.len();
+            let mut gate = gate();
+            for route in &routes.routes {
+                let Some(full) = gate.admission.carrier_full(&self.policy, route.carrier, query.emergency, now) else { break };
+                shut.push((route.carrier, Shut::Full(full)));
+            }
+            // Each time round leaves out carriers that were in the order before.
+            if shut.len() == before || shut.len() > self.policy.carriers().len() {
+                return (routes, shut);
+            }
+        }
+    }
 }
 
 /// A plan shared by the shards.

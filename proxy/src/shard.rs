@@ -247,7 +247,7 @@ impl Shard {
         let mut running = true;
         for command in commands {
             match command {
-                Command::Plan(plan) => self.core.set_plan(plan),
+                Command::Plan(plan) => self.core.set_plan(plan, now),
                 Command::Drain { answer } => {
                     self.draining = true;
                     self.core.set_node_state(NodeState::Draining, self.refused_by_log);

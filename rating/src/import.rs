@@ -75,8 +75,6 @@ pub struct Order {
     /// Rows effective in the past become effective now, rather than refused.
     pub past_now: bool,
     pub notice_days: u32,
-    /// When notice was given; none = now.
-    pub noticed_us: Option<i64>,
     /// Why too short a notice is taken all the same; none = it is refused.
     pub short_notice: Option<String>,
     pub jump_percent: u32,
@@ -86,7 +84,7 @@ pub struct Order {
 
 impl Order {
     pub fn new(mode: Mode, now_us: i64) -> Order {
-        Order { mode, now_us, closes_us: None, past_now: false, notice_days: NOTICE_DAYS, noticed_us: None, short_notice: None, jump_percent: JUMP_PERCENT, currency: None }
+        Order { mode, now_us, closes_us: None, past_now: false, notice_days: NOTICE_DAYS, short_notice: None, jump_percent: JUMP_PERCENT, currency: None }
     }
 }
 

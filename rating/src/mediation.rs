@@ -358,6 +358,7 @@ impl Stage for Rater {
             Body::CallRefused(_)
             | Body::CallAttempted(_)
             | Body::CallRouteTried(_)
+            | Body::CallRouteSkipped(_)
             | Body::CallRinging(_)
             | Body::CallAnswered(_)
             | Body::CallDialogChanged(_)

@@ -8,7 +8,8 @@
 //!
 //! Filters, in this order; the first that holds names itself ([`Reason`]): suspended, not allowed for the account,
 //! loop, (emergency calls: not emergency capable), no prefix, not effective, blocked, route class, class floor, calling
-//! number not guaranteed, quality floor, false answer, currency mismatch, no sell price, negative margin, beyond the attempts.
+//! number not guaranteed, quality floor, false answer, currency mismatch, no sell price, negative margin, shut (blocked or full now,
+//! as the question says), beyond the attempts.
 //!
 //! An account's [`RoutePolicy`] says by what its carriers are ordered instead, what is asked of their quality
 //! ([`crate::quality`]), and how much of its traffic may be used to learn; see `order.rs` and `score.rs`.
@@ -135,15 +136,14 @@ pub struct RouteQuery<'a> {
     pub emergency: bool,
     /// Carrier or party the call came from (loop guard, R-42).
     pub ingress_party: Option<&'a str>,
-    /// Expected durations with their weights; empty = the destination's, where a policy asks for quality and they are known,
-    /// else [`DEFAULT_EXPECTED_MS`].
+    /// Expected durations with their weights; empty = the destination's, where they are known, else [`DEFAULT_EXPECTED_MS`].
     pub durations: &'a [(u64, u32)],
     /// How to choose and order; none: by expected cost, and qualities have no say.
     pub policy: Option<&'a RoutePolicy>,
     /// Exchange rates, by which costs in another currency than the sale's are compared; none, or no rate of the day: they are
     /// not.
     pub fx: Option<&'a Fx>,
-    /// What is known of the carriers for the destination; none = nothing.
+    /// What is known of the destination's calls and, where a policy asks for it, of the carriers there; none = nothing.
     pub quality: Option<&'a GroupKnown>,
     /// Of the call: whose figures of these it goes by, where they are enough.
     pub codec_class: CodecClass,
@@ -153,6 +153,8 @@ pub struct RouteQuery<'a> {
     pub from: Origination<'a>,
     /// Surcharges by origin, counted in where there are any.
     pub surcharged: Option<Surcharged<'a>>,
+    /// Carriers that get no call now and why, by position.
+    pub shut: &'a [(u16, Reason)],
 }
 
 impl<'a> RouteQuery<'a> {
@@ -177,6 +179,7 @@ impl<'a> RouteQuery<'a> {
             draw_e6: 999_999,
             from: Origination::default(),
             surcharged: None,
+            shut: &[],
         }
     }
 }

@@ -593,3 +593,50 @@ fn snapshots_of_another_partition_or_form_are_refused() {
     assert!(rater().restore(&state[..state.len() - 1]).is_err());
     assert!(rater().restore(&state).is_ok());
 }
+
+/// R-35: what was chosen and then passed over is told as that.
+#[test]
+fn r_35_a_carrier_passed_over_when_its_turn_came_is_named_in_the_explanation() {
+    let explain = |out: &Outputs| -> Vec<(String, u64, String)> {
+        let all: serde_json::Value = serde_json::from_str(&finals(out).last().expect("a final").route_explain).expect("JSON");
+        let text = |v: &serde_json::Value| v.as_str().expect("text").to_owned();
+        all.as_array().expect("a list").iter().map(|c| (text(&c["carrier"]), c["rank"].as_u64().expect("a rank"), text(&c["reason"]))).collect()
+    };
+    let skip = |s: &mut Story, carrier: &str, rank: u32, reason: &str, block_id: Id| {
+        let body = CallRouteSkipped { call_id: s.call.to_vec(), carrier: carrier.to_owned(), rank, reason: reason.to_owned(), block_id: if block_id == Id::NIL { Vec::new() } else { block_id.to_vec() }, ..CallRouteSkipped::default() };
+        s.write(None, Body::CallRouteSkipped(body));
+    };
+    let mut s = Story::new(1, 0, 100);
+    s.attempted().at(5);
+    skip(&mut s, "north", 1, "carrier_channels", Id::NIL);
+    s.tried(1, "south").at(300);
+    s.attempt_ended(1, "south", 486, 0, 0);
+    s.ended(end("busy", 486, 1));
+    let out = fold(&s);
+    let want = [("north", 1, "carrier_channels"), ("south", 2, "chosen"), ("west", 0, "suspended")].map(|(c, r, why)| (c.to_owned(), r, why.to_owned()));
+    assert_eq!(explain(&out), want);
+    assert_eq!((finals(&out).len(), finals(&out)[0].block_id.clone()), (1, None));
+    // Nobody could be tried: the row says why, and by which block.
+    let mut s = Story::new(2, 0, 200);
+    s.attempted().at(5);
+    skip(&mut s, "north", 1, "carrier_blocked", Id(9));
+    skip(&mut s, "south", 2, "carrier_channels", Id::NIL);
+    s.ended(CallEnded { local_cause: "carrier_unavailable".to_owned(), ..end("failed", 503, 0) });
+    let row = finals(&fold(&s)).remove(0);
+    assert_eq!((row.block_id, row.block_reason.as_str(), row.release_cause_local.as_str()), (Some(Id(9).to_vec()), "carrier_unavailable", "carrier_unavailable"));
+    assert!(row.route_explain.contains(r#""north","rank":1,"reason":"carrier_blocked""#), "{}", row.route_explain);
+}
+
+#[test]
+fn r_35_a_call_refused_for_want_of_a_carrier_has_its_explanation() {
+    let mut s = Story::new(1, 0, 100);
+    let choice = RouteChoice { carrier: "north".to_owned(), reason: "cli_not_guaranteed".to_owned(), ..RouteChoice::default() };
+    let body = CallRefused {
+        facts: Some(facts()), reason: "no_route".to_owned(), sip_code: 404, q850: 3, count: 1, choices: vec![choice], route_policy: "cli".to_owned(), quality_snapshot: "q-1".to_owned(),
+        ..CallRefused::default()
+    };
+    s.write(None, Body::CallRefused(body));
+    let row = finals(&fold(&s)).remove(0);
+    assert_eq!((row.route_policy.as_str(), row.quality_snapshot.as_str(), row.block_reason.as_str()), ("cli", "q-1", "no_route"));
+    assert!(row.route_explain.starts_with(r#"[{"carrier":"north","rank":0,"reason":"cli_not_guaranteed""#), "{}", row.route_explain);
+}

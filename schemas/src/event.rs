@@ -12,12 +12,13 @@ use crate::{
 /// Version of `proto/` this program writes.
 /// 2: decisions of several owners (`ControlApplied.based_on`), `call.end_requested`, leases, partial figures.
 /// 3: what accounts above the caller's pay is rated again (`CallRerated.tiers`); carriers are judged by codec class, too; how the account
-/// paid (`CallFacts.billing`), the caller's name (`Personal.a_name`).
+/// paid (`CallFacts.billing`), the caller's name (`Personal.a_name`); carriers that were passed over when their turn came
+/// (`call.route_skipped`), and why a refused call had none (`CallRefused.choices`).
 pub const VERSION: u32 = 3;
 /// The oldest reader of what version 2 brought: an older one would take a void decision for one in force.
 pub const OLDEST_READER_2: u32 = 2;
-/// The oldest reader of what version 3 brought: an older one would leave it out of a price, or take the counts of one codec class for
-/// those of all.
+/// The oldest reader of what version 3 brought: an older one would leave it out of a price or of a CDR's explanation, or take the counts
+/// of one codec class for those of all.
 pub const OLDEST_READER_3: u32 = 3;
 
 #[derive(Debug, Error)]
@@ -56,6 +57,8 @@ fn oldest_reader(body: &Body) -> u32 {
         Body::CallEndRequested(_) | Body::LeaseAsked(_) | Body::LeaseGranted(_) | Body::PartialPublished(_)
         | Body::QualityPublished(_) => OLDEST_READER_2,
         Body::CallRerated(order) if !order.tiers.is_empty() => OLDEST_READER_3,
+        Body::CallRouteSkipped(_) => OLDEST_READER_3,
+        Body::CallRefused(refused) if !refused.choices.is_empty() => OLDEST_READER_3,
         Body::CallRerated(_) | Body::InvoiceIssued(_) | Body::NoteIssued(_) | Body::DisputeChanged(_) => OLDEST_READER_2,
         Body::PaymentPosted(_) | Body::AlertClosed(_) | Body::DocumentPosted(_) => OLDEST_READER_2,
         Body::ControlApplied(applied) if applied.based_on.is_some() => OLDEST_READER_2,
@@ -111,6 +114,7 @@ impl Event {
         match &self.body {
             Some(Body::CallAttempted(_) | Body::CallRefused(_)) => self.id(),
             Some(Body::CallRouteTried(b)) => Id::of(&b.call_id),
+            Some(Body::CallRouteSkipped(b)) => Id::of(&b.call_id),
             Some(Body::CallRinging(b)) => Id::of(&b.call_id),
             Some(Body::CallAnswered(b)) => Id::of(&b.call_id),
             Some(Body::CallDialogChanged(b)) => Id::of(&b.call_id),
@@ -132,6 +136,7 @@ impl Event {
             Some(Body::CallAttempted(_)) => "call.attempted",
             Some(Body::CallRefused(_)) => "call.refused",
             Some(Body::CallRouteTried(_)) => "call.route_tried",
+            Some(Body::CallRouteSkipped(_)) => "call.route_skipped",
             Some(Body::CallRinging(_)) => "call.ringing",
             Some(Body::CallAnswered(_)) => "call.answered",
             Some(Body::CallDialogChanged(_)) => "call.dialog_changed",

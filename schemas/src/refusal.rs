@@ -52,16 +52,18 @@ pub enum Refusal {
     Credit,
     /// No carrier covers the destination, or every one was left out.
     NoRoute,
+    /// Carriers take the destination, and each of them is blocked or full now.
+    CarrierUnavailable,
 }
 
 impl Refusal {
-    pub const ALL: [Refusal; 29] = [
+    pub const ALL: [Refusal; 30] = [
         Refusal::UnknownSource, Refusal::BadRequest, Refusal::UriScheme, Refusal::BadExtension, Refusal::LoopDetected, Refusal::TooManyHops,
         Refusal::Merged, Refusal::Draining, Refusal::LogUnavailable, Refusal::Overload, Refusal::InvalidNumber,
         Refusal::CpsLimit, Refusal::Blocked, Refusal::InvalidCli, Refusal::InternationalOff, Refusal::PremiumOff,
         Refusal::HighRiskOff, Refusal::UnknownDestination, Refusal::ListedNumber, Refusal::DestinationDenied, Refusal::NoSellPrice, Refusal::RateBlocked,
         Refusal::RateTooHigh, Refusal::SpendCap, Refusal::ChannelLimit, Refusal::GroupLimit, Refusal::HotSpotLimit,
-        Refusal::Credit, Refusal::NoRoute,
+        Refusal::Credit, Refusal::NoRoute, Refusal::CarrierUnavailable,
     ];
 
     /// The machine's word for it, in events, CDRs (`block_reason`) and metrics.
@@ -120,6 +122,7 @@ impl Refusal {
             Refusal::HotSpotLimit => ("hot_spot_limit", 403, 21, "Destination Limit Reached"),
             Refusal::Credit => ("credit", 402, 21, "Payment Required"),
             Refusal::NoRoute => ("no_route", 404, 3, "No Route To Destination"),
+            Refusal::CarrierUnavailable => ("carrier_unavailable", 503, 34, "No Circuit Available"),
         }
     }
 }

@@ -144,6 +144,14 @@ fn personal() -> Personal {
     }
 }
 
+fn choice(reason: &str) -> RouteChoice {
+    RouteChoice {
+        carrier: "cheap".into(), rank: 1, expected_cost_e8: 900_000, prefix: "44".into(), rate_e12: 9_000_000_000,
+        reason: reason.into(), covered_by_parent_prefix: true,
+        score_e8: 120_000, asr_e4: 4_690, ner_e4: 9_100, samples: 1_000, acd_ms: 184_000, quality: "good".into(), quality_class: "wideband".into(),
+    }
+}
+
 fn holds() -> Vec<CreditHold> {
     vec![CreditHold { account: "acme".into(), amount_e8: 1_250_000, currency: "EUR".into() }]
 }
@@ -159,11 +167,7 @@ fn bodies() -> Vec<Body> {
             sell: Some(terms("retail")),
             hold_e8: 1_250_000,
             route_policy: "lcr".into(),
-            choices: vec![RouteChoice {
-                carrier: "cheap".into(), rank: 1, expected_cost_e8: 900_000, prefix: "44".into(), rate_e12: 9_000_000_000,
-                reason: "chosen".into(), covered_by_parent_prefix: true,
-                score_e8: 120_000, asr_e4: 4_690, ner_e4: 9_100, samples: 1_000, acd_ms: 184_000, quality: "good".into(), quality_class: "wideband".into(),
-            }],
+            choices: vec![choice("chosen")],
             tiers: vec![Tier { account: "acme".into(), terms: Some(terms("wholesale")) }],
             quality_snapshot: "q-1767225600-00c0ffee".into(),
             draw_e6: 123_456,
@@ -172,6 +176,8 @@ fn bodies() -> Vec<Body> {
         Body::CallRefused(CallRefused {
             facts: Some(facts()), reason: "blocked".into(), sip_code: 403, q850: 21, detail: "concurrent_calls".into(),
             count: 17, first_us: US, block_id: block_id.clone(), sell: Some(terms("retail")),
+            route_policy: "lcr".into(), choices: vec![choice("carrier_blocked")], quality_snapshot: "q-1767225600-00c0ffee".into(), draw_e6: 123_456,
+            tiers: vec![Tier { account: "acme".into(), terms: Some(terms("wholesale")) }],
         }),
         Body::CallRouteTried(CallRouteTried {
             fx: Some(Fx { from: "EUR".into(), to: "USD".into(), rate_e12: 1_165_000_000_000, source: "ecb".into(), date: "2026-11-20".into() }),
@@ -314,6 +320,9 @@ fn bodies() -> Vec<Body> {
                 LedgerEntry { account: "account:acme/acme-london".into(), amount_e8: 210_000_000, currency: "EUR".into() },
                 LedgerEntry { account: "tax/3".into(), amount_e8: -210_000_000, currency: "EUR".into() },
             ],
+        }),
+        Body::CallRouteSkipped(CallRouteSkipped {
+            call_id: vec![7u8; 16], carrier: "cheap".into(), rank: 1, reason: "carrier_blocked".into(), block_id: vec![9u8; 16], detail: "complaint".into(),
         }),
     ]
 }

@@ -43,6 +43,9 @@ pub enum Command {
         /// What calls are refused with
         #[arg(long, default_value_t = 403, value_parser = clap::value_parser!(u16).range(400..700))]
         sip_code: u16,
+        /// Also for names that no document has yet
+        #[arg(long)]
+        force: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -112,8 +115,8 @@ impl Scope {
 pub fn run(command: Command) -> anyhow::Result<Done> {
     match command {
         Command::List { state, account, limit, json, api } => list(&state, account.as_deref(), limit, json, &api)?,
-        Command::Place { scope, reason, expires_s, teardown, sip_code, json, api } => {
-            let mut order = json!({ "scope": scope.json(), "reason": reason, "teardown": teardown, "sip_code": sip_code });
+        Command::Place { scope, reason, expires_s, teardown, sip_code, force, json, api } => {
+            let mut order = json!({ "scope": scope.json(), "reason": reason, "teardown": teardown, "sip_code": sip_code, "force": force });
             if let Some(seconds) = expires_s {
                 order["expires_s"] = seconds.into();
             }

@@ -84,7 +84,7 @@ pub fn run(args: &Args) -> anyhow::Result<Done> {
             if let Some(file) = file {
                 read_quality(file, &registry.quality)?;
             }
-            explain(&registry, &plan, &ask)?
+            explain(&registry, &plan, &ask, None)?
         }
     };
     let routed = found["routed"] == true;
@@ -144,6 +144,7 @@ fn replay(args: &Args, call: Id) -> anyhow::Result<Done> {
         return Ok(Done::when(agrees));
     }
     out::line(&format!("call {call}, as it was routed{}", of_snapshot(&found["then"])))?;
+    out::line(&of_lengths(&found["then"]))?;
     table(&found["then"]["carriers"])?;
     if agrees {
         out::line("decided again from the log: the same")?;
@@ -152,6 +153,16 @@ fn replay(args: &Args, call: Id) -> anyhow::Result<Done> {
         table(&found["again"]["carriers"])?;
     }
     Ok(Done::when(agrees))
+}
+
+/// How long calls are taken to be, where that is known.
+fn of_lengths(found: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let length = |d: &Value| format!("{} s ({})", text(&d["mean_s"]), d["calls"]);
+    match found["durations"].as_array() {
+        Some(lengths) if !lengths.is_empty() => format!("expected over lengths of calls there were: {}", lengths.iter().map(length).collect::<Vec<_>>().join(", ")),
+        _ => "expected over 180 s: no lengths of calls are known".to_owned(),
+    }
 }
 
 fn of_snapshot(found: &Value) -> String {
@@ -180,6 +191,9 @@ fn print(found: &Value) -> anyhow::Result<()> {
             text(&sell["prefix"]), text(&sell["deck"]), text(&sell["deck_version"])
         ),
     })?;
+    if found["emergency"] != true {
+        out::line(&of_lengths(found))?;
+    }
     table(&found["carriers"])
 }
 

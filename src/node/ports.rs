@@ -3,6 +3,7 @@
 mod backup;
 mod decks;
 mod finance;
+mod scope;
 
 use std::{
     collections::HashMap,
@@ -12,7 +13,7 @@ use std::{
 
 use tollgate_api::ports::{
     Blocks, CallFilter, Calls, Command, Control, Decision, Document, EndResult, Fault, LiftResult, LiveCall, NewBlock,
-    NodeStats,
+    NodeStats, Problem,
 };
 use tollgate_proxy::{
     admission::Gauges,
@@ -25,7 +26,7 @@ use tollgate_schemas::{
     id::Id,
     log::{Append, Claim, EventLog, Health, Topic, Urgency},
     money::format_rate,
-    v1::{BlockLifted, BlockPlaced, CallEndRequested, Terms},
+    v1::{BlockLifted, BlockPlaced, BlockScope, CallEndRequested, Terms},
 };
 
 use super::{Shared, live::Live};
@@ -249,6 +250,11 @@ fn append(shared: &Shared, key: &str, body: Body) -> Result<Id, Fault> {
 }
 
 impl Blocks for BlocksPort {
+    fn unknown(&self, scope: BlockScope) -> Answer<'_, Vec<Problem>> {
+        let shared = self.0.clone();
+        Box::pin(off(move || Ok(scope::unknown(&shared, &scope))))
+    }
+
     fn place(&self, block: NewBlock) -> Answer<'_, Id> {
         let key = self.key(&block.scope.account, &block.scope.trunk);
         let shared = self.0.clone();

@@ -29,7 +29,7 @@ pub fn start(shared: &Arc<Shared>, embedded: &EmbeddedLog, config: &Config, keys
     let options = RunnerOptions { poll_ms: 50, ..RunnerOptions::default() };
     let worker = Runner::spawn(shared.own.clone(), "live", move |p| live_stage.stage(p), options)?;
     caught_up(&worker, "the calls that were up")?;
-    shared.gate().admission.credit_mode(&shared.mint.node_name(), CreditRules { partitions: shared.own.partitions(), expires: shared.log.shared() });
+    shared.gate().admission.credit_mode(&shared.mint.node_name(), CreditRules { partitions: shared.own.partitions(), expires: shared.log.shared(), ..CreditRules::default() });
     let node = Arc::downgrade(shared);
     let tell = Box::new(move |asker, number, answer| tell_shard(&node, asker, Command::NumberKnown { number, answer }));
     let (portability, gauges) = super::lrn::source(&config.lrn, shared.clock, tell)?;

@@ -7,6 +7,10 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use tollgate_api::ports::{Fault, Replayed, RouteAsk, Routing};
 use tollgate_ingest::{WorkerHandle, follow as logs, follow::From};
+use tollgate_proxy::{
+    admission::{Shut, TrunkIx},
+    routing::{Plan, RouteQuery, Routes},
+};
 use tollgate_rating::quality::Quality;
 use tollgate_schemas::{
     codec::CodecClass,
@@ -14,12 +18,14 @@ use tollgate_schemas::{
     id::{Id, partition_of},
     log::{EventLog, Record, Topic},
     money::format_scaled,
+    number::E164,
+    parties::{Parties, revenue},
     time::{format_rfc3339, parse_rfc3339},
-    v1::{CallAttempted, CarrierQuality, ClassQuality, DurationShare, Event, QualityPublished, QualityVerdict, RouteChoice},
+    v1::{CallFacts, CallRouteSkipped, CarrierQuality, ClassQuality, DurationShare, Event, QualityPublished, QualityVerdict, RouteChoice, Terms, Tier},
 };
 
 use super::{Shared, ports::{Answer, off}};
-use crate::explain::{Ask, choice, class_json, explain, percent};
+use crate::explain::{Ask, Live, choice, class_json, durations, explain, lengths_of, percent};
 
 /// Newest events of each partition that are looked through for verdicts at the start. A destination whose last verdict is older is
 /// not known until its next one: its carriers are neutral.
@@ -124,7 +130,6 @@ pub fn json_of(dest_group: &str, verdict: &QualityVerdict, now_us: i64) -> Value
             })).collect::<Vec<_>>(),
         })
     };
-    let durations = |of: &[DurationShare]| of.iter().map(|d| json!({ "mean_s": seconds(d.mean_ms), "calls": d.calls })).collect::<Vec<_>>();
     let class = |of: &ClassQuality| {
         let known = of.samples > 0;
         json!({
@@ -216,10 +221,12 @@ impl Routing for RoutingPort {
             let asked = Ask { account: ask.account, from: ask.from, to: ask.to, at_us: ask.at_us, codec_class: ask.codec_class, draw_e6: ask.draw_e6 };
             let internal = |e: anyhow::Error| Fault::Internal(format!("{e:#}"));
             let Some(name) = ask.quality else {
-                return Ok(explain(&registry, &shared.owner.plan(), &asked).map_err(|e| e.to_string()));
+                let gate = || shared.gate();
+                let live = Live { gate: &gate, now: (shared.clock)() };
+                return Ok(explain(&registry, &shared.owner.plan(), &asked, Some(live)).map_err(|e| e.to_string()));
             };
             // Which destination it is on is said by the price, which does not hang on quality.
-            let plain = match explain(&registry, &shared.owner.plan(), &asked) {
+            let plain = match explain(&registry, &shared.owner.plan(), &asked, None) {
                 Ok(found) => found,
                 Err(e) => return Ok(Err(e.to_string())),
             };
@@ -230,7 +237,7 @@ impl Routing for RoutingPort {
             registry.quality = Quality::default();
             registry.quality.put(dest_group, verdict);
             let plan = registry.compile(position).map_err(|p| Fault::Internal(format!("the plan in force does not compile: {p:?}")))?;
-            Ok(explain(&registry, &plan, &asked).map_err(|e| e.to_string()))
+            Ok(explain(&registry, &plan, &asked, None).map_err(|e| e.to_string()))
         }))
     }
 
@@ -240,67 +247,140 @@ impl Routing for RoutingPort {
     }
 }
 
-/// Decides a call again by its event, the provisioning its proxy had, and the verdict it names.
+/// What was decided of a call, by the event it began with.
+struct Decided {
+    facts: CallFacts,
+    sell: Option<Terms>,
+    tiers: Vec<Tier>,
+    policy: String,
+    choices: Vec<RouteChoice>,
+    quality_snapshot: String,
+    draw_e6: u32,
+}
+
+impl Decided {
+    /// None where nothing was: not a call, or refused before its carriers were asked for.
+    fn of(event: &Event) -> Option<Decided> {
+        match event.body.clone()? {
+            Body::CallAttempted(b) => Some(Decided {
+                facts: b.facts.unwrap_or_default(),
+                sell: b.sell,
+                tiers: b.tiers,
+                policy: b.route_policy,
+                choices: b.choices,
+                quality_snapshot: b.quality_snapshot,
+                draw_e6: b.draw_e6,
+            }),
+            Body::CallRefused(b) if !b.route_policy.is_empty() => Some(Decided {
+                facts: b.facts.unwrap_or_default(),
+                sell: b.sell,
+                tiers: b.tiers,
+                policy: b.route_policy,
+                choices: b.choices,
+                quality_snapshot: b.quality_snapshot,
+                draw_e6: b.draw_e6,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// Decides a call again by its event, the provisioning its proxy had, and the verdict it names. Which carriers were blocked or full then
+/// is taken from the event: nothing else remembers it.
 fn replay(shared: &Shared, call: Id, root_account: &str, at_us: i64) -> anyhow::Result<Option<Replayed>> {
     let log = &*shared.log;
-    let is = |record: &Record| (record.event.id() == call).then(|| record.event.clone());
-    let Some(event) = find(log, Topic::Calls, partition_of(root_account, log.partitions()), at_us, is)? else { return Ok(None) };
-    let Some(Body::CallAttempted(body)) = &event.body else { return Ok(None) };
+    let partition = partition_of(root_account, log.partitions());
+    let is = |record: &Record| (record.event.id() == call).then(|| (record.offset, record.event.clone()));
+    let Some((offset, event)) = find(log, Topic::Calls, partition, at_us, is)? else { return Ok(None) };
+    let Some(decided) = Decided::of(&event) else { return Ok(None) };
     let mut registry = shared.owner.registry_at(event.control_position)?;
-    let dest_group = body.facts.as_ref().map_or("", |f| f.b_dest_group.as_str());
+    let (dest_group, snapshot) = (&decided.facts.b_dest_group, &decided.quality_snapshot);
     registry.quality = Quality::default();
-    if !body.quality_snapshot.is_empty() {
-        let verdict = verdict(log, dest_group, &body.quality_snapshot)?;
-        registry.quality.put(dest_group, verdict.with_context(|| format!("the log has no verdict '{}' on '{dest_group}'", body.quality_snapshot))?);
+    let mut lengths = None;
+    if !snapshot.is_empty() {
+        let verdict = verdict(log, dest_group, snapshot)?.with_context(|| format!("the log has no verdict '{snapshot}' on '{dest_group}'"))?;
+        lengths = Some(durations(lengths_of(&verdict, &decided.facts.codec_class)));
+        registry.quality.put(dest_group, verdict);
     }
     let plan = registry.compile(event.control_position).map_err(|p| anyhow::anyhow!("the provisioning of then does not compile: {p:?}"))?;
-    let again = decide_again(&plan, &event, body, call, dest_group);
-    let number = number_of(&event, body);
-    let class = body.facts.as_ref().map_or("", |f| f.codec_class.as_str());
+    let again = decide_again(&plan, &event, &decided, call);
+    let agrees = again.choices == decided.choices && again.policy == decided.policy && again.quality_snapshot == decided.quality_snapshot;
+    let skipped = match matches!(event.body, Some(Body::CallAttempted(_))) {
+        true => skipped(log, partition, offset, &event, call)?,
+        false => Vec::new(),
+    };
+    let number = number_of(&event, &decided.facts);
+    let class = decided.facts.codec_class.as_str();
     let shown = |choices: &[RouteChoice], policy: &str, snapshot: &str| {
+        let carrier = |c: &RouteChoice| {
+            let mut value = choice(&registry, c, &number, event.occurred_us);
+            // Its turn came, and it could not be tried.
+            if let Some(skip) = skipped.iter().find(|s| c.rank > 0 && s.carrier == c.carrier) {
+                value["reason"] = skip.reason.as_str().into();
+            }
+            value
+        };
         json!({
-            "codec_class": class_json(class), "policy": policy, "quality_snapshot": (!snapshot.is_empty()).then_some(snapshot), "draw": body.draw_e6,
-            "carriers": choices.iter().map(|c| choice(&registry, c, &number, event.occurred_us)).collect::<Vec<_>>(),
+            "codec_class": class_json(class), "policy": policy, "quality_snapshot": (!snapshot.is_empty()).then_some(snapshot), "durations": lengths, "draw": decided.draw_e6,
+            "carriers": choices.iter().map(carrier).collect::<Vec<_>>(),
         })
     };
-    let agrees = again.choices == body.choices && again.policy == body.route_policy && again.quality_snapshot == body.quality_snapshot;
     Ok(Some(Replayed {
-        then: shown(&body.choices, &body.route_policy, &body.quality_snapshot),
+        then: shown(&decided.choices, &decided.policy, &decided.quality_snapshot),
         again: shown(&again.choices, &again.policy, &again.quality_snapshot),
         agrees,
         control_position: event.control_position,
     }))
 }
 
+/// Carriers that were passed over when their turn came: events of the call before it was answered or ended.
+fn skipped(log: &dyn EventLog, partition: u16, from: u64, attempted: &Event, call: Id) -> anyhow::Result<Vec<CallRouteSkipped>> {
+    let (mut next, mut skipped) = (from, Vec::new());
+    loop {
+        let records = log.read(Topic::Calls, partition, next, 1024)?;
+        let Some(last) = records.last() else { return Ok(skipped) };
+        next = last.offset + 1;
+        for record in records.iter().filter(|r| r.event.call_id() == call) {
+            match &record.event.body {
+                Some(Body::CallRouteSkipped(skip)) => skipped.push(skip.clone()),
+                Some(Body::CallAnswered(_) | Body::CallEnded(_)) => return Ok(skipped),
+                _ => {}
+            }
+        }
+        if records[0].event.occurred_us > attempted.occurred_us + SLACK_US {
+            return Ok(skipped);
+        }
+    }
+}
+
 /// The number routes were looked up by.
-fn number_of(event: &Event, body: &CallAttempted) -> String {
-    let facts = body.facts.clone().unwrap_or_default();
+fn number_of(event: &Event, facts: &CallFacts) -> String {
     let personal = event.personal.clone().unwrap_or_default();
-    match facts.lrn {
-        lrn if !lrn.is_empty() => lrn,
+    match &facts.lrn {
+        lrn if !lrn.is_empty() => lrn.clone(),
         _ if facts.emergency => personal.b_raw,
         _ => personal.b_e164,
     }
 }
 
-fn decide_again(plan: &tollgate_proxy::routing::Plan, event: &Event, body: &CallAttempted, call: Id, dest_group: &str) -> tollgate_proxy::routing::Routes {
-    use tollgate_proxy::routing::RouteQuery;
-    use tollgate_schemas::{number::E164, parties::{Parties, revenue}};
-    let facts = body.facts.clone().unwrap_or_default();
-    let number = number_of(event, body);
+fn decide_again(plan: &Plan, event: &Event, decided: &Decided, call: Id) -> Routes {
+    let facts = &decided.facts;
+    let number = number_of(event, facts);
     let mut parties = Parties::to(&number);
     if let Some(a) = event.personal.as_ref().and_then(|p| E164::parse(&p.a_e164).ok()) {
         parties = parties.from(a);
     }
+    let shut: Vec<_> = decided.choices.iter().filter_map(|c| Some((plan.policy.carrier_named(&c.carrier)?, Shut::of_reason(&c.reason)?))).collect();
     plan.routing.routes(&RouteQuery {
         account: &facts.account,
-        trunk: plan.policy.trunk_named(&facts.trunk).unwrap_or(tollgate_proxy::admission::TrunkIx(u32::MAX)),
+        trunk: plan.policy.trunk_named(&facts.trunk).unwrap_or(TrunkIx(u32::MAX)),
         parties: &parties,
-        dest_group,
+        dest_group: &facts.b_dest_group,
         at_us: event.occurred_us,
         emergency: facts.emergency,
         codec_class: CodecClass::of(&facts.codec_class),
-        revenue: revenue(body.sell.as_ref(), &body.tiers),
+        revenue: revenue(decided.sell.as_ref(), &decided.tiers),
         draw_e6: call.draw_e6(),
+        shut: &shut,
     })
 }

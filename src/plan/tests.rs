@@ -80,7 +80,7 @@ fn r_25_each_leg_has_the_price_of_its_own_contract_for_the_calls_jurisdiction() 
         let sale = plan.routing.sell("shop", &parties, at());
         assert_eq!((sale.geography.jurisdiction, sale.geography.b_state), (jurisdiction, state));
         assert_eq!(format_rate(sold(&sale).rate_e12), sell);
-        let query = RouteQuery { account: "shop", trunk: TrunkIx(0), parties: &parties, dest_group: "", at_us: at(), emergency: false, codec_class: Default::default(), revenue: None, draw_e6: 0 };
+        let query = RouteQuery { account: "shop", trunk: TrunkIx(0), parties: &parties, dest_group: "", at_us: at(), emergency: false, codec_class: Default::default(), revenue: None, draw_e6: 0, shut: &[] };
         let routes = plan.routing.routes(&query);
         let chosen = routes.routes[0].cost.clone().expect("a price");
         assert_eq!(format_rate(chosen.rate_e12), cost);

@@ -123,3 +123,119 @@ fn a_block_must_say_what_and_why() {
     assert_eq!(status, 422, "{problem}");
     assert_eq!(problem["problems"].as_array().map(Vec::len), Some(3), "every mistake at once: {problem}");
 }
+
+/// What the command says as JSON, and its exit code.
+fn route(node: &Node, args: &[&str]) -> (Value, i32) {
+    let out = node.command(&[&["route", "--json"], args].concat());
+    let found = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out.stderr)));
+    (found, out.status.code().unwrap_or(-1))
+}
+
+fn explained(carriers: &Value) -> Vec<(&str, Option<u64>, &str)> {
+    carriers.as_array().expect("carriers").iter().map(|c| (c["carrier"].as_str().expect("a name"), c["rank"].as_u64().filter(|r| *r > 0), c["reason"].as_str().expect("a reason"))).collect()
+}
+
+/// The call's own explanation, what the command says of it, and that deciding again says the same.
+fn told(world: &World, call_id: &str) -> (crate::harness::Cdr, Value) {
+    let (call, _) = world.node.cdrs_at_once(call_id, Instant::now());
+    let (found, code) = route(&world.node, &["--call", call.text("call_uuid")]);
+    let own: Value = serde_json::from_str(call.text("route_explain")).expect("an explanation");
+    assert_eq!((code, explained(&own)), (0, explained(&found["then"]["carriers"])), "{found:#}");
+    (call, own)
+}
+
+#[test]
+fn r_35_blocked_and_full_carriers_are_named_where_a_call_is_explained() {
+    let mut setup = Setup::new(2);
+    setup.carrier("beta")["channels"] = 1.into();
+    setup.doc("route_policy", "cli", json!({ "cli_guaranteed": true }));
+    let world = World::of(setup);
+    let node = world.node.sip;
+    let block = place(&world.node, &json!({ "scope": { "carrier": "alpha" }, "reason": "fraud at alpha" }));
+    std::thread::sleep(ms(300));
+
+    // Another takes it: the blocked one is named, in the CDR, by the command, and by what the node would do now.
+    let (up, _) = established(&world.caller, world.beta(), node, USA);
+    let (now, code) = route(&world.node, &["--account", "acme", "--from", "12125550199", "--to", USA, "--quality", "now"]);
+    assert_eq!((code, explained(&now["carriers"])), (1, vec![("alpha", None, "carrier_blocked"), ("beta", None, "carrier_channels")]), "beta is full now: {now:#}");
+
+    // Nobody can: refused, with the block and every reason.
+    let leg = invite(&world.caller, node, USA);
+    let no = world.caller.expect("503", |m| m.status() == Some(503) && m.call_id() == leg.call_id);
+    world.caller.send(node, &leg.ack_failure(&no));
+    let (call, own) = told(&world, &leg.call_id);
+    assert_eq!(explained(&own), [("alpha", None, "carrier_blocked"), ("beta", None, "carrier_channels")]);
+    check(&call, &json!({ "sip_final_code": 503, "q850_cause": 34, "release_cause_local": "carrier_unavailable", "block_reason": "carrier_unavailable", "block_id": block, "attempts_total": 0 }));
+
+    let mut up = up;
+    world.caller.send(node, &up.next("BYE", "", ""));
+    let bye = world.beta().expect("BYE", |m| m.method() == Some("BYE") && m.call_id() == up.call_id);
+    world.beta().reply(&bye, 200, "OK", "");
+    let (call, own) = told(&world, &up.call_id);
+    assert_eq!(explained(&own), [("beta", Some(1), "chosen"), ("alpha", None, "carrier_blocked")]);
+    check(&call, &json!({ "carrier": "beta", "route_rank": 1, "disposition": "answered" }));
+    let (now, code) = route(&world.node, &["--account", "acme", "--from", "12125550199", "--to", USA, "--quality", "now"]);
+    assert_eq!((code, explained(&now["carriers"])), (0, explained(&own)), "{now:#}");
+
+    // The documents leave everybody out: the same is told of that.
+    let mut account = world.node.api.get("/v1/accounts/acme")["spec"].clone();
+    account["route_policy"] = "cli".into();
+    assert_eq!(world.node.api.put("/v1/accounts/acme", &account).0, 200);
+    std::thread::sleep(ms(300));
+    let leg = invite(&world.caller, node, USA);
+    let no = world.caller.expect("404", |m| m.status() == Some(404) && m.call_id() == leg.call_id);
+    world.caller.send(node, &leg.ack_failure(&no));
+    let (call, own) = told(&world, &leg.call_id);
+    assert_eq!(explained(&own), [("alpha", None, "cli_not_guaranteed"), ("beta", None, "cli_not_guaranteed")]);
+    check(&call, &json!({ "sip_final_code": 404, "release_cause_local": "no_route", "route_policy": "cli" }));
+    let mut world = world;
+    world.node.stop();
+    world.node.log_is_sound_and_replays();
+}
+
+#[test]
+fn r_35_a_carrier_that_fills_up_before_its_turn_is_named_in_the_calls_events() {
+    let mut setup = Setup::new(3).timer("no_answer_ms", 8_000);
+    setup.carrier("beta")["channels"] = 1.into();
+    let world = World::of(setup);
+    let node = world.node.sip;
+    let leg = invite(&world.caller, node, USA);
+    let at_alpha = world.alpha().expect("INVITE", |m| m.method() == Some("INVITE") && m.call_id() == leg.call_id);
+    world.alpha().reply(&at_alpha, 180, "Ringing", "t");
+    // Meanwhile another call takes beta's channel.
+    let mut documents = world.node.api.get("/v1/accounts/acme")["spec"].clone();
+    documents["carriers"] = json!(["beta"]);
+    assert_eq!(world.node.api.put("/v1/accounts/acme", &documents).0, 200);
+    std::thread::sleep(ms(200));
+    let _up = established(&world.caller, world.beta(), node, USA);
+    world.alpha().reply(&at_alpha, 503, "Service Unavailable", "t");
+    let gamma = &world.carriers[2];
+    let got = gamma.expect("INVITE", |m| m.method() == Some("INVITE") && m.call_id() == leg.call_id);
+    gamma.reply(&got, 486, "Busy Here", "t");
+    let no = world.caller.expect("486", |m| m.status() == Some(486) && m.call_id() == leg.call_id);
+    world.caller.send(node, &leg.ack_failure(&no));
+    let (call, own) = told(&world, &leg.call_id);
+    assert_eq!(explained(&own), [("alpha", Some(1), "chosen"), ("beta", Some(2), "carrier_channels"), ("gamma", Some(3), "chosen")]);
+    check(&call, &json!({ "attempts_total": 2, "carrier": "gamma", "disposition": "busy" }));
+}
+
+#[test]
+fn f_30_a_block_of_a_name_that_there_is_not_is_refused_with_the_one_that_was_meant() {
+    let world = World::new(1);
+    for (scope, meant) in [
+        (json!({ "carrier": "alfa" }), "there is no carrier 'alfa': did you mean 'alpha'?"),
+        (json!({ "account": "acmee" }), "there is no account 'acmee': did you mean 'acme'?"),
+        (json!({ "trunk": "acme-im" }), "there is no trunk 'acme-im': did you mean 'acme-in'?"),
+        (json!({ "account": "acme", "dest_group": "usaa" }), "there is no destination 'usaa' of account 'acme': did you mean 'usa'?"),
+    ] {
+        let (status, problem) = world.node.api.post("/v1/blocks", &json!({ "scope": scope, "reason": "a slip" }));
+        assert!(status == 422 && problem.to_string().contains(meant), "{status} {problem}");
+    }
+    assert!(world.node.api.items("/v1/blocks").is_empty());
+    let out = world.node.command(&["block", "place", "--carrier", "alfa", "--reason", "a slip"]);
+    assert!(out.status.code() != Some(0) && String::from_utf8_lossy(&out.stderr).contains("did you mean 'alpha'"), "{}", String::from_utf8_lossy(&out.stderr));
+    place(&world.node, &json!({ "scope": { "carrier": "alpha" }, "reason": "meant" }));
+    // A carrier that comes next week may be blocked before it does.
+    let out = world.node.command(&["block", "place", "--carrier", "delta", "--reason", "not before the audit", "--force"]);
+    assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+}

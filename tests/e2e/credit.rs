@@ -242,3 +242,60 @@ fn fn_07_slices_outlive_a_kill() {
     world.node.stop();
     world.node.log_is_sound_and_replays();
 }
+
+#[test]
+fn fn_07_calls_with_money_go_on_through_a_kill_longer_than_their_slice() {
+    let mut setup = prepaid(2);
+    setup.spec("deck", "sell")["csv"] = "prefix,destination,rate,connect_fee,initial,increment,effective_from\n44,uk,0.60,0,1,1,2020-01-01\n".into();
+    let mut world = World::of(setup);
+    assert_eq!(pay(&world, "5.00", "RF").0, 201);
+    has(&world, "balance", 5_000_000);
+    std::thread::sleep(ms(600));
+    let mut legs: Vec<_> = (0..4).map(|_| established(&world.caller, world.alpha(), world.node.sip, UK).0).collect();
+    std::thread::sleep(ms(1_000));
+    world.node.kill();
+    // Every slice is over by then.
+    std::thread::sleep(ms(4_000));
+    world.node.restart();
+    let ours = |m: &crate::ua::Msg| m.method() == Some("BYE") && legs.iter().any(|leg| m.call_id() == leg.call_id);
+    world.caller.never(ms(3_000), "the end of a call that has money", ours);
+    for leg in &mut legs {
+        world.caller.send(world.node.sip, &leg.next("BYE", "", ""));
+        let bye = world.alpha().expect("BYE", |m| m.method() == Some("BYE") && m.call_id() == leg.call_id);
+        world.alpha().reply(&bye, 200, "OK", "");
+        let (call, _) = world.node.cdrs(&leg.call_id, Instant::now());
+        check(&call, &json!({ "end_reason": "normal", "hangup_party": "caller", "disposition": "answered" }));
+    }
+    has(&world, "held", 0);
+    let spent = 5_000_000 - millionths(&balance(&world)["balance"]);
+    println!("{spent}e-6 spent");
+    assert!((320_000..600_000).contains(&spent), "four calls of more than eight seconds: {spent}");
+    world.node.stop();
+    world.node.log_is_sound_and_replays();
+}
+
+#[test]
+fn fn_07_an_account_that_becomes_prepaid_pays_for_calls_that_are_up() {
+    let mut setup = Setup::new(1);
+    setup.spec("deck", "sell")["csv"] = "prefix,destination,rate,connect_fee,initial,increment,effective_from\n44,uk,0.60,0,1,1,2020-01-01\n".into();
+    let mut world = World::of(setup);
+    let (leg, _) = established(&world.caller, world.alpha(), world.node.sip, UK);
+    let began = Instant::now();
+    assert_eq!(pay(&world, "0.06", "RF").0, 201);
+    let mut account = world.node.api.get("/v1/accounts/acme")["spec"].clone();
+    (account["billing"], account["slice_s"]) = ("prepaid".into(), 2.into());
+    assert_eq!(world.node.api.put("/v1/accounts/acme", &account).0, 200);
+    for ua in [&world.caller, world.alpha()] {
+        let bye = wait_for("the BYE", ms(9_000), || ua.within(ms(50), &|m| m.method() == Some("BYE") && m.call_id() == leg.call_id));
+        ua.reply(&bye, 200, "OK", "");
+    }
+    let lasted = began.elapsed();
+    println!("0.06 at 0.01 a second, prepaid since its call was up: BYE after {lasted:?}");
+    assert!(lasted > ms(5_300) && lasted < ms(6_600), "{lasted:?}");
+    let (call, _) = world.node.cdrs(&leg.call_id, Instant::now());
+    check(&call, &json!({ "end_reason": "credit", "disposition": "answered", "sell_amount": "0.060000" }));
+    has(&world, "held", 0);
+    has(&world, "balance", 0);
+    world.node.stop();
+    world.node.log_is_sound_and_replays();
+}

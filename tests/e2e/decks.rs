@@ -129,6 +129,22 @@ fn r_13_short_notice_past_dates_and_a_deck_that_changed_meanwhile_are_refused() 
     assert_eq!(node.api.get("/v1/decks/nothing")["spec"]["currency"], "EUR");
 }
 
+/// Seven days and a little when it was proposed, less than seven when somebody came to approve it.
+#[test]
+fn r_13_notice_that_ran_short_before_the_approval_is_refused_unless_a_reason_is_given() {
+    let node = Node::start(setup());
+    let dir = tempfile::tempdir().expect("folder");
+    let effective = Utc::now() + Duration::days(7) + Duration::seconds(6);
+    let dearer = write(dir.path(), "dearer.csv", format!("code,destination,rate,increments,effective\n1,usa,0.05,1/1,{}\n", effective.to_rfc3339_opts(SecondsFormat::Secs, true)));
+    let proposed: Value = serde_json::from_slice(&run(&node, KEY, &["import", &dearer, "--deck", "alpha-cost", "--partial", "--json"]).stdout).expect("JSON");
+    let id = proposed["import_id"].as_str().expect("id");
+    std::thread::sleep(std::time::Duration::from_secs(7));
+    no(&run(&node, SECOND, &["approve", id]), 1, &["with 167 h of notice", "7 days"]);
+    yes(run(&node, SECOND, &["approve", id, "--short-notice", "agreed with Alpha by phone"]));
+    let import = node.api.get(&format!("/v1/deck-imports/{id}"));
+    assert_eq!((&import["state"], &import["order"]["short_notice"]), (&json!("approved"), &json!("agreed with Alpha by phone")), "{import}");
+}
+
 fn dates() -> Format {
     Format::new().set_num_format("dd/mm/yyyy")
 }

@@ -135,7 +135,8 @@ fn p_45_a_full_carrier_is_passed_over() {
     }
     let (call, attempts) = world.node.cdrs(&second.call_id, Instant::now());
     check(&call, &json!({ "carrier": "beta", "attempts_total": 1, "disposition": "answered" }));
-    check(&attempts[0], &json!({ "route_rank": 2 }));
+    check(&attempts[0], &json!({ "route_rank": 1 }));
+    assert!(call.text("route_explain").contains(r#""alpha","rank":0,"reason":"carrier_channels""#), "{}", call.text("route_explain"));
     // Its channel is free again.
     established(&world.caller, world.alpha(), node, USA);
 }

@@ -140,8 +140,9 @@ fn new_block() -> Value {
             "expires_s": { "type": ["integer", "null"], "minimum": 1, "maximum": crate::blocks::LONGEST_S },
             "teardown": { "type": "boolean", "default": false, "description": "End the calls that are up, too" },
             "sip_code": { "type": ["integer", "null"], "minimum": 400, "maximum": 699, "default": 403 },
+            "force": { "type": "boolean", "default": false, "description": "Also of an account, trunk, carrier or destination group that there is not yet" },
         }),
-        &["expires_s", "teardown", "sip_code"],
+        &["expires_s", "teardown", "sip_code", "force"],
     )
 }
 
@@ -263,7 +264,10 @@ fn of_decks() -> Value {
         "DeckImport": deck_import(),
         "DeckImportPage": page("DeckImport"),
         "DeckImportWithPreview": { "type": "object", "description": "The import, and `preview`: counts, flags, lines, covered_by_parent_prefix, warnings, left_out" },
-        "DeckImportDecision": object(json!({ "reason": text() }), &["reason"]),
+        "DeckImportDecision": object(
+            json!({ "reason": text(), "short_notice": { "type": ["string", "null"], "description": "Why notice that is too short by now is taken (R-13); with approve" } }),
+            &["reason", "short_notice"],
+        ),
         "DeckPrice": object(
             json!({
                 "deck": text(), "number": text(), "as_of": text(), "known_at": text(), "result": text(), "currency": text(), "deck_version": text(),

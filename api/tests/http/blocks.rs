@@ -40,7 +40,12 @@ fn a_block_that_says_nothing_or_nonsense_is_422_with_every_mistake() {
     assert_eq!(paths(all), (422, ["scope.account", "scope.b_prefix", "scope.ip", "expires_s", "sip_code"].map(str::to_owned).to_vec()));
     assert_eq!(paths(json!({ "scope": { "planet": "mars" }, "reason": "x" })).0, 422);
     assert_eq!(paths(json!(["x"])).0, 422);
+    let nobody = json!({ "scope": { "carrier": "nobody" }, "reason": "x" });
+    assert_eq!(paths(nobody.clone()), (422, vec!["scope.carrier".to_owned()]), "it would stop no call");
     assert!(server.fakes.orders.lock().expect("orders").is_empty(), "nothing was ordered");
+    let mut forced = nobody;
+    forced["force"] = true.into();
+    assert_eq!(paths(forced).0, 201, "for a name to come");
 }
 
 #[test]

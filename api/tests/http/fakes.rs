@@ -26,7 +26,7 @@ use tollgate_schemas::{
     store::{Answer, CdrFilter, CdrQuery, CdrStore, GroupBy, Positions, RowKey, StoreError, TallyBy, TallyQuery, TallyRow, TrafficQuery, TrafficRow},
     tiers,
     time::{Now, format_rfc3339},
-    v1::{BlockLifted, BlockPlaced},
+    v1::{BlockLifted, BlockPlaced, BlockScope},
 };
 
 pub const ADMIN_KEY: &str = "admin-key-of-the-tests";
@@ -209,7 +209,7 @@ impl Routing for Fakes {
         let found = json!({
             "account": ask.account, "from": ask.from, "to": ask.to, "at": tollgate_schemas::time::format_rfc3339(ask.at_us), "emergency": false,
             "codec_class": Some(ask.codec_class.name()).filter(|c| !c.is_empty()),
-            "routed": false, "why_not": "every carrier is left out", "policy": "lcr", "quality_snapshot": ask.quality, "draw": ask.draw_e6, "sell": null,
+            "routed": false, "why_not": "every carrier is left out", "policy": "lcr", "quality_snapshot": ask.quality, "durations": null, "draw": ask.draw_e6, "sell": null,
             "carriers": [{
                 "rank": null, "carrier": "cheap", "reason": "suspended", "expected_cost": null, "prefix": null, "destination": null, "rate": null,
                 "connect_fee": null, "initial": null, "increment": null, "currency": null, "covered_by_parent_prefix": false, "quality": "good",
@@ -221,7 +221,7 @@ impl Routing for Fakes {
     }
 
     fn replay(&self, call: Id, root_account: &str, _: i64) -> BoxFuture<'_, Result<Option<Replayed>, Fault>> {
-        let decision = json!({ "codec_class": null, "policy": root_account, "quality_snapshot": null, "draw": call.draw_e6(), "carriers": [] });
+        let decision = json!({ "codec_class": null, "policy": root_account, "quality_snapshot": null, "durations": [{ "mean_s": "9.0", "calls": 4 }], "draw": call.draw_e6(), "carriers": [] });
         async move { Ok(Some(Replayed { then: decision.clone(), again: decision, agrees: true, control_position: 7 })) }.boxed()
     }
 }
@@ -316,6 +316,12 @@ impl Decks for Fakes {
 }
 
 impl Blocks for Fakes {
+    fn unknown(&self, scope: BlockScope) -> BoxFuture<'_, Result<Vec<Problem>, Fault>> {
+        let unknown = scope.carrier == "nobody";
+        let problem = Problem { path: "scope.carrier".to_owned(), message: "there is no carrier 'nobody'".to_owned() };
+        async move { Ok(if unknown { vec![problem] } else { Vec::new() }) }.boxed()
+    }
+
     fn place(&self, block: NewBlock) -> BoxFuture<'_, Result<Id, Fault>> {
         let (id, now) = (self.id(), now_us());
         self.order(format!("{} blocks: {}", block.actor, block.reason));

@@ -206,6 +206,15 @@ impl Blocks {
         self.all.is_empty()
     }
 
+    /// Whether any block names a carrier.
+    pub fn any_of_carriers(&self) -> bool {
+        !self.by[Index::Carrier as usize].is_empty()
+    }
+
+    pub fn get(&self, id: Id) -> Option<&BlockView> {
+        self.all.get(&id)
+    }
+
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &BlockView> {
         self.by_expiry.iter().filter_map(|(_, id)| self.all.get(id)).collect::<Vec<_>>().into_iter()
     }

@@ -221,6 +221,11 @@ impl Admission {
         self.blocks.find_carrier(carrier, call, self.ancestors(call.account), now.utc_us)
     }
 
+    /// The block of this id, while it stands.
+    pub fn block(&self, id: Id) -> Option<&BlockView> {
+        self.blocks.get(id)
+    }
+
     /// Blocks in force, by the time they expire.
     pub fn blocks(&self) -> impl ExactSizeIterator<Item = &BlockView> {
         self.blocks.iter()

@@ -11,9 +11,15 @@
 //! and when that is nothing the call ends ([`Slice::Ended`]), [`MARGIN_MS`] before its money does. Accounts that pay later hold beyond their lease: their
 //! limit refuses new calls and ends none. At its end a call settles what it came to and gives the rest back.
 //!
+//! **After a start** calls that are up hold what the log says they held. Nothing is known of the money until the first lease, which is
+//! asked for at once: a call whose slice ran out while the process was away, or runs out before that lease, goes on until it is there
+//! and takes its next slice from it, or ends by it; after [`FIRST_LEASE_MS`] without any it ends. An account that gets a limit while it
+//! has calls up ([`Admission::credit_began`]) is the same to them: they hold what they came to so far and a slice more, or end.
+//!
 //! **The bound.** Nothing here takes more than the lease, so an account's calls together cost at most what was lent, which is
 //! at most its limit, and each of them what it costs from when its money ran out until its end is seen: a timer of this node, whatever
-//! became of the log and of rating. Fees of ringing and of failed attempts come on top.
+//! became of the log and of rating. Fees of ringing and of failed attempts come on top, and of a call that was up when its process ended
+//! what it comes to from the end of its slice until the first lease of the next.
 //!
 //! **Without the log** the lease is spent for as long as it lasts (`hold_ms` from when the answered demand was made), then such
 //! calls are refused and those that are up end with what they hold. On a node alone it does not run out. A node that was never
@@ -40,6 +46,9 @@ pub const LEAD_MS: u64 = 10_000;
 pub const MARGIN_MS: u64 = 250;
 /// Between two tries to take a slice that is not there.
 const RETRY_MS: u64 = 500;
+/// How long a call goes on without money while this process has not yet been told what there is: after a start, or once an account
+/// gets a limit or another lender.
+pub const FIRST_LEASE_MS: u64 = 30_000;
 /// Demands whose answer is awaited.
 const ASKS: usize = 256;
 
@@ -50,11 +59,13 @@ pub struct CreditRules {
     pub partitions: u16,
     /// Leases last only as long as they say; false where the lender dies with the node.
     pub expires: bool,
+    /// How long a first lease is waited for before a call that needs it is ended.
+    pub first_ms: u64,
 }
 
 impl Default for CreditRules {
     fn default() -> CreditRules {
-        CreditRules { partitions: 16, expires: true }
+        CreditRules { partitions: 16, expires: true, first_ms: FIRST_LEASE_MS }
     }
 }
 
@@ -123,6 +134,11 @@ impl Credit {
         let part = self.part(line);
         let lasts = line.generation == part.generation && (now.mono_ns < part.until_ns || !self.rules.expires);
         if lasts && line.revision > 0 { line.ceiling_e8.saturating_sub(line.used()).max(0) } else { 0 }
+    }
+
+    /// Whether what a line has is yet to be heard, and soon enough to wait for it.
+    fn awaited(&self, line: &Line, now: Now) -> bool {
+        line.revision == 0 && now.mono_ns.saturating_sub(line.unknown_ns) < self.rules.first_ms.saturating_mul(1_000_000)
     }
 }
 
@@ -237,7 +253,7 @@ impl Admission {
             at = view.parent;
             let (Some(credit), Some(terms)) = (&view.credit, pays(&view.name)) else { continue };
             let index = self.account_state(ix);
-            self.credit_line(index, policy, ix);
+            self.credit_line(index, policy, ix, now);
             let Some(line) = self.accounts[index as usize].credit.as_deref_mut() else { continue };
             if line.revision == 0 {
                 line.unmet(terms.charge(now.utc_us, duration_ms).amount_e8);
@@ -273,11 +289,11 @@ impl Admission {
     }
 
     /// The line of an account, made at first sight.
-    fn credit_line(&mut self, index: u32, policy: &Policy, ix: AccountIx) {
+    fn credit_line(&mut self, index: u32, policy: &Policy, ix: AccountIx, now: Now) {
         let state = &mut self.accounts[index as usize];
         if state.credit.is_none() {
             let partition = tollgate_schemas::id::partition_of(&policy.account(ix).root, self.credit.parts.len() as u16);
-            state.credit = Some(Box::new(Line::new(partition)));
+            state.credit = Some(Box::new(Line::new(partition, now.mono_ns)));
             self.credit.parts[usize::from(partition)].lines += 1;
         }
     }

@@ -165,6 +165,12 @@ pub struct CarrierView {
     pub stop_on: Vec<u16>,
 }
 
+impl CarrierView {
+    pub fn is_limited(&self) -> bool {
+        self.channels.is_some() || self.cps.is_some()
+    }
+}
+
 /// The compiled whole.
 #[derive(Debug)]
 pub struct Policy {

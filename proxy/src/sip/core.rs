@@ -186,9 +186,10 @@ impl Core {
         }
     }
 
-    /// A new plan for calls to come; calls that are up keep theirs.
-    pub fn set_plan(&mut self, plan: SharedPlan) {
+    /// A new plan for calls to come; calls that are up keep theirs, and hold money where their accounts have a limit now.
+    pub fn set_plan(&mut self, plan: SharedPlan, now: Now) {
         self.plan = plan;
+        self.begin_credit(now);
     }
 
     pub fn set_node_state(&mut self, node: NodeState, log_failing: bool) {

@@ -48,7 +48,7 @@ impl Bank {
             prices: One { terms, tiers: Vec::new() },
             mint: Mint::new(1, 1),
         };
-        bank.admission.credit_mode(&bank.mint.node_name(), tollgate_proxy::admission::CreditRules { partitions: 1, expires: true });
+        bank.admission.credit_mode(&bank.mint.node_name(), tollgate_proxy::admission::CreditRules { partitions: 1, ..tollgate_proxy::admission::CreditRules::default() });
         bank
     }
 
@@ -296,6 +296,90 @@ fn fn_07_without_the_log_the_last_lease_is_spent_and_then_nothing_more() {
     assert_eq!(ended, 60_000 - MARGIN_MS, "by its own timer, when what it holds is used up");
 }
 
+/// The process is killed, is away for so long, and the next one takes the call up as the log has it.
+fn after_a_crash(bank: &mut Bank, slot: Slot, from_ms: i64, back_ms: i64) -> Slot {
+    let holds = bank.admission.credit_holds(&slot);
+    bank.mint = Mint::new(1, 2);
+    bank.admission = Admission::new();
+    bank.admission.credit_mode(&bank.mint.node_name(), tollgate_proxy::admission::CreditRules { partitions: 1, ..tollgate_proxy::admission::CreditRules::default() });
+    let facts = tollgate_schemas::v1::CallFacts { account: "acme".to_owned(), root_account: "acme-root".to_owned(), trunk: "t1".to_owned(), ..Default::default() };
+    let terms = bank.prices.terms.clone();
+    let resumed = tollgate_proxy::admission::Resumed { facts: &facts, hold_e8: 0, answered: Some(((back_ms - from_ms) as u64, &terms)) };
+    let slot = bank.admission.resume(&bank.policy, resumed, at(back_ms));
+    bank.admission.credit_resumed(&slot, &bank.policy, &holds, Some(&terms), &[], at(back_ms));
+    slot
+}
+
+#[test]
+fn fn_07_a_slice_that_lapsed_while_the_process_was_away_is_renewed_as_soon_as_there_is_a_lease() {
+    // A cent a second, a slice of ten; back two seconds after the slice was used up.
+    for (funds, goes_on) in [(100 * CENT, true), (11 * CENT, false)] {
+        let mut bank = Bank::new(r#""billing": "prepaid", "slice_s": 10"#, price("0.60", "0", "1/1"));
+        bank.pay("acme", funds);
+        bank.ask(at(0));
+        let slot = bank.call(at(1_000)).expect("money for a slice");
+        let slot = after_a_crash(&mut bank, slot, 1_000, 13_000);
+        let answer_us = at(1_000).utc_us;
+        // Before the first lease nothing is known: it is no reason to end it.
+        assert!(matches!(bank.admission.next_slice(&slot, answer_us, 12_000, at(13_000)), Slice::Until { changed: false, .. }));
+        bank.ask(at(13_100));
+        let slice = bank.admission.next_slice(&slot, answer_us, 12_500, at(13_500));
+        if goes_on {
+            assert_eq!(slice, Slice::Until { ms: 18_000, changed: true }, "ten seconds from now, whole ones, and five before the end the next");
+            assert_eq!(bank.admission.credit_holds(&slot)[0].amount_e8, 23 * CENT, "all that it came to, and a slice");
+        } else {
+            assert_eq!(slice, Slice::Ended, "13 seconds for the money of 11");
+        }
+        let charge = bank.end(slot, 1_000, 12_500);
+        assert_eq!(charge, 13 * CENT, "the bound: the time away, and until the lease");
+        assert_eq!(bank.left("acme"), funds - charge);
+    }
+}
+
+#[test]
+fn fn_07_without_a_first_lease_a_call_whose_slice_is_over_ends_after_30_s() {
+    let mut bank = Bank::new(r#""billing": "prepaid", "slice_s": 10"#, price("0.60", "0", "1/1"));
+    bank.pay("acme", 100 * CENT);
+    bank.ask(at(0));
+    let slot = bank.call(at(0)).expect("money");
+    let slot = after_a_crash(&mut bank, slot, 0, 12_000);
+    let mut elapsed = 12_000;
+    let ended = loop {
+        match bank.admission.next_slice(&slot, at(0).utc_us, elapsed, at(elapsed as i64)) {
+            Slice::Until { ms, changed } => {
+                assert!(!changed, "nothing to hold");
+                elapsed = ms;
+            }
+            Slice::Ended => break elapsed,
+        }
+    };
+    assert_eq!(ended, 12_000 + tollgate_proxy::admission::FIRST_LEASE_MS);
+}
+
+#[test]
+fn fn_07_a_call_that_is_up_when_its_account_becomes_prepaid_holds_from_then_on() {
+    for (funds, goes_on) in [(100 * CENT, true), (3 * CENT, false)] {
+        let mut bank = Bank::new("", price("0.60", "0", "1/1"));
+        bank.pay("acme", funds);
+        let slot = bank.call(at(0)).expect("it owes what it likes");
+        assert!(bank.admission.credit_holds(&slot).is_empty());
+        assert_eq!(bank.admission.next_slice(&slot, at(0).utc_us, 5_000, at(5_000)), Slice::Until { ms: u64::MAX, changed: false });
+        bank.policy = policy(r#""billing": "prepaid", "slice_s": 10"#, &wide("", ""));
+        let sell = bank.prices.terms.clone();
+        assert!(bank.admission.credit_began(&slot, &bank.policy, "acme", Some(&sell), &[], at(5_000)));
+        assert!(!bank.admission.credit_began(&slot, &bank.policy, "acme", Some(&sell), &[], at(5_000)), "once");
+        bank.ask(at(5_000));
+        let slice = bank.admission.next_slice(&slot, at(0).utc_us, 5_000, at(5_000));
+        if goes_on {
+            assert_eq!(slice, Slice::Until { ms: 10_000, changed: true });
+            assert_eq!(bank.admission.credit_holds(&slot)[0].amount_e8, 15 * CENT, "five seconds that were, ten to come");
+        } else {
+            assert_eq!(slice, Slice::Ended, "what it came to is not there");
+        }
+        assert_eq!(bank.end(slot, 0, 5_000), 5 * CENT);
+    }
+}
+
 #[test]
 fn fn_07_a_lease_that_ran_out_is_not_the_same_lease() {
     let mut bank = Bank::new(PREPAID, price("0.06", "0", "1/1"));
@@ -305,7 +389,7 @@ fn fn_07_a_lease_that_ran_out_is_not_the_same_lease() {
     bank.credit.lose(&[1]);
     let other = Mint::new(2, 1);
     let mut demands = Admission::new();
-    demands.credit_mode(&other.node_name(), tollgate_proxy::admission::CreditRules { partitions: 1, expires: true });
+    demands.credit_mode(&other.node_name(), tollgate_proxy::admission::CreditRules { partitions: 1, ..tollgate_proxy::admission::CreditRules::default() });
     for (_, asked) in demands.credit_demands(&bank.policy, at(120_000)) {
         let origin = Origin { mint: &other, boot_id: 1, now: at(120_000), control_position: 1 };
         bank.credit.asked(&Event::born(origin, "", Body::LeaseAsked(asked.clone())), &asked);

@@ -154,7 +154,7 @@ fn s1_75_every_limiter_path_gives_an_event() {
         .collect();
     assert_eq!(given, tested);
     // Before it: what the message and the node's routes refuse.
-    let others = [Refusal::UnknownSource, Refusal::BadRequest, Refusal::UriScheme, Refusal::BadExtension, Refusal::LoopDetected, Refusal::TooManyHops, Refusal::Merged, Refusal::NoRoute];
+    let others = [Refusal::UnknownSource, Refusal::BadRequest, Refusal::UriScheme, Refusal::BadExtension, Refusal::LoopDetected, Refusal::TooManyHops, Refusal::Merged, Refusal::NoRoute, Refusal::CarrierUnavailable];
     let missing: Vec<_> = Refusal::ALL.iter().filter(|r| !others.contains(r) && !tested.contains(&name(**r))).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }

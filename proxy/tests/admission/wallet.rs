@@ -18,7 +18,8 @@ use crate::{
 };
 
 const STEP_MS: i64 = 50;
-const RULES: CreditRules = CreditRules { partitions: 1, expires: true };
+/// Who has no lease yet waits for none: the bound without the time a start takes.
+const RULES: CreditRules = CreditRules { partitions: 1, expires: true, first_ms: 0 };
 
 /// splitmix64.
 struct Rng(u64);
@@ -95,19 +96,26 @@ struct World {
     calm: bool,
     talk_ms: u64,
     most_up: usize,
+    rules: CreditRules,
+    /// What restarts may cost beyond what was paid.
+    allowed: i64,
 }
 
 const ACCOUNTS: [&str; 2] = ["acme", "acme-root"];
 
 impl World {
     fn new(seed: u64, nodes: u64, funds: [i64; 2]) -> World {
+        World::with(RULES, seed, nodes, funds)
+    }
+
+    fn with(rules: CreditRules, seed: u64, nodes: u64, funds: [i64; 2]) -> World {
         let mut documents = documents(r#""billing": "prepaid", "slice_s": 6"#, &wide("", ""));
         let root = documents.accounts.get_mut("acme-root").expect("root");
         (root.billing, root.slice_s) = (tollgate_schemas::control::Billing::Prepaid, 10);
         let proxies = (1..=nodes).map(|node| {
             let mint = Mint::new(node, 1);
             let mut admission = Admission::new();
-            admission.credit_mode(&mint.node_name(), RULES);
+            admission.credit_mode(&mint.node_name(), rules);
             Proxy { admission, node, epoch: 1, mint, up: Vec::new(), rate: 0, cut_until_ms: 0, wire: VecDeque::new(), inbox: BTreeMap::new(), refused: 0, by_credit: 0 }
         });
         let mut world = World {
@@ -128,6 +136,8 @@ impl World {
             calm: false,
             talk_ms: 30_000,
             most_up: 0,
+            rules,
+            allowed: 0,
         };
         for (account, e8) in ACCOUNTS.into_iter().zip(funds) {
             world.pay(account, e8);
@@ -304,12 +314,12 @@ impl World {
     /// The process dies and the next one takes its calls up again.
     fn restart_proxy(&mut self, node: usize) {
         let now = self.now(node);
-        let World { proxies, policy, sheet, .. } = self;
+        let World { proxies, policy, sheet, rules, .. } = self;
         let proxy = &mut proxies[node];
         proxy.epoch += 1;
         proxy.mint = Mint::new(proxy.node, proxy.epoch);
         proxy.admission = Admission::new();
-        proxy.admission.credit_mode(&proxy.mint.node_name(), RULES);
+        proxy.admission.credit_mode(&proxy.mint.node_name(), *rules);
         let tiers = [Tier { account: "acme-root".to_owned(), terms: Some(sheet.above.clone()) }];
         let facts = tollgate_schemas::v1::CallFacts { account: "acme".to_owned(), root_account: "acme-root".to_owned(), trunk: "t1".to_owned(), ..Default::default() };
         for up in &mut proxy.up {
@@ -341,7 +351,7 @@ impl World {
         }
         for (account, funds) in &self.funds {
             let owed = owed.get(*account).copied().unwrap_or(0);
-            assert!(owed <= *funds, "{account} owes {owed} of {funds} at {} ms", self.ms);
+            assert!(owed <= *funds + self.allowed, "{account} owes {owed} of {funds} and {} at {} ms", self.allowed, self.ms);
         }
     }
 
@@ -439,4 +449,38 @@ fn fn_07_a_thousand_parallel_calls_spend_what_is_there_and_no_more() {
     assert_eq!(up, 0, "all are ended");
     let left = world.balance("acme");
     assert!((0..3 * UNIT).contains(&left), "{left} of 300 is left: within a hundredth");
+}
+
+/// A kill, some time without the process, and the next one: whatever becomes of its first lease.
+#[test]
+fn fn_07_a_kill_costs_at_most_the_time_away_and_until_the_first_lease_for_each_call_that_is_up() {
+    const AWAY_MS: i64 = 12_000;
+    for seed in 0..12 {
+        let _seed = Seed(seed);
+        let rich = seed % 2 == 0;
+        let rules = CreditRules { first_ms: 5_000, ..RULES };
+        let mut world = World::with(rules, seed, 1, [if rich { 5_000 } else { 12 } * UNIT, 5_000 * UNIT]);
+        (world.talk_ms, world.calm) = (600_000, true);
+        world.run(5);
+        world.proxies[0].rate = 30;
+        world.run(6);
+        world.proxies[0].rate = 0;
+        let (up, cut) = (world.proxies[0].up.len(), world.proxies[0].by_credit);
+        assert!(up > 60, "{up} calls are up");
+        world.ms += AWAY_MS;
+        // A second for the timer, six for the reseller's increment.
+        let most_s = (AWAY_MS as u64 + rules.first_ms) / 1_000 + 1 + 6;
+        world.allowed = up as i64 * world.sheet.own.charge(0, most_s * 1_000).amount_e8;
+        world.restart_proxy(0);
+        if seed % 3 == 2 {
+            world.proxies[0].cut_until_ms = world.ms + 20_000;
+        }
+        world.run(30);
+        let ended = world.proxies[0].by_credit - cut;
+        match (rich, seed % 3 == 2) {
+            (true, false) => assert_eq!(ended, 0, "all have the money and go on"),
+            (true, true) => assert!(ended > 0, "no lease came in time"),
+            (false, _) => assert_eq!(world.proxies[0].up.len(), 0, "the money is used up"),
+        }
+    }
 }

@@ -341,7 +341,7 @@ fn judge(draft: &mut Draft, old_deck: Option<&Deck>, new_deck: &Deck, order: &Or
     if !becomes.blocked && moved * 100 > i128::from(was.rate_e12) * i128::from(order.jump_percent) {
         line.flags.push(Flag::Suspicious);
     }
-    let notice = at.saturating_sub(order.noticed_us.unwrap_or(order.now_us));
+    let notice = at.saturating_sub(order.now_us);
     if was.is_dearer_in(&becomes) && notice < i64::from(order.notice_days) * DAY_US {
         let hours = notice.max(0) / HOUR_US;
         if order.short_notice.is_none() {

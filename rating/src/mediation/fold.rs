@@ -11,13 +11,15 @@ use tollgate_schemas::{
 
 use super::{
     NAME,
-    state::{Answered, Attempt, AttemptEnd, Call, Ended, Ringing, Stamp, Teardown, Tried},
+    state::{Answered, Attempt, AttemptEnd, Call, Ended, Ringing, Skipped, Stamp, Teardown, Tried},
     text,
 };
 
 /// Attempts of one call, and facts of one kind about one thing: far above what a hunt makes; more is a broken writer.
 const MAX_ATTEMPTS: u32 = 64;
 const MAX_CONTRADICTIONS: usize = 16;
+/// Carriers passed over that are named in the explanation of one call.
+const MAX_SKIPPED: usize = 256;
 /// Accounts a call holds money of: itself and those above.
 const MAX_HOLDS: usize = 32;
 
@@ -37,6 +39,7 @@ pub(super) fn matters(body: &Body) -> bool {
         body,
         Body::CallAttempted(_)
             | Body::CallRouteTried(_)
+            | Body::CallRouteSkipped(_)
             | Body::CallAnswered(_)
             | Body::CallAttemptEnded(_)
             | Body::CallTeardown(_)
@@ -82,6 +85,15 @@ impl Call {
                         .map_or_else(String::new, |l| String::from_utf8_lossy(&l.call_id).into_owned()),
                 });
                 Ok(Touched::Attempt(b.attempt_no))
+            }
+            Some(Body::CallRouteSkipped(b)) => {
+                let at = match self.skipped.binary_search_by(|s| (s.rank, &s.carrier).cmp(&(b.rank, &b.carrier))) {
+                    Err(at) if self.skipped.len() < MAX_SKIPPED => at,
+                    _ => return Ok(Touched::Nothing),
+                };
+                let skipped = Skipped { rank: b.rank, carrier: b.carrier.clone(), reason: b.reason.clone(), block_id: b.block_id.clone() };
+                self.skipped.insert(at, skipped);
+                Ok(Touched::Call)
             }
             Some(Body::CallRinging(b)) => {
                 let attempt = self.attempt_mut(b.attempt_no)?;

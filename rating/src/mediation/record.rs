@@ -12,7 +12,7 @@ use super::{
     charge::{LegCharge, cost_charge, ring_ms, sell_charge},
     fold::fill_head,
     state::{Answered, Attempt, AttemptEnd, Call, Rerated, Stamp},
-    text::{push_json, push_number, set, set_peer},
+    text::{self, push_json, push_number, set, set_peer},
     tiers,
 };
 
@@ -178,6 +178,10 @@ pub(super) fn final_row(call: &Call, row: &mut Cdr) {
         set(&mut row.to_tag, &a.to_tag);
     }
 
+    if call.attempts.is_empty() && !call.skipped.is_empty() {
+        set_unavailable(row, call);
+    }
+
     set_sell(row, sell_terms(call, answer));
     set_cost(row, shown.and_then(cost_terms));
     let (cost, one_sum) = cost_of_call(call, &mut row.cost_currency);
@@ -241,6 +245,9 @@ pub(super) fn refused_row(born: &Stamp, event: &Event, refused: &CallRefused, ro
     }
     row.cps_limited = reason == Some(Refusal::CpsLimit);
     row.channel_limited = matches!(reason, Some(Refusal::ChannelLimit | Refusal::GroupLimit));
+    row.route_explain = text::explain(&refused.choices);
+    row.route_policy.clone_from(&refused.route_policy);
+    row.quality_snapshot.clone_from(&refused.quality_snapshot);
     set_sell(row, refused.sell.as_ref());
     set(&mut row.rating_status, "zero");
 }
@@ -358,6 +365,14 @@ fn set_teardown(row: &mut Cdr, call: &Call) {
         set(&mut row.fraud_action, "teardown");
         set(&mut row.fraud_rules_hit, &teardown.reason);
     }
+}
+
+/// Nobody could be tried: each carrier was blocked or full when its turn came.
+fn set_unavailable(row: &mut Cdr, call: &Call) {
+    let cause = Refusal::CarrierUnavailable;
+    set(&mut row.block_reason, cause.name());
+    row.block_response_code = call.end().map(|e| e.sip_code);
+    row.block_id = call.skipped.iter().find(|s| !s.block_id.is_empty()).map(|s| s.block_id.clone());
 }
 
 /// Carrier, code and milliseconds from INVITE to the final response, for each attempt.

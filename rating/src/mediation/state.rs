@@ -270,6 +270,21 @@ pub(super) struct Call {
     /// What the accounts above were offered, nearest first.
     #[prost(message, repeated, tag = "50")]
     pub tiers: Vec<Tier>,
+    /// Carriers that could not be tried when their turn came, by rank.
+    #[prost(message, repeated, tag = "70")]
+    pub skipped: Vec<Skipped>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct Skipped {
+    #[prost(uint32, tag = "1")]
+    pub rank: u32,
+    #[prost(string, tag = "2")]
+    pub carrier: String,
+    #[prost(string, tag = "3")]
+    pub reason: String,
+    #[prost(bytes = "vec", tag = "4")]
+    pub block_id: Vec<u8>,
 }
 
 impl Call {

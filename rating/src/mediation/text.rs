@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use tollgate_schemas::{money, v1::RouteChoice};
 
+use super::state::Skipped;
+
 /// Replaces a column's text and keeps its memory.
 pub(super) fn set(column: &mut String, text: &str) {
     column.clear();
@@ -97,6 +99,29 @@ pub(super) fn explain(choices: &[RouteChoice]) -> String {
     }
     out.push(']');
     out
+}
+
+/// `route_explain` of a call of which carriers were passed over when their turn came: each is named with its reason in its place. None
+/// where there is none.
+pub(super) fn explain_skipped(explain: &str, skipped: &[Skipped]) -> Option<String> {
+    if skipped.is_empty() {
+        return None;
+    }
+    let mut out = explain.to_owned();
+    for skip in skipped {
+        let mut place = "{\"carrier\":".to_owned();
+        push_json(&mut place, &skip.carrier);
+        place.push_str(",\"rank\":");
+        push_number(&mut place, skip.rank.into());
+        place.push_str(",\"reason\":");
+        let mut reason = String::new();
+        push_json(&mut reason, &skip.reason);
+        let chosen = "\"chosen\"";
+        if let Some(at) = out.find(&place).map(|at| at + place.len()).filter(|at| out[*at..].starts_with(chosen)) {
+            out.replace_range(at..at + chosen.len(), &reason);
+        }
+    }
+    Some(out)
 }
 
 /// What was known of a carrier, where a policy asked for it: ratios in percent.

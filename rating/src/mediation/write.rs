@@ -15,7 +15,7 @@ use super::{
     fold::Touched,
     record,
     state::{Call, Stamp, Written},
-    tiers,
+    text, tiers,
 };
 use crate::ledger::{self, posting};
 
@@ -110,9 +110,14 @@ impl Desk {
         let end = call.ended.as_ref().map(|e| e.stamp);
         record::final_row(call, row);
         row.attempt_no = *call.final_attempt_no.get_or_insert(row.attempt_no);
-        std::mem::swap(&mut row.route_explain, &mut call.explain);
+        // As decided, but for carriers that were passed over since: mostly none.
+        let mut explain = text::explain_skipped(&call.explain, &call.skipped).unwrap_or_else(|| std::mem::take(&mut call.explain));
+        std::mem::swap(&mut row.route_explain, &mut explain);
         let made = self.version(row, call.written, end, trigger);
-        std::mem::swap(&mut row.route_explain, &mut call.explain);
+        std::mem::swap(&mut row.route_explain, &mut explain);
+        if call.skipped.is_empty() {
+            call.explain = explain;
+        }
         let Some((encoded, written, cause)) = made else { return };
         let first = call.written.is_none();
         call.written = Some(written);

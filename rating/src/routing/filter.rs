@@ -13,14 +13,15 @@ use crate::{
 };
 
 pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecision {
-    // Emergency calls ask nothing of prices and qualities, and an account without a policy nothing of qualities.
+    // Emergency calls ask nothing of prices and qualities, and an account without a policy nothing of qualities: only how long calls
+    // there last.
     let policy = query.policy.filter(|_| !query.emergency);
-    let quality = query.quality.filter(|_| policy.is_some());
-    let of_class = quality.map(|group| group.of_class(query.codec_class));
+    let of_class = query.quality.filter(|_| !query.emergency).map(|group| group.of_class(query.codec_class));
     let durations = match of_class {
         Some(known) if query.durations.is_empty() => &known.durations,
         _ => query.durations,
     };
+    let quality = query.quality.filter(|_| policy.is_some());
     let mut expected = Expected::of(durations, query.at_us);
     let carriers = &table.carriers;
     let lookups = table.decks.lookup_for(query.number, query.at_us, &query.from);
@@ -59,7 +60,7 @@ pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecisi
         let abroad = query.sell.is_some() && home != Some(usize::from(currency)) && exchanged.is_none();
         // Costs in the sale's currency stand together, whatever the carrier's is.
         let currency = if exchanged.is_some() { home.map_or(currency, |at| at as u16) } else { currency };
-        match guard.refuses(abroad, cost) {
+        match guard.refuses(abroad, cost).or_else(|| shut(query, carrier)) {
             Some(reason) => left_out.push(LeftOut {
                 row: found.map(|r| r.number()),
                 expected_cost_e8: Some(expected.e8(own_cost)),
@@ -97,6 +98,12 @@ pub(super) fn decide(table: &Arc<Routes>, query: &RouteQuery<'_>) -> RouteDecisi
     }
     left_out.sort_unstable_by_key(|l| l.carrier);
     RouteDecision { order, left_out, routes: table.clone(), number: Dialled::of(query.number), at_us: query.at_us, from: Origination { groups: &[], ..query.from } }
+}
+
+/// Why a carrier gets no call now. There is mostly none.
+fn shut(query: &RouteQuery<'_>, carrier: u16) -> Option<Reason> {
+    let at = query.shut.binary_search_by_key(&carrier, |(carrier, _)| *carrier).ok()?;
+    Some(query.shut[at].1)
 }
 
 /// The rate from a carrier's currency to the sale's, where one is to be found.

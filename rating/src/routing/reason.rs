@@ -29,16 +29,21 @@ pub enum Reason {
     NoSellPrice,
     ///
     NegativeMargin,
+    /// A block keeps the call from it: the node's, not the documents'.
+    CarrierBlocked,
+    /// It is full now: its concurrent calls, or its calls a second.
+    CarrierChannels,
+    CarrierCps,
     /// Dearer than as many others as may be tried.
     BeyondMaxAttempts,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 16] = [
+    pub const ALL: [Reason; 19] = [
         Reason::Suspended, Reason::NotAllowedForAccount, Reason::Loop, Reason::NotEmergencyCapable, Reason::NoPrefix,
         Reason::NotEffective, Reason::Blocked, Reason::RouteClass, Reason::ClassFloor,
         Reason::CliNotGuaranteed, Reason::QualityFloor, Reason::FalseAnswer, Reason::CurrencyMismatch, Reason::NoSellPrice,
-        Reason::NegativeMargin, Reason::BeyondMaxAttempts,
+        Reason::NegativeMargin, Reason::CarrierBlocked, Reason::CarrierChannels, Reason::CarrierCps, Reason::BeyondMaxAttempts,
     ];
 
     /// The word in events and explanations.
@@ -59,6 +64,9 @@ impl Reason {
             Reason::CurrencyMismatch => "currency_mismatch",
             Reason::NoSellPrice => "no_sell_price",
             Reason::NegativeMargin => "negative_margin",
+            Reason::CarrierBlocked => "carrier_blocked",
+            Reason::CarrierChannels => "carrier_channels",
+            Reason::CarrierCps => "carrier_cps",
             Reason::BeyondMaxAttempts => "beyond_max_attempts",
         }
     }

@@ -291,6 +291,7 @@ impl Story {
             first_us: if count > 1 { self.now.utc_us - 1_000_000 } else { 0 },
             block_id: block_id.to_vec(),
             sell: Some(sell()),
+            ..CallRefused::default()
         };
         self.call = self.write(Some(caller()), Body::CallRefused(body));
         self

@@ -2,7 +2,7 @@
 
 use tollgate_rating::{
     coverage::{Buyer, Gap, Reach, cover},
-    routing::{CarrierRoutes, RoutePolicy, RouteQuery},
+    routing::{CarrierRoutes, Reason, RoutePolicy, RouteQuery},
 };
 use tollgate_schemas::{control, v1::CarrierQuality};
 
@@ -160,4 +160,31 @@ fn a_policy_says_every_mistake_with_its_field() {
         fields,
         ["order", "exploration_pct", "delta_pct", "floors.asr", "delay_price", "delta_pct", "splits", "splits[1].carrier", "floors.class", "max_attempts"]
     );
+}
+
+/// What the node knows of the moment comes last: it is named only where the carrier would else be there, and its place goes to the next.
+#[test]
+fn r_35_a_carrier_that_is_shut_names_it_after_all_other_filters_and_gives_its_place_away() {
+    let carriers = table(vec![
+        carrier("a", "1 0.01 1/1"), carrier("b", "1 0.02 1/1"), carrier("c", "1 0.03 1/1"), carrier("d", "1 0.09 1/1"), carrier("e", "1 0.035 1/1"),
+    ]);
+    let price = sell("0.05", 1, 1);
+    let shut = [(0, Reason::CarrierBlocked), (1, Reason::CarrierChannels), (3, Reason::CarrierCps)];
+    let decision = carriers.candidates(&RouteQuery { margin_guard: true, sell: Some(&price), max_attempts: 1, shut: &shut, ..query() });
+    assert_eq!(names(&decision), ["c"]);
+    let want = [("a", "carrier_blocked"), ("b", "carrier_channels"), ("d", "negative_margin"), ("e", "beyond_max_attempts")];
+    assert_eq!(left_out(&decision), want.map(|(name, reason)| (name.to_owned(), reason)));
+}
+
+/// 6/6 at 0.06 sold, 60/60 at 0.03 bought: of three minutes it earns, of 50 ms it loses.
+#[test]
+fn r_41_the_guard_goes_by_the_lengths_calls_have_without_a_policy_too() {
+    let carriers = table(vec![carrier("by-minute", "1 0.03 60/60"), carrier("by-second", "1 0.05 1/1")]);
+    let price = sell("0.06", 6, 6);
+    let short = verdict(vec![], &[(50, 60)]);
+    let ask = |quality, margin_guard, emergency| carriers.candidates(&RouteQuery { margin_guard, sell: Some(&price), quality, emergency, ..query() });
+    assert_eq!(names(&ask(None, true, false)), ["by-minute", "by-second"], "nothing is known: three minutes");
+    let guarded = ask(Some(&short), true, false);
+    assert_eq!((names(&guarded), left_out(&guarded)), (vec!["by-second".to_owned()], vec![("by-minute".to_owned(), "negative_margin")]));
+    assert!(guarded.order[0].judged.is_none(), "of qualities nothing is asked");
 }

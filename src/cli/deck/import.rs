@@ -258,6 +258,9 @@ pub struct DecideArgs {
     /// Why; stays in the log
     #[arg(long, default_value = "")]
     reason: String,
+    /// With approve: takes what gets dearer though its notice is too short by now, for this reason
+    #[arg(long, value_name = "REASON")]
+    short_notice: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -268,7 +271,8 @@ pub struct DecideArgs {
 pub fn decide(args: &DecideArgs, approve: bool) -> anyhow::Result<Done> {
     let verb = if approve { "approve" } else { "reject" };
     let path = format!("/v1/deck-imports/{}/{verb}", args.id);
-    let answer = Client::new(&args.api)?.send("POST", &path, &[], Some(&json!({ "reason": args.reason })))?;
+    let word = json!({ "reason": args.reason, "short_notice": args.short_notice });
+    let answer = Client::new(&args.api)?.send("POST", &path, &[], Some(&word))?;
     if answer.status == 422 {
         if args.json {
             out::json(&answer.body)?;

@@ -184,7 +184,7 @@ impl Owner {
         for _ in 0..8 {
             let (registry, based_on) = self.begin();
             unknown_groups(&registry, &rows)?;
-            let mut merged = self.merge(&registry, &new.deck, new.spec.as_ref(), &rows, mode, &order, proposed_us, proposed_us)?;
+            let mut merged = self.merge(&registry, &new.deck, new.spec.as_ref(), &rows, mode, &order, proposed_us)?;
             merged.preview.left_out.clone_from(&new.left_out);
             let preview = serde_json::to_value(&merged.preview).map_err(|e| Fault::Internal(e.to_string()))?;
             if new.dry_run {
@@ -284,8 +284,12 @@ impl Owner {
         let rows = self.sheet(id, &import.rows_version)?;
         let rows = std::str::from_utf8(&rows).map_err(|e| Fault::Internal(e.to_string()))?;
         let (rows, _) = read_rows(rows).map_err(|e| Fault::Internal(e.to_string()))?;
-        let proposed_us = parse_rfc3339(&import.proposed_at).map_err(|e| Fault::Internal(e.to_string()))?;
-        let merged = self.merge(registry, name, import.spec.as_ref(), &rows, import.mode, &import.order, proposed_us, now_us)?;
+        // Notice counts from now, as if the sheet were imported now: who waits with the approval shortens it. What its proposer took
+        // for a reason stays taken.
+        let mut order = import.order.clone();
+        order.short_notice = order.short_notice.or_else(|| approval.short_notice.clone());
+        let merged = self.merge(registry, name, import.spec.as_ref(), &rows, import.mode, &order, now_us)?;
+        decided.order = order;
         if merged.preview.counts != import.counts {
             return Err(refused("", "what would change is no longer what was proposed, since time has passed: reject this import and import the sheet again"));
         }
@@ -310,9 +314,9 @@ impl Owner {
         Ok(events)
     }
 
-    /// The rows over the deck in force. `proposed_us`: when its maker spoke, from which notice counts.
+    /// The rows over the deck in force, at an instant: notice counts from it.
     #[expect(clippy::too_many_arguments, reason = "a proposal's fields, of two forms")]
-    fn merge(&self, registry: &Registry, name: &str, first: Option<&Value>, rows: &[ImportRow], mode: Mode, taken: &Taken, proposed_us: i64, now_us: i64) -> Result<Prepared, Refusal> {
+    fn merge(&self, registry: &Registry, name: &str, first: Option<&Value>, rows: &[ImportRow], mode: Mode, taken: &Taken, now_us: i64) -> Result<Prepared, Refusal> {
         let document = registry.documents.get(&(Kind::Deck, name.to_owned()));
         let Some(spec) = document.or(first) else {
             return Err(refused("deck", format!("there is no deck '{name}': for its first sheet say its currency and time zone with --new")));
@@ -328,7 +332,6 @@ impl Owner {
             closes_us: taken.closes.as_deref().and_then(|t| parse_rfc3339(t).ok()),
             past_now: taken.past_now,
             notice_days: spec.notice_days.unwrap_or(NOTICE_DAYS),
-            noticed_us: Some(proposed_us),
             short_notice: taken.short_notice.clone(),
             jump_percent: taken.jump_percent,
             currency: taken.currency.clone(),

@@ -35,17 +35,22 @@ fn route() -> Value {
     object(
         json!({
             "account": text(), "from": text(), "to": text(), "at": time(), "codec_class": class(), "emergency": flag(), "routed": flag(), "why_not": or_null(text()),
-            "policy": text(), "quality_snapshot": or_null(text()), "draw": or_null(count()), "sell": or_null(sell),
+            "policy": text(), "quality_snapshot": or_null(text()), "durations": or_null(durations()), "draw": or_null(count()), "sell": or_null(sell),
             "carriers": { "type": "array", "items": reference("RouteChoice") },
         }),
         &[],
     )
 }
 
+/// How long calls to a destination last.
+fn durations() -> Value {
+    json!({ "type": "array", "items": object(json!({ "mean_s": decimal(), "calls": count() }), &[]) })
+}
+
 fn replay() -> Value {
     let decision = object(
         json!({
-            "codec_class": class(), "policy": text(), "quality_snapshot": or_null(text()), "draw": count(), "carriers": { "type": "array", "items": reference("RouteChoice") },
+            "codec_class": class(), "policy": text(), "quality_snapshot": or_null(text()), "durations": or_null(durations()), "draw": count(), "carriers": { "type": "array", "items": reference("RouteChoice") },
         }),
         &[],
     );

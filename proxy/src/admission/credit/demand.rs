@@ -97,7 +97,7 @@ impl Admission {
     fn place_again(&mut self, policy: &Policy, now: Now) {
         for (ix, view) in policy.accounts().filter(|(_, view)| view.credit.is_some()) {
             let index = self.account_state(ix);
-            self.credit_line(index, policy, ix);
+            self.credit_line(index, policy, ix, now);
             let partition = tollgate_schemas::id::partition_of(&view.root, self.credit.parts.len() as u16);
             if let Some(line) = self.accounts[index as usize].credit.as_deref_mut()
                 && line.partition != partition
@@ -105,7 +105,7 @@ impl Admission {
                 // Another root is another lender, who has lent nothing yet.
                 self.credit.parts[usize::from(line.partition)].lines -= 1;
                 self.credit.parts[usize::from(partition)].lines += 1;
-                (line.partition, line.revision, line.ceiling_e8) = (partition, 0, 0);
+                (line.partition, line.revision, line.ceiling_e8, line.unknown_ns) = (partition, 0, 0, now.mono_ns);
             }
             self.credit_changed(index, now);
         }

@@ -6,6 +6,8 @@ pub struct Line {
     /// What its calls here may come to, by the newest grant; 0 = none was applied yet.
     pub ceiling_e8: i64,
     pub revision: u64,
+    /// Since when it is waited for the first grant.
+    pub unknown_ns: u64,
     /// Of its partition's leases when it was granted.
     pub generation: u32,
     /// What calls that ended came to.
@@ -27,8 +29,8 @@ pub struct Line {
 const AHEAD: i64 = 8;
 
 impl Line {
-    pub fn new(partition: u16) -> Line {
-        Line { partition, ..Line::default() }
+    pub fn new(partition: u16, now_ns: u64) -> Line {
+        Line { partition, unknown_ns: now_ns, ..Line::default() }
     }
 
     pub fn used(&self) -> i64 {

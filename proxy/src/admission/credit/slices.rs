@@ -72,7 +72,7 @@ impl Admission {
             let terms = tiers.iter().find(|t| t.account == held.account).map_or(sell, |t| t.terms.as_ref());
             let Some(terms) = terms else { continue };
             let index = self.account_state(ix);
-            self.credit_line(index, policy, ix);
+            self.credit_line(index, policy, ix, now);
             let prepaid = view.credit.as_ref().is_some_and(|c| c.prepaid);
             resumed.push(CallHold { held_e8: held.amount_e8, ..CallHold::new(index, prepaid, u64::from(view.slice_s) * 1_000, terms) });
         }
@@ -80,6 +80,36 @@ impl Admission {
         if let Some(call) = self.calls.get_mut(slot) {
             call.holds = resumed;
         }
+    }
+
+    /// The policy has other limits than when the call came: from now on it holds of every account above it that has one, and by what
+    /// is prepaid now. True where that changes what it does: ask [`Admission::next_slice`] at once, or at its answer.
+    pub fn credit_began(&mut self, slot: &Slot, policy: &super::Policy, account: &str, sell: Option<&Terms>, tiers: &[Tier], now: Now) -> bool {
+        let Some(first) = policy.account_named(account).filter(|ix| policy.account(*ix).has_credit) else { return false };
+        self.adopt(policy);
+        let Some(mut holds) = self.calls.get_mut(slot).filter(|call| !call.emergency).map(|call| std::mem::take(&mut call.holds)) else { return false };
+        let mut changed = false;
+        let mut at = Some(first);
+        while let Some(ix) = at {
+            let view = policy.account(ix);
+            at = view.parent;
+            let terms = if ix == first { sell } else { tiers.iter().find(|t| t.account == view.name).and_then(|t| t.terms.as_ref()) };
+            let (Some(credit), Some(terms)) = (&view.credit, terms) else { continue };
+            let index = self.account_state(ix);
+            match holds.iter_mut().find(|h| h.account == index) {
+                Some(held) if held.prepaid == credit.prepaid => {}
+                Some(held) => (held.prepaid, changed) = (credit.prepaid, true),
+                None => {
+                    self.credit_line(index, policy, ix, now);
+                    holds.push(CallHold::new(index, credit.prepaid, u64::from(view.slice_s) * 1_000, terms));
+                    changed = true;
+                }
+            }
+        }
+        if let Some(call) = self.calls.get_mut(slot) {
+            call.holds = holds;
+        }
+        changed
     }
 
     /// What a call holds, for its events; empty where nobody has a limit.
@@ -159,6 +189,10 @@ impl Admission {
         }
         if elapsed_ms + MARGIN_MS < paid_ms {
             return Slice::Until { ms: (elapsed_ms + RETRY_MS).min(paid_ms - MARGIN_MS), changed: false };
+        }
+        // What there is left is not known yet: it is asked for, and the call goes on until the answer.
+        if holds.iter().any(|h| h.prepaid && self.accounts[h.account as usize].credit.as_deref().is_some_and(|line| self.credit.awaited(line, now))) {
+            return Slice::Until { ms: elapsed_ms + RETRY_MS, changed: false };
         }
         // The last moment: what is left, all of it.
         let last_ms = holds.iter().filter(|h| h.prepaid).map(|h| h.terms.affordable_ms(answer_us, h.held_e8.saturating_add(self.left(h, now)))).min();

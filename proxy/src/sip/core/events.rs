@@ -2,17 +2,18 @@
 
 use tollgate_schemas::{
     event::{Body, Event, Origin},
-    id::Id,
+    id::{Id, partition_of},
     log::{Append, Topic},
     parties::revenue,
     time::Now,
     v1::{
         CallAttemptEnded, CallAttempted, CallDialogChanged, CallEnded, CallInterim, CallRefused, CallRinging,
-        CallRouteTried, CallTeardown, CreditHold, Fx, Personal, RouteChoice, SipLeg,
+        CallRouteSkipped, CallRouteTried, CallTeardown, CreditHold, Fx, Personal, RouteChoice, SipLeg, Tier,
     },
 };
 
 use super::{super::call::{Call, Verdict}, Core};
+use crate::{admission::Shut, routing::Route};
 
 /// What routing decided, as the call's event tells.
 pub struct Decision {
@@ -85,6 +86,35 @@ impl Core {
 
     pub(super) fn emit_refused(&mut self, key: &str, partition: u16, body: CallRefused, personal: Option<Personal>, now: Now) {
         self.emit(key, partition, now, Body::CallRefused(body), personal);
+    }
+
+    /// A call that came as far as its carriers: `id` is what decided its draw.
+    pub(super) fn emit_unrouted(&mut self, id: Id, key: &str, body: CallRefused, decision: Decision, tiers: Vec<Tier>, personal: Personal, now: Now) {
+        let body = Body::CallRefused(CallRefused {
+            route_policy: decision.policy,
+            choices: decision.choices,
+            quality_snapshot: decision.quality_snapshot,
+            draw_e6: decision.draw_e6,
+            tiers,
+            ..body
+        });
+        let mut event = Event::born(self.origin(now), key, body);
+        event.id = id.to_vec();
+        event.personal = Some(personal);
+        self.out.events.push(Append { topic: Topic::Calls, partition: partition_of(key, self.ctx.partitions), event });
+    }
+
+    /// A carrier whose turn came and that gets no call.
+    pub(super) fn emit_route_skipped(&mut self, call: &Call, route: &Route, shut: Shut, detail: String, now: Now) {
+        let body = Body::CallRouteSkipped(CallRouteSkipped {
+            call_id: call.id.to_vec(),
+            carrier: call.plan.policy.carrier(route.carrier).name.clone(),
+            rank: route.rank,
+            reason: shut.reason().to_owned(),
+            block_id: shut.block().map(Id::to_vec).unwrap_or_default(),
+            detail,
+        });
+        self.emit_for(call, now, body, None);
     }
 
     pub(super) fn emit_route_tried(&mut self, call: &Call, n: usize, b_out: &str, leg: SipLeg, now: Now) {

@@ -22,7 +22,10 @@ use super::{
     ms,
     reply::phrase_of,
 };
-use crate::admission::{CallView, CarrierView, NodeState};
+use crate::{
+    admission::{CallView, CarrierSlot, CarrierView, NodeState, Shut},
+    routing::{Plan, Route},
+};
 
 /// A final response of an attempt, or what stands for one.
 pub struct Outcome {
@@ -97,25 +100,12 @@ impl Core {
         while let Some(route) = call.routes.get(call.next_route).cloned() {
             call.next_route += 1;
             let plan = call.plan.clone();
-            let reserved = {
-                let mut gate = self.gate();
-                let view = CallView::of(&call.facts, &call.a_number, &call.dialled, Some(call.source.ip()));
-                if gate.admission.carrier_blocked(&plan.policy.carrier(route.carrier).name, &view, now).is_some() {
-                    continue;
-                }
-                let reserved = gate.admission.reserve_carrier(&plan.policy, route.carrier, call.facts.emergency, now);
-                if let (Ok(_), Some(party)) = (&reserved, &plan.policy.carrier(route.carrier).party) {
-                    gate.laps.sent(party, &call.a_number, &call.dialled, now);
-                }
-                reserved
-            };
-            let slot = match reserved {
+            let slot = match self.take_carrier(call, &plan, &route, now) {
                 Ok(slot) => slot,
-                Err(full) => {
+                Err((shut, detail)) => {
                     self.counters.failed_over += 1;
                     // No silent throttle (S1-75): the skipped carrier is named in the call's events.
-                    let what = format!("carrier {} left out: {}", plan.policy.carrier(route.carrier).name, full.reason());
-                    self.emit_dialog_changed(call, &what, now);
+                    self.emit_route_skipped(call, &route, shut, detail, now);
                     continue;
                 }
             };
@@ -160,6 +150,21 @@ impl Core {
             return;
         }
         self.give_best(at, call, now);
+    }
+
+    /// A place at a carrier whose turn it is, or why it gets no call, and the block's reason.
+    fn take_carrier(&mut self, call: &Call, plan: &Plan, route: &Route, now: Now) -> Result<CarrierSlot, (Shut, String)> {
+        let view = CallView::of(&call.facts, &call.a_number, &call.dialled, Some(call.source.ip()));
+        let carrier = plan.policy.carrier(route.carrier);
+        let mut gate = self.gate();
+        if let Some(block) = gate.admission.carrier_blocked(&carrier.name, &view, now) {
+            return Err((Shut::Blocked(block.id), block.reason.clone()));
+        }
+        let slot = gate.admission.reserve_carrier(&plan.policy, route.carrier, call.facts.emergency, now).map_err(|full| (Shut::Full(full), String::new()))?;
+        if let Some(party) = &carrier.party {
+            gate.laps.sent(party, &call.a_number, &call.dialled, now);
+        }
+        Ok(slot)
     }
 
     /// Writes the INVITE for a carrier; it leaves when its events are durable.
@@ -283,11 +288,12 @@ impl Core {
     /// No carrier is left: the best answer goes upstream (P-08), 408 when there is none.
     fn give_best(&mut self, at: Ref, call: &mut Call, now: Now) {
         let best = call.best.take().unwrap_or_else(|| {
-            // Carriers were there and none could be tried: all are full.
-            let (status, q850) = if call.attempts.is_empty() { (503, 34) } else { (408, 102) };
+            // Carriers were there and none could be tried: between the choice and its first turn all were blocked or full.
+            let (status, q850) = if call.attempts.is_empty() { (Refusal::CarrierUnavailable.sip_code(), Refusal::CarrierUnavailable.q850()) } else { (408, 102) };
             Best { status, bytes: Vec::new(), q850, phrase: phrase_of(status).to_owned(), attempt: 0, rang: false }
         });
-        self.end_unanswered(at, call, best, "callee", "normal", "", now);
+        let local_cause = if call.attempts.is_empty() { Refusal::CarrierUnavailable.name() } else { "" };
+        self.end_unanswered(at, call, best, "callee", "normal", local_cause, now);
     }
 
     /// The final response of a call that nobody answered, and its last event.
@@ -426,3 +432,6 @@ impl Core {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 
 use tollgate_schemas::{
-    id::partition_of,
+    id::{Id, partition_of},
     parties::{Parties, revenue},
     refusal::Refusal,
     time::Now,
-    v1::{CallFacts, CallRefused, Personal, SipLeg},
+    v1::{CallFacts, CallRefused, Personal, SipLeg, Tier},
 };
 
 use super::{
@@ -24,8 +24,8 @@ use super::{
     reply::phrase_of,
 };
 use crate::{
-    admission::{Attempt as Asked, Called, Halt, Lookup, NodeState, Party, Refused, SourceBucket, TrunkIx, Verdict},
-    routing::RouteQuery,
+    admission::{Attempt as Asked, CallView, Called, CarrierIx, Halt, Lookup, NodeState, Party, Refused, Shut, SourceBucket, TrunkIx, Verdict},
+    routing::{RouteQuery, Routes},
 };
 
 /// Bytes of User-Agent kept (C-016).
@@ -39,6 +39,14 @@ fn redirections(msg: &Msg<'_>) -> usize {
     let history = msg.headers().filter(|(name, _)| name.eq_ignore_ascii_case(b"history-info"));
     let entries: usize = history.map(|(_, value)| value.to_ascii_lowercase().windows(6).filter(|w| w == b"index=").count()).sum();
     msg.values(Header::Diversion).count().max(entries.saturating_sub(1))
+}
+
+/// A call for which no carrier is left, and what was decided of it.
+struct Unrouted {
+    id: Id,
+    shut: Vec<(CarrierIx, Shut)>,
+    decision: Decision,
+    tiers: Vec<Tier>,
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -114,7 +122,10 @@ impl Core {
         let mut admitted = match decision {
             Ok(admitted) => admitted,
             Err(Halt::Waits { awaits, within_ms }) => return self.wait_for(tx, msg, from, merge_key, awaits, within_ms, now),
-            Err(Halt::Refused(refused)) => return self.refuse(tx, msg, from, *refused, a_source, personal, now),
+            Err(Halt::Refused(mut refused)) => {
+                refused.facts.a_number_source = a_source;
+                return self.refuse(tx, msg, from, *refused, None, personal, now);
+            }
         };
         admitted.facts.a_number_source = a_source;
         admitted.facts.a_privacy = text(msg.header(Header::Privacy).unwrap_or_default());
@@ -131,10 +142,9 @@ impl Core {
             if gate.laps.is_back(party, &a, &number, now) {
                 gate.admission.cancel(admitted.slot);
                 drop(gate);
-                let source = admitted.facts.a_number_source.clone();
                 let detail = format!("'{party}' sends back what it was sent");
                 let refused = Refused { called: admitted.called.number().copied(), a_e164: admitted.a_e164, sell: admitted.sell, ..Refused::new(Refusal::LoopDetected, detail, admitted.facts) };
-                return self.refuse(tx, msg, from, refused, source, personal, now);
+                return self.refuse(tx, msg, from, refused, None, personal, now);
             }
         }
         let called = admitted.called.number().copied();
@@ -158,7 +168,8 @@ impl Core {
         // Nobody outside can choose it, and whoever has the call's id can draw it again.
         let id = self.ctx.mint.mint();
         let draw_e6 = id.draw_e6();
-        let routes = plan.routing.routes(&RouteQuery {
+        let view = CallView::of(&admitted.facts, caller.a.as_ref().map_or("", |a| a.digits()), &number, Some(from.ip()));
+        let query = RouteQuery {
             account: &admitted.facts.account,
             trunk,
             parties: &parties,
@@ -168,16 +179,18 @@ impl Core {
             codec_class,
             revenue: revenue(admitted.sell.as_ref(), &admitted.tiers),
             draw_e6,
-        });
-        if routes.routes.is_empty() {
-            let reasons: Vec<_> = routes.choices.iter().map(|c| format!("{}: {}", c.carrier, c.reason)).collect();
+            shut: &[],
+        };
+        let (routes, shut) = plan.open_routes(&query, &view, now, || self.gate());
+        self.counters.failed_over += shut.iter().filter(|(_, shut)| shut.block().is_none()).count() as u64;
+        let Routes { routes, choices, policy, quality_snapshot } = routes;
+        let decision = Decision { choices, policy, quality_snapshot, draw_e6, holds: admitted.holds };
+        if routes.is_empty() {
             self.gate().admission.cancel(admitted.slot);
-            let source = admitted.facts.a_number_source.clone();
-            let mut refused = Refused::new(Refusal::NoRoute, reasons.join("; "), admitted.facts);
-            refused.called = admitted.called.number().copied();
-            refused.a_e164 = admitted.a_e164;
-            refused.sell = admitted.sell;
-            return self.refuse(tx, msg, from, refused, source, personal, now);
+            let unrouted = Unrouted { id, shut, decision, tiers: admitted.tiers };
+            let refused = self.refused_unrouted(&unrouted, admitted.facts);
+            let refused = Refused { called, a_e164: admitted.a_e164, sell: admitted.sell, ..refused };
+            return self.refuse(tx, msg, from, refused, Some(unrouted), personal, now);
         }
 
         personal.b_e164 = called.map(|n| n.digits().to_owned()).unwrap_or_default();
@@ -201,7 +214,7 @@ impl Core {
             phase: Phase::Hunting,
             verdict: None,
             server: Some(tx),
-            invite: if routes.routes.len() > 1 { msg.bytes().to_vec() } else { Vec::new() },
+            invite: if routes.len() > 1 { msg.bytes().to_vec() } else { Vec::new() },
             merge_key,
             source: from,
             caller_contact: contact_uri(msg),
@@ -212,7 +225,7 @@ impl Core {
             from_tag: from_tag.to_vec(),
             vias: personal.leg.as_ref().map(|l| l.vias.clone()).unwrap_or_default(),
             cseq,
-            routes: routes.routes,
+            routes,
             next_route: 0,
             attempts: Vec::with_capacity(1),
             best: None,
@@ -235,7 +248,7 @@ impl Core {
             other_boot: false,
             limit_ms: NEVER,
             charge_ms: NEVER,
-            on_credit: !admitted.holds.is_empty(),
+            on_credit: !decision.holds.is_empty(),
             slice_ms: NEVER,
             forget_ms: NEVER,
             intruder_told: false,
@@ -246,7 +259,6 @@ impl Core {
         }
         self.merges.insert(merge_key, at);
         self.learn(from);
-        let decision = Decision { choices: routes.choices, policy: routes.policy, quality_snapshot: routes.quality_snapshot, draw_e6, holds: admitted.holds };
         self.emit_attempted(&mut call, personal, admitted.hold_e8, decision, now);
         self.by_id.insert(call.id, at);
         self.up += 1;
@@ -322,9 +334,31 @@ impl Core {
         Box::new(Refused::new(refusal, "", facts))
     }
 
+    /// No carrier is left: the documents have none, or those they have are blocked or full.
+    fn refused_unrouted(&self, unrouted: &Unrouted, facts: CallFacts) -> Refused {
+        let gate = self.gate();
+        // The block counts where it was what left a carrier out.
+        let blocked = |name: &str| {
+            let (_, shut) = unrouted.shut.iter().find(|(ix, shut)| shut.block().is_some() && self.plan.policy.carrier(*ix).name == name)?;
+            gate.admission.block(shut.block()?)
+        };
+        let (mut reasons, mut refusal, mut block) = (Vec::new(), Refusal::NoRoute, None);
+        for choice in &unrouted.decision.choices {
+            let shut = Shut::of_reason(&choice.reason);
+            let by = blocked(&choice.carrier).filter(|_| matches!(shut, Some(Shut::Blocked(_))));
+            if shut.is_some() {
+                refusal = Refusal::CarrierUnavailable;
+            }
+            block = block.or(by.map(|b| b.id));
+            let why = by.map_or(String::new(), |b| format!(" ({})", b.reason));
+            reasons.push(format!("{}: {}{why}", choice.carrier, choice.reason));
+        }
+        Refused { block, ..Refused::new(refusal, reasons.join("; "), facts) }
+    }
+
     /// Refuses a call: the answer at once, the event always, one by one or counted (S1-75).
     #[allow(clippy::too_many_arguments)]
-    fn refuse(&mut self, tx: Ref, msg: &Msg<'_>, from: SocketAddr, mut refused: Refused, a_source: String, mut personal: Personal, now: Now) {
+    fn refuse(&mut self, tx: Ref, msg: &Msg<'_>, from: SocketAddr, refused: Refused, unrouted: Option<Unrouted>, mut personal: Personal, now: Now) {
         self.counters.refused += 1;
         let refusal = refused.refusal;
         let mut extra = format!("Reason: Q.850;cause={}\r\n", refusal.q850());
@@ -333,7 +367,6 @@ impl Core {
             extra.push_str(&format!("Retry-After: {}\r\n", 1 + now.mono_ns / 1_000 % 10));
         }
         self.reply(tx, msg, from, refused.sip_code, refusal.phrase(), &extra, now);
-        refused.facts.a_number_source = a_source;
         if self.gate().meter.trunk(&refused, now) == Verdict::Counted {
             return;
         }
@@ -341,7 +374,10 @@ impl Core {
         personal.a_e164 = refused.a_e164.map(|n| n.digits().to_owned()).unwrap_or_default();
         let key = refused.facts.root_account.clone();
         let body = CallRefused { first_us: now.utc_us, ..refused.body() };
-        self.emit_refused(&key, partition_of(&key, self.ctx.partitions), body, Some(personal), now);
+        match unrouted {
+            Some(Unrouted { id, decision, tiers, .. }) => self.emit_unrouted(id, &key, body, decision, tiers, personal, now),
+            None => self.emit_refused(&key, partition_of(&key, self.ctx.partitions), body, Some(personal), now),
+        }
     }
 
     /// Somebody unknown sent something: no answer, an event for the first ones and a count for floods (X-02, S1-75).

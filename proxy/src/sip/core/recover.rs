@@ -107,11 +107,15 @@ impl Core {
             _ => None,
         });
         let holds = interim.or(answered.map(|(_, a)| &a.holds).filter(|h| !h.is_empty())).unwrap_or(&attempted.holds);
-        let on_credit = !holds.is_empty();
-        if on_credit {
-            let tiers = answered.map_or(&attempted.tiers, |(_, a)| &a.tiers);
-            self.gate().admission.credit_resumed(&slot, &self.plan.policy, holds, sell.as_ref(), tiers, now);
-        }
+        let tiers = answered.map_or(&attempted.tiers, |(_, a)| &a.tiers);
+        let on_credit = {
+            let mut gate = self.gate();
+            if !holds.is_empty() {
+                gate.admission.credit_resumed(&slot, &self.plan.policy, holds, sell.as_ref(), tiers, now);
+            }
+            // And of accounts that have a limit since.
+            gate.admission.credit_began(&slot, &self.plan.policy, &facts.account, sell.as_ref(), tiers, now) || !holds.is_empty()
+        };
 
         let at = self.calls.next_ref();
         let mut vias = caller.vias.clone();
@@ -124,7 +128,7 @@ impl Core {
             a_name: personal.a_name.clone(),
             a_number: personal.a_e164.clone(),
             caller: caller_of(&facts, &personal.a_e164),
-            tiers: answered.map_or(&attempted.tiers, |(_, a)| &a.tiers).clone(),
+            tiers: tiers.clone(),
             facts,
             plan: self.plan.clone(),
             sell,

@@ -8,7 +8,7 @@ use tollgate_schemas::{
     id::Mint,
     parties::Parties,
     time::Now,
-    v1::{Terms, Tier},
+    v1::{RouteChoice, Terms, Tier},
 };
 
 use super::{Context, Core, Gate};
@@ -44,9 +44,13 @@ impl Prices for Flat {
 }
 
 impl Routing for Flat {
-    fn routes(&self, _: &RouteQuery<'_>) -> Routes {
-        let routes = (0..3).map(|i| Route { carrier: CarrierIx(i), cost: Some(self.cost.clone()), rank: i + 1 }).collect();
-        Routes { routes, choices: Vec::new(), policy: "lcr".to_owned(), quality_snapshot: String::new() }
+    fn routes(&self, query: &RouteQuery<'_>) -> Routes {
+        let shut = |i: u32| query.shut.iter().find(|(ix, _)| ix.0 == i).map(|(_, shut)| shut.reason());
+        let open = (0..3).filter(|i| shut(*i).is_none());
+        let routes: Vec<_> = (1..).zip(open).map(|(rank, i)| Route { carrier: CarrierIx(i), cost: Some(self.cost.clone()), rank }).collect();
+        let rank = |i: u32| routes.iter().find(|r| r.carrier.0 == i).map_or(0, |r| r.rank);
+        let choices = (0..3).map(|i| RouteChoice { carrier: format!("c{i}"), rank: rank(i), reason: shut(i).unwrap_or("chosen").to_owned(), ..RouteChoice::default() }).collect();
+        Routes { routes, choices, policy: "lcr".to_owned(), quality_snapshot: String::new() }
     }
     fn unchanged(&self, _: i64, _: i64) -> bool {
         true
@@ -155,7 +159,8 @@ impl World {
     /// A plan in which nobody may call.
     pub(super) fn provision_nobody(&mut self) {
         let policy = Policy::compile(&Documents::default(), 2).expect("policy");
-        self.core.set_plan(Arc::new(Plan { policy, routing: Box::new(Flat { sell: terms(), cost: terms() }), control_position: 2 }));
+        let plan = Plan { policy, routing: Box::new(Flat { sell: terms(), cost: terms() }), control_position: 2 };
+        self.core.set_plan(Arc::new(plan), now(self.now_ms));
     }
 
     pub(super) fn settle(&mut self) {
@@ -200,7 +205,7 @@ impl World {
         self.settle();
     }
 
-    fn invite(&mut self) {
+    pub(super) fn invite(&mut self) {
         self.from(
             CALLER,
             "INVITE sip:12125550100@10.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bKa1\nFrom: <sip:12125550199@10.0.0.9>;tag=f1\nTo: <sip:12125550100@10.0.0.1>\nCall-ID: call-1\nCSeq: 1 INVITE\nContact: <sip:u@10.0.0.9:5060>\nMax-Forwards: 70\nContent-Length: 0\n\n",
