@@ -16,7 +16,7 @@ use tollgate_schemas::{
     number::E164,
     parties::{Parties, revenue},
     time::{Now, format_rfc3339},
-    v1::{QualityVerdict, RouteChoice},
+    v1::{DurationShare, QualityVerdict, RouteChoice},
 };
 
 use crate::plan::Registry;
