@@ -171,7 +171,7 @@ impl Desk {
         if entries.is_empty() {
             return None;
         }
-        let posted = LedgerPosted { kind: paid.kind.clone(), entries, reason: format!("{}: {}", paid.actor, paid.reason), ..LedgerPosted::default() };
+        let posted = LedgerPosted { kind: paid.kind.clone(), entries, reason: format!("{}: {}", paid.actor, paid.reason), reference: paid.reference.clone(), request: paid.request.clone(), ..LedgerPosted::default() };
         out.push(Topic::Ledger, self.partition, Event::derived(NAME, event, "payment", 0, Body::LedgerPosted(posted)));
         Some(())
     }
