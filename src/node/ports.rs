@@ -3,6 +3,7 @@
 mod backup;
 mod decks;
 mod finance;
+mod ledger;
 
 use std::{
     collections::HashMap,
@@ -33,6 +34,7 @@ use super::{Shared, live::Live};
 pub use backup::BackupPort;
 pub use decks::DecksPort;
 pub use finance::FinancePort;
+pub use ledger::LedgerPort;
 
 pub type Answer<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
 

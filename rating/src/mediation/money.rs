@@ -39,7 +39,7 @@ impl Rater {
             return Ok(());
         }
         // Earlier versions posted whatever was asked for.
-        if event.version >= OLDEST_READER_3.into() {
+        if event.version >= OLDEST_READER_3 {
             let standing = self.credit.standing(&paid.root_account, &paid.account, &paid.currency).unwrap_or_default();
             let refused = ledger::takes(&paid.kind, paid.amount_e8, standing.owed_e8, standing.deposits_e8);
             refused.map_err(|e| Poison(format!("{} {} of {} for {}: {e}", event.name(), event.id(), format_amount(paid.amount_e8), paid.account)))?;

@@ -137,6 +137,7 @@ impl Desk {
             cdr_version: written.version,
             entries,
             reason: if first { "final" } else { again }.to_owned(),
+            ..LedgerPosted::default()
         };
         self.push(call, &cause, "ledger", written.version, Topic::Ledger, Body::LedgerPosted(posted), out);
     }
