@@ -133,6 +133,7 @@ fn reached<'a>(as_of: &'a str, newest: &str) -> anyhow::Result<&'a str> {
 
 /// A name nobody has, and no call ever had, is a mistake and no empty file. One that is gone may have calls.
 fn known(client: &Client, kind: &str, name: &str) -> anyhow::Result<()> {
+    tollgate_schemas::name::check(name).map_err(|e| anyhow::anyhow!("--{kind}: {e}"))?;
     if client.get(&format!("/v1/{kind}s/{name}"), &[])?.status != 404 {
         return Ok(());
     }

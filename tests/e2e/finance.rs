@@ -45,7 +45,7 @@ impl Desk<'_> {
     }
 
     /// A minute to the USA is sold at this price.
-    fn sell_at(&self, rate: &str) {
+    pub fn sell_at(&self, rate: &str) {
         let spec = json!({ "csv": format!("{HEAD}1,usa,{rate},0.01,60,60,2020-01-01\n44,uk,0.12,0,1,1,2020-01-01\n") });
         let (status, said) = self.node.api.put("/v1/decks/sell?reason=corrected", &spec);
         assert_eq!(status, 200, "{said}");

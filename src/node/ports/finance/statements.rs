@@ -227,7 +227,7 @@ impl Inner {
 
     /// FN-03: both directions set off, what is disputed left out. It says what to book, and books nothing.
     pub fn netting(&self, order: &NettingOrder) -> Result<Value, Stop> {
-        let root = self.known(&order.account)?;
+        self.known(&order.account)?;
         if self.shared.owner.get(Kind::Carrier, &order.carrier).is_none() {
             return Err(problem("carrier", format!("there is no carrier '{}'", order.carrier)));
         }
