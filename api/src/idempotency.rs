@@ -80,14 +80,19 @@ pub(crate) async fn once(state: ApiState, ask: Ask) -> Response {
     }
     let work = tokio::spawn(async move {
         let running = Running { state: &state, key, done: false };
-        let response = (ask.route.handler)(state.clone(), ask).await.unwrap_or_else(IntoResponse::into_response);
-        running.end(response).await
+        match (ask.route.handler)(state.clone(), ask).await {
+            // The log knows the key of another request: that one may still be asked for again.
+            Err(error) if error.kind == REUSED => error.into_response(),
+            done => running.end(done.unwrap_or_else(IntoResponse::into_response)).await,
+        }
     });
     work.await.unwrap_or_else(|_| Error::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the request failed").into_response())
 }
 
+const REUSED: &str = "idempotency-key-reused";
+
 pub(crate) fn reused(detail: &str) -> Error {
-    Error::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", detail)
+    Error::new(StatusCode::UNPROCESSABLE_ENTITY, REUSED, detail)
 }
 
 /// What the request is known by wherever it is asked again; none without a key.

@@ -147,11 +147,11 @@ fn x_08_r_08_an_agreed_credit_is_given_once_over_a_restart_and_in_cents_and_unkn
     assert_eq!((status, &note["number"]), (200, &json!("t-2")), "{note}");
     node.kill();
     node.restart();
+    let (status, told) = node.api.post_once("/v1/notes", "credit-1", &credit("0.06"));
+    assert!(status == 422 && told.to_string().contains("t-2"), "{told}");
     assert_eq!(node.api.post_once("/v1/notes", "credit-1", &credit("0.05")), (200, note));
     assert_eq!(node.api.post_once("/v1/invoices", "bill-1", &invoice), (200, issued), "and not that there is one");
     assert_eq!(node.api.items("/v1/invoices").len(), 2);
-    let (status, told) = node.api.post_once("/v1/notes", "credit-1", &credit("0.06"));
-    assert!(status == 422 && told.to_string().contains("t-2"), "{told}");
 
     let dir = tempfile::tempdir().expect("folder");
     let file = dir.path().join("x.csv").to_str().expect("UTF-8").to_owned();

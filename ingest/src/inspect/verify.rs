@@ -169,7 +169,7 @@ mod tests {
     fn fn_08_a_balance_that_cannot_be_counted_is_told_once_and_ours_has_no_bound() {
         let mut balances = Balances::new();
         let entry = |account: &str, amount_e8| LedgerEntry { account: account.into(), amount_e8, currency: "USD".into() };
-        let pay = |amount| LedgerPosted { entries: vec![entry("account:a/a", -amount), entry("cash/1", amount)], ..LedgerPosted::default() };
+        let pay = |amount: i64| LedgerPosted { entries: vec![entry("account:a/a", -amount), entry("cash/1", amount)], ..LedgerPosted::default() };
         assert_eq!(beyond(&mut balances, &pay(i64::MAX)), [""; 0]);
         assert_eq!(beyond(&mut balances, &pay(5)).len(), 1);
         assert_eq!(beyond(&mut balances, &pay(5)), [""; 0], "told where it happened");
