@@ -25,14 +25,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             "CallRouteSkipped.call_id", "CallRouteSkipped.block_id",
             "CallRinging.call_id", "CallAnswered.call_id", "CallDialogChanged.call_id", "CallInterim.call_id",
             "CallAttemptEnded.call_id", "CallMedia.call_id", "CallEnded.call_id", "LedgerPosted.call_id",
-            "Quarantined.call_id", "CallEndRequested.call_id", "CallRerated.call_id", "DisputeChanged.dispute_id"][..]),
+            "Quarantined.call_id", "CallEndRequested.call_id", "CallRerated.call_id", "DisputeChanged.dispute_id", "RequestKey.id"][..]),
         ("ts", &["Event.occurred_us", "Event.ingest_us", "Terms.effective_from_us", "CallRefused.first_us",
             "CallRinging.first_100_us", "CallDialogChanged.ack_us", "CallAttemptEnded.first_100_us",
             "CallAttemptEnded.first_18x_us", "CallEnded.ack_us", "Tick.at_us", "AlertRaised.first_us",
             "BlockPlaced.expires_us", "PartialPublished.window_start_us",
             "QualityCount.window_start_us", "QualityVerdict.at_us", "CarrierQuality.fas_until_us", "CarrierQuality.demoted_us",
             "CallRerated.read_us", "InvoiceIssued.from_us", "InvoiceIssued.until_us"][..]),
-        ("hex", &["DeckClosed.sha256", "CdrWritten.content_hash", "Quarantined.event"][..]),
+        ("hex", &["DeckClosed.sha256", "RequestKey.sha256", "CdrWritten.content_hash", "Quarantined.event"][..]),
         ("text", &["Personal.user_agent", "SipLeg.call_id", "SipLeg.from_tag", "SipLeg.from_value", "SipLeg.to_value",
             "SipLeg.remote_target", "SipLeg.request_uri", "SipLeg.branch", "SipDialog.to_tag", "SipDialog.caller_target",
             "SipDialog.callee_target", "DeckChunk.data"][..]),
@@ -60,7 +60,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         "CallAnswered.holds", "CallAnswered.fx", "CallInterim.holds", "CallEnded.settled", "AlertRaised.stays_open", "LeaseAsked.credit", "LeaseAsked.asked_ns", "LeaseDemand.credit",
         "LeaseGranted.credit", "LeaseGranted.asked_ns", "LeaseShare.ceiling_e8",
         "CallRerated.tiers", "CallRouteTried.fx", "QualityCount.codec_class", "QualityVerdict.classes", "CallRefused.route_policy", "CallRefused.choices",
-        "CallRefused.quality_snapshot", "CallRefused.draw_e6", "CallRefused.tiers"];
+        "CallRefused.quality_snapshot", "CallRefused.draw_e6", "CallRefused.tiers", "PaymentPosted.request", "LedgerPosted.reference", "LedgerPosted.request",
+        "InvoiceIssued.request", "NoteIssued.request", "DisputeChanged.request"];
     let fields = fields.map(str::to_owned).into_iter()
         .chain(terms.map(|f| format!("Terms.{f}")))
         .chain(facts.map(|f| format!("CallFacts.{f}")))

@@ -67,7 +67,7 @@
 //! [[api.keys]]
 //! id = "acme"
 //! sha256 = "…"                      # of the key, 64 hex digits
-//! tenant = "acme"                   # root account it is confined to; none: an operator's key
+//! tenant = "acme"                   # account at the top whose tree it is confined to; none: an operator's key
 //! scopes = ["read"]                 # read, costs, calls, blocks, control, admin
 //! ```
 

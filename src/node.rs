@@ -19,6 +19,7 @@ mod ports;
 mod proxy;
 mod quality;
 mod secrets;
+mod settled;
 mod stages;
 mod store;
 
@@ -42,6 +43,7 @@ use tollgate_proxy::{
     sip::core::Gate,
 };
 use tollgate_schemas::{
+    control::Kind,
     id::Mint,
     log::{EventLog, Topic},
     time::Now,
@@ -329,6 +331,8 @@ impl Node {
 
     fn serve(&self, config: &Config, stores: Stores, shown: Shown, keys: Keys, metrics: Metrics, render: tollgate_api::RenderMetrics) -> anyhow::Result<Api> {
         let Shown { views, books } = shown;
+        settled::watch(&self.shared, &books, &self.accounts, &self.live);
+        tenants(&self.shared.owner, &config.api.keys);
         let shared = self.shared.clone();
         let state = ApiState::new(Parts {
             control: Arc::new(ports::ControlPort(self.shared.clone())),
@@ -336,7 +340,7 @@ impl Node {
             blocks: Arc::new(ports::BlocksPort(self.shared.clone())),
             routing: Arc::new(quality::RoutingPort(self.shared.clone())),
             decks: Arc::new(ports::DecksPort(self.shared.clone())),
-            ledger: Arc::new(credit::LedgerPort { shared: self.shared.clone(), accounts: self.accounts.clone() }),
+            ledger: Arc::new(ports::LedgerPort { shared: self.shared.clone(), accounts: self.accounts.clone() }),
             backups: Arc::new(ports::BackupPort::new(self.shared.clone(), self.embedded.node(), config.data_dir.clone())),
             finance: Arc::new(ports::FinancePort::new(self.shared.clone(), stores.cdrs.clone(), books, self.accounts.clone())),
             cdrs: stores.cdrs,
@@ -467,6 +471,21 @@ fn provision(owner: &Owner, documents: Vec<Document>) -> anyhow::Result<()> {
         Some(tollgate_api::ports::Decision::Refused { problems }) => {
             let lines: Vec<_> = problems.iter().map(|p| format!("  {}", p.message)).collect();
             anyhow::bail!("provisioning is refused:\n{}", lines.join("\n"))
+        }
+    }
+}
+
+/// Says which API keys see nothing: their account is not there, or is no whole tree. Calls are taken all the same.
+fn tenants(owner: &Owner, keys: &[tollgate_api::KeyConfig]) {
+    for key in keys {
+        let Some(tenant) = &key.tenant else { continue };
+        match owner.get(Kind::Account, tenant) {
+            None => tracing::warn!(key = key.id, tenant, "an API key is confined to an account that does not exist: it sees nothing"),
+            Some(account) => {
+                if let Some(parent) = account.spec["parent"].as_str() {
+                    tracing::warn!(key = key.id, tenant, parent, "an API key is confined to an account below another: it is refused, a key sees a whole tree or nothing");
+                }
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod again;
 mod contracts;
+pub mod currencies;
 mod geography;
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ use tollgate_schemas::{
     control::{self, Kind},
     money::{AMOUNT_PLACES, parse_scaled},
     parties::Parties,
+    strict,
     v1::{self, Terms, Tier},
 };
 
@@ -61,12 +63,7 @@ pub struct Registry {
 
 /// Reads a spec into its type; the message says which field.
 pub fn read<T: DeserializeOwned>(kind: Kind, name: &str, spec: &Value) -> Result<T, PlanProblem> {
-    serde_json::from_value(spec.clone()).map_err(|e| PlanProblem {
-        kind,
-        name: name.to_owned(),
-        path: String::new(),
-        message: e.to_string(),
-    })
+    strict::read(spec).map_err(|bad| PlanProblem { kind, name: name.to_owned(), path: bad.path, message: bad.message })
 }
 
 /// Compiles a rate sheet as its document wants it, or says everything that is wrong with it.

@@ -3,10 +3,16 @@
 use axum::http::{HeaderMap, Uri};
 use bytes::Bytes;
 use foldhash::{HashMap, HashMapExt};
-use tollgate_schemas::{id::Id, name, time};
+use tollgate_schemas::{
+    id::Id,
+    name,
+    strict::{self, BadBody},
+    time,
+};
 
 use crate::{
     auth::Caller,
+    ports::Problem,
     problem::Error,
     route::{Form, Param, Route},
 };
@@ -121,11 +127,13 @@ fn check(form: Form, value: &str) -> Result<(), String> {
 }
 
 impl Ask {
-    /// The body as JSON: malformed is 400, another shape than wanted is 422.
+    /// The body as JSON, an object without a key twice: malformed is 400, another shape than wanted is 422 with its place.
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
-        let value: serde_json::Value = serde_json::from_slice(&self.body)
-            .map_err(|e| Error::new(axum::http::StatusCode::BAD_REQUEST, "bad-json", format!("the body is not JSON: {e}")))?;
-        serde_json::from_value(value)
-            .map_err(|e| Error::unprocessable(vec![crate::ports::Problem { path: String::new(), message: e.to_string() }]))
+        let wrong = |bad: strict::BadField| Error::unprocessable(vec![Problem { path: bad.path, message: bad.message }]);
+        let value = strict::parse(&self.body).map_err(|e| match e {
+            BadBody::Field(bad) => wrong(bad),
+            e => Error::new(axum::http::StatusCode::BAD_REQUEST, "bad-json", e.to_string()),
+        })?;
+        strict::read(&value).map_err(wrong)
     }
 }

@@ -13,7 +13,8 @@ use crate::{
     ApiState,
     ask::Ask,
     control,
-    ports::{Document, Kind, NewPayment, Problem},
+    idempotency,
+    ports::{Document, Kind, NewPayment, Paid, Problem},
     problem::Error,
     render,
     route::Reply,
@@ -143,14 +144,23 @@ pub(crate) fn pay(state: ApiState, ask: Ask) -> Reply {
             actor: format!("operator:{}", caller.id),
             reason: order.reason.trim().to_owned(),
             reference: order.reference,
+            request: idempotency::request(&ask),
         };
-        let id = state.parts.ledger.pay(payment.clone()).await?;
+        let (id, currency) = match state.parts.ledger.pay(payment.clone()).await? {
+            Paid::Booked { id, currency } => (id, currency),
+            Paid::KeyReused(detail) => return Err(idempotency::reused(&detail)),
+            Paid::ReferenceUsed(first) => {
+                let problem = Problem { path: "reference".to_owned(), message: first };
+                return Err(Error { status: StatusCode::CONFLICT, kind: "reference-used", ..Error::unprocessable(vec![problem]) });
+            }
+            Paid::Refused(problems) => return Err(Error::unprocessable(problems)),
+        };
         let mut response = render::json_response(&json!({
             "payment_id": id,
             "account": payment.account,
             "kind": payment.kind,
             "amount": format_amount(payment.amount_e8),
-            "currency": payment.currency,
+            "currency": currency,
             "actor": payment.actor,
             "reason": payment.reason,
             "reference": payment.reference,

@@ -17,6 +17,7 @@ use crate::{
     auth::{COOKIE, Caller},
     idempotency,
     metrics::Answered,
+    ports::Kind,
     problem::Error,
     route::{Access, Route, Takes, Verb},
 };
@@ -91,6 +92,12 @@ fn authorise(route: &Route, state: &ApiState, parts: &request::Parts) -> Result<
     };
     if operator && caller.tenant.is_some() {
         return Err(Error::forbidden(format!("key '{}' is confined to one account's tree; this is the operator's", caller.id)));
+    }
+    if let Some(tenant) = &caller.tenant
+        && let Some(parent) = state.parts.control.get(Kind::Account, tenant).and_then(|a| a.spec["parent"].as_str().map(str::to_owned))
+    {
+        let detail = format!("key '{}' is confined to account '{tenant}', which is below '{parent}': a key sees a whole tree, so its tenant is an account at the top", caller.id);
+        return Err(Error::new(StatusCode::FORBIDDEN, "tenant-below", detail));
     }
     if !caller.may(scope) {
         return Err(Error::forbidden(format!("key '{}' has no scope '{}'", caller.id, scope.name())));

@@ -3,7 +3,15 @@
 use futures::FutureExt;
 use serde_json::Value;
 
-use crate::{ApiState, ask::Ask, ports::FinanceVerb, problem::Error, render, route::Reply};
+use crate::{
+    ApiState,
+    ask::Ask,
+    idempotency,
+    ports::{FinanceVerb, KEY_REUSED},
+    problem::Error,
+    render,
+    route::Reply,
+};
 
 pub(crate) fn as_of(state: ApiState, ask: Ask) -> Reply {
     carry(state, ask, FinanceVerb::AsOf)
@@ -62,7 +70,7 @@ fn query(state: ApiState, ask: Ask, verb: FinanceVerb, params: &'static [&'stati
     async move {
         let caller = ask.caller()?;
         let given = params.iter().filter_map(|name| Some(((*name).to_owned(), Value::from(ask.query.text(name)?))));
-        match state.parts.finance.ask(verb, "", Value::Object(given.collect()), &caller.id).await? {
+        match state.parts.finance.ask(verb, "", Value::Object(given.collect()), &caller.id, None).await? {
             Some(Ok(answer)) => Ok(render::json_response(&answer)),
             Some(Err(problems)) => Err(Error::unprocessable(problems)),
             None => Err(Error::not_found("account", "")),
@@ -76,8 +84,9 @@ fn carry(state: ApiState, ask: Ask, verb: FinanceVerb) -> Reply {
         let caller = ask.caller()?;
         let order: Value = if ask.body.is_empty() { Value::Null } else { ask.json()? };
         let name = if verb == FinanceVerb::Documents { ask.query.text("account").unwrap_or_default() } else { ask.path.as_str() };
-        match state.parts.finance.ask(verb, name, order, &caller.id).await? {
+        match state.parts.finance.ask(verb, name, order, &caller.id, idempotency::request(&ask)).await? {
             Some(Ok(answer)) => Ok(render::json_response(&answer)),
+            Some(Err(problems)) if problems.iter().any(|p| p.path == KEY_REUSED) => Err(idempotency::reused(&problems[0].message)),
             Some(Err(problems)) => Err(Error::unprocessable(problems)),
             None => Err(Error::not_found("document", &ask.path)),
         }

@@ -1,4 +1,7 @@
 //! `Idempotency-Key` on POST: the same key and request give the same answer, done once.
+//!
+//! This process remembers its answers. What moves money or issues a document takes the key with it into the log ([`request`]), so that
+//! it is done once also over a restart and by another process.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,6 +15,7 @@ use axum::{
 };
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use tollgate_schemas::{id::Id, v1::RequestKey};
 
 use crate::{ApiState, ask::Ask, problem::Error};
 
@@ -70,17 +74,32 @@ pub(crate) async fn once(state: ApiState, ask: Ask) -> Response {
         Look::Known(answer) => return answer.into_response(),
         Look::Running => return Error::new(StatusCode::CONFLICT, "in-progress", "a request with this Idempotency-Key is being done").into_response(),
         Look::Other => {
-            let detail = "this Idempotency-Key was used with another request";
-            return Error::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", detail).into_response();
+            return reused("this Idempotency-Key was used with another request").into_response();
         }
         Look::New => {}
     }
     let work = tokio::spawn(async move {
         let running = Running { state: &state, key, done: false };
-        let response = (ask.route.handler)(state.clone(), ask).await.unwrap_or_else(IntoResponse::into_response);
-        running.end(response).await
+        match (ask.route.handler)(state.clone(), ask).await {
+            // The log knows the key of another request: that one may still be asked for again.
+            Err(error) if error.kind == REUSED => error.into_response(),
+            done => running.end(done.unwrap_or_else(IntoResponse::into_response)).await,
+        }
     });
     work.await.unwrap_or_else(|_| Error::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the request failed").into_response())
+}
+
+const REUSED: &str = "idempotency-key-reused";
+
+pub(crate) fn reused(detail: &str) -> Error {
+    Error::new(StatusCode::UNPROCESSABLE_ENTITY, REUSED, detail)
+}
+
+/// What the request is known by wherever it is asked again; none without a key.
+pub(crate) fn request(ask: &Ask) -> Option<RequestKey> {
+    let given = ask.headers.get(HEADER)?.to_str().ok()?;
+    let who = ask.caller.as_ref().map_or("", |c| c.id.as_str());
+    Some(RequestKey { id: Id::derived("request", Id::NIL, &format!("{who}\n{given}"), 0).to_vec(), sha256: fingerprint(ask).to_vec() })
 }
 
 /// Forgets an entry whose work did not come to its end.

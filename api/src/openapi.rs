@@ -76,7 +76,7 @@ fn operation(route: &Route) -> Value {
     if route.verb == Verb::Post && route.access != Access::Open {
         parameters.push(json!({
             "name": "Idempotency-Key", "in": "header", "required": false, "schema": { "type": "string", "minLength": 1, "maxLength": 128 },
-            "description": "The same key and request give the same answer, done once, for a day",
+            "description": idempotency_about(route),
         }));
     }
     let mut out = json!({
@@ -101,6 +101,16 @@ fn operation(route: &Route) -> Value {
         out["requestBody"] = json!({ "required": takes.schema != "EndCall", "content": content });
     }
     out
+}
+
+/// How far a key carries: what goes into the log takes it along.
+fn idempotency_about(route: &Route) -> &'static str {
+    match route.id.as_str() {
+        "postPayment" | "issueInvoice" | "issueNote" | "draftDispute" | "stepDispute" => {
+            "The same key and request give the same answer, done once, for a day: over restarts and by whatever process"
+        }
+        _ => "The same key and request give the same answer, done once, for a day, by the process that was asked and until it is started again",
+    }
 }
 
 fn scope_text(scope: Scope, operator: bool) -> Value {

@@ -6,7 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 pub use tollgate_schemas::control::Kind;
-use tollgate_schemas::{codec::CodecClass, id::Id, v1::BlockScope};
+use tollgate_schemas::{
+    codec::CodecClass,
+    id::Id,
+    v1::{BlockScope, RequestKey},
+};
 
 /// The part behind a port cannot answer. Refusals are values, not faults.
 #[derive(Debug, Error)]
@@ -274,14 +278,31 @@ pub struct NewPayment {
     pub reason: String,
     /// Booked once for the account; empty = none.
     pub reference: String,
+    /// Booked once for the request; none without an Idempotency-Key.
+    pub request: Option<RequestKey>,
 }
+
+/// What became of money somebody wanted booked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Paid {
+    /// It is in the ledger: by this request, or by an earlier one with the same key or reference.
+    Booked { id: Id, currency: String },
+    /// The key's first request was another; what that came to.
+    KeyReused(String),
+    /// The account's reference has another amount, kind or currency; what has it.
+    ReferenceUsed(String),
+    Refused(Vec<Problem>),
+}
+
+/// Path of a problem that is none of the order's fields: its key was used with another request.
+pub const KEY_REUSED: &str = "Idempotency-Key";
 
 /// Balances, and what moves them beside calls.
 pub trait Ledger: Send + Sync + 'static {
     /// By currency; empty for an account nothing was ever posted for. Must not block for long.
     fn money(&self, root: &str, account: &str) -> Vec<Money>;
-    /// Answers with the payment's id once it is durable; the posting follows.
-    fn pay(&self, payment: NewPayment) -> BoxFuture<'_, Result<Id, Fault>>;
+    /// Answers once it is decided whether it is posted.
+    fn pay(&self, payment: NewPayment) -> BoxFuture<'_, Result<Paid, Fault>>;
 }
 
 /// A backup as it is written. After an error nothing comes.
@@ -356,8 +377,9 @@ pub enum FinanceVerb {
 }
 
 pub trait Finance: Send + Sync + 'static {
-    /// None: there is no such thing. Refusals are problems.
-    fn ask(&self, verb: FinanceVerb, name: &str, order: Value, actor: &str) -> BoxFuture<'_, Result<Option<Result<Value, Vec<Problem>>>, Fault>>;
+    /// None: there is no such thing. Refusals are problems. `request`: what issues a document or changes a dispute does it once for it, and
+    /// gives the first one's answer.
+    fn ask(&self, verb: FinanceVerb, name: &str, order: Value, actor: &str, request: Option<RequestKey>) -> BoxFuture<'_, Result<Option<Result<Value, Vec<Problem>>>, Fault>>;
 }
 
 /// What `/readyz` says.

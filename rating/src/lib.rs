@@ -20,6 +20,7 @@ pub mod credit;
 pub mod lease;
 pub mod ledger;
 pub mod mediation;
+pub mod lately;
 
 pub mod corrections;
 

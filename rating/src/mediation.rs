@@ -53,9 +53,9 @@ pub use rerate::{FRESH_US, MAX_RECENT, RECENT_US, cost_charge, differs, repriced
 pub use memory::{KEEP_LOST_US, KEEP_US, MAX_FORGOTTEN, MAX_LOST, MAX_SETTLED, MAX_UNSETTLED, WAIT_US};
 pub use tollgate_schemas::nodes::NODE_LOST_US;
 
-use crate::credit::Credit;
+use crate::{credit::Credit, lately::Lately};
 use fold::Touched;
-use memory::{Forgotten, Queue};
+use memory::{Forgotten, Queue, requests};
 use rerate::Recent;
 use tollgate_schemas::nodes::Nodes;
 use state::{Call, Saved, Stamp};
@@ -86,6 +86,8 @@ pub struct Rater {
     credit: Credit,
     /// Payments that were posted, by reference or event: the same again is not.
     payments: Forgotten,
+    /// Payments asked for with a key: the same again within a day is not posted.
+    requests: Lately<()>,
     recent: Recent,
 }
 
@@ -111,6 +113,7 @@ impl Rater {
             forgotten: Forgotten::default(),
             credit: Credit::default(),
             payments: Forgotten::default(),
+            requests: requests(),
             recent: Recent::default(),
         }
     }
@@ -423,6 +426,7 @@ impl Stage for Rater {
             nodes: Some(self.nodes.clone()),
             credit: Some(self.credit.save()),
             payments: self.payments.to_bytes(),
+            requests: self.requests.to_bytes(),
             recent: self.recent.saved(),
         };
         // As `Saved` with its calls, without a copy of them.
@@ -449,10 +453,11 @@ impl Stage for Rater {
         }
         let ids = |bytes: &[u8]| Forgotten::from_bytes(bytes).ok_or_else(|| bad("its ids are cut short".to_owned()));
         let (forgotten, payments) = (ids(&saved.forgotten)?, ids(&saved.payments)?);
+        let requests = requests().restored(&saved.requests).ok_or_else(|| bad("its requests are cut short".to_owned()))?;
         let credit = Credit::restore(saved.credit.unwrap_or_default());
         let nodes = saved.nodes.unwrap_or_default().restored(self.nodes.lost_after_us());
         let recent = Recent::restored(&saved.recent);
-        *self = Rater { desk: self.desk.clone(), clock_us: saved.clock_us, nodes, forgotten, credit, payments, recent, ..Rater::new(own, 0) };
+        *self = Rater { desk: self.desk.clone(), clock_us: saved.clock_us, nodes, forgotten, credit, payments, requests, recent, ..Rater::new(own, 0) };
         for mut call in saved.calls {
             let (id, deadline_us) = (call.id(), call.deadline_us);
             let remembered = if call.written.is_none() {

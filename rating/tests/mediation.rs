@@ -197,6 +197,7 @@ fn c_4_1_an_answered_call_fills_every_column_of_both_rows() {
             entry("account:acme/shop", 300_000), entry("revenue/5", -300_000), entry("cost/5", 166_700), entry("carrier:north/5", -166_700),
         ],
         reason: "final".into(),
+        ..LedgerPosted::default()
     }]);
 }
 

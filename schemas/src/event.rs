@@ -13,12 +13,13 @@ use crate::{
 /// 2: decisions of several owners (`ControlApplied.based_on`), `call.end_requested`, leases, partial figures.
 /// 3: what accounts above the caller's pay is rated again (`CallRerated.tiers`); carriers are judged by codec class, too; how the account
 /// paid (`CallFacts.billing`), the caller's name (`Personal.a_name`); carriers that were passed over when their turn came
-/// (`call.route_skipped`), and why a refused call had none (`CallRefused.choices`).
+/// (`call.route_skipped`), and why a refused call had none (`CallRefused.choices`); money and documents that are asked for with a key are
+/// made once (`RequestKey`), and a payment that an account could not take is not posted.
 pub const VERSION: u32 = 3;
 /// The oldest reader of what version 2 brought: an older one would take a void decision for one in force.
 pub const OLDEST_READER_2: u32 = 2;
-/// The oldest reader of what version 3 brought: an older one would leave it out of a price or of a CDR's explanation, or take the counts
-/// of one codec class for those of all.
+/// The oldest reader of what version 3 brought: an older one would leave it out of a price or of a CDR's explanation, take the counts
+/// of one codec class for those of all, or post again what was asked for again.
 pub const OLDEST_READER_3: u32 = 3;
 
 #[derive(Debug, Error)]
@@ -59,6 +60,10 @@ fn oldest_reader(body: &Body) -> u32 {
         Body::CallRerated(order) if !order.tiers.is_empty() => OLDEST_READER_3,
         Body::CallRouteSkipped(_) => OLDEST_READER_3,
         Body::CallRefused(refused) if !refused.choices.is_empty() => OLDEST_READER_3,
+        Body::PaymentPosted(b) if b.request.is_some() => OLDEST_READER_3,
+        Body::InvoiceIssued(b) if b.request.is_some() => OLDEST_READER_3,
+        Body::NoteIssued(b) if b.request.is_some() => OLDEST_READER_3,
+        Body::DisputeChanged(b) if b.request.is_some() => OLDEST_READER_3,
         Body::CallRerated(_) | Body::InvoiceIssued(_) | Body::NoteIssued(_) | Body::DisputeChanged(_) => OLDEST_READER_2,
         Body::PaymentPosted(_) | Body::AlertClosed(_) | Body::DocumentPosted(_) => OLDEST_READER_2,
         Body::ControlApplied(applied) if applied.based_on.is_some() => OLDEST_READER_2,

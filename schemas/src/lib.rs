@@ -2,6 +2,7 @@
 //! it, where it is written, and what is read from it. Pure: no I/O, no clock, no randomness, imports no other crate
 //! of ours.
 
+pub mod currency;
 pub mod id;
 pub mod money;
 pub mod name;
@@ -18,6 +19,7 @@ pub mod cdr;
 pub mod csv_text;
 pub mod event;
 pub mod json;
+pub mod strict;
 pub mod tiers;
 pub mod v1;
 

@@ -54,6 +54,10 @@ fn terms(deck: &str) -> Terms {
     }
 }
 
+fn request() -> RequestKey {
+    RequestKey { id: vec![6; 16], sha256: vec![0xa7; 32] }
+}
+
 fn facts() -> CallFacts {
     CallFacts {
         account: "acme-london".into(),
@@ -225,6 +229,7 @@ fn bodies() -> Vec<Body> {
                 LedgerEntry { account: "account:acme/acme-london".into(), amount_e8: 123_000, currency: "EUR".into() },
                 LedgerEntry { account: "revenue/3".into(), amount_e8: -123_000, currency: "EUR".into() },
             ],
+            reference: "RF18539007547034".into(), request: Some(request()),
         }),
         Body::AlertRaised(AlertRaised {
             rule: "concurrent_calls".into(), severity: "critical".into(), account: "acme".into(), dest_group: "Somalia".into(), features: vec![feature()],
@@ -257,6 +262,7 @@ fn bodies() -> Vec<Body> {
         Body::PaymentPosted(PaymentPosted {
             account: "acme-london".into(), root_account: "acme".into(), kind: "payment".into(), amount_e8: 25_000_000_000, currency: "EUR".into(),
             actor: "operator:billing".into(), reason: "bank transfer".into(), reference: "RF18539007547034".into(),
+            request: Some(request()),
         }),
         Body::PartialPublished(PartialPublished {
             kind: "carrier_destination".into(), key: "cheap United Kingdom".into(), window_start_us: US, window_s: 60, source_partition: 3, revision: 2,
@@ -275,16 +281,16 @@ fn bodies() -> Vec<Body> {
                 LedgerEntry { account: "account:acme/acme-london".into(), amount_e8: 210_000_000, currency: "EUR".into() },
                 LedgerEntry { account: "tax/0".into(), amount_e8: -210_000_000, currency: "EUR".into() },
             ],
-            all_currencies: true, earlier: Some(3),
+            all_currencies: true, earlier: Some(3), request: Some(request()),
         }),
         Body::NoteIssued(NoteIssued {
             series: "2026".into(), number: 42, account: "acme-london".into(), root_account: "acme".into(), currency: "EUR".into(),
             invoice_series: "2026".into(), invoice_number: 41, kind: "credit".into(), total_e8: 5_000_000, document: "{\"number\":\"2026-42\"}".into(),
-            entries: vec![], follows: "7.0.12".into(),
+            entries: vec![], follows: "7.0.12".into(), request: Some(request()),
         }),
         Body::DisputeChanged(DisputeChanged {
             dispute_id: vec![8u8; 16], carrier: "cheap".into(), state: "sent".into(), revision: 1, actor: "finance".into(), note: "by mail".into(),
-            document: "{\"reason\":\"rate\"}".into(),
+            document: "{\"reason\":\"rate\"}".into(), request: Some(request()),
         }),
         Body::QualityPublished(QualityPublished {
             dest_group: "United Kingdom".into(),

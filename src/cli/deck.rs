@@ -69,8 +69,7 @@ pub struct SheetArgs {
 }
 
 fn parse_currency(text: &str) -> Result<String, String> {
-    let ok = text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase());
-    if ok { Ok(text.to_owned()) } else { Err("want three capital letters, as USD".to_owned()) }
+    tollgate_schemas::currency::minor_units(text).map(|_| text.to_owned()).map_err(|e| e.to_string())
 }
 
 impl SheetArgs {

@@ -69,7 +69,16 @@ pub fn run(command: Command) -> anyhow::Result<Done> {
     let (since, until) = args.period.utc()?;
     let client = Client::new(&args.api)?;
     let now = client.get("/v1/as_of", &[])?.ok()?;
-    let as_of = args.as_of.clone().unwrap_or_else(|| now["as_of"].as_str().unwrap_or_default().to_owned());
+    let newest = now["as_of"].as_str().unwrap_or_default().to_owned();
+    let as_of = match &args.as_of {
+        Some(as_of) => reached(as_of, &newest)?.to_owned(),
+        None => newest,
+    };
+    for (kind, name) in [("account", &args.account), ("carrier", &args.carrier)] {
+        if let Some(name) = name {
+            known(&client, kind, name)?;
+        }
+    }
     let mut query = vec![("since", since.as_str()), ("until", until.as_str()), ("record_type", args.record_type.as_str()), ("view", args.view.as_str()), ("as_of", as_of.as_str())];
     query.extend(args.account.as_deref().map(|a| ("account", a)));
     query.extend(args.carrier.as_deref().map(|c| ("carrier", c)));
@@ -107,6 +116,33 @@ pub fn run(command: Command) -> anyhow::Result<Done> {
         out::line(&format!("{}: {rows} rows, sha256 {}", args.out.display(), manifest["sha256"].as_str().unwrap_or_default()))?;
     }
     Ok(Done::Yes)
+}
+
+/// A position of this log that it has reached.
+fn reached<'a>(as_of: &'a str, newest: &str) -> anyhow::Result<&'a str> {
+    let parts = |text: &str| text.split('.').map(str::parse::<u64>).collect::<Result<Vec<u64>, _>>();
+    let (Ok(wanted), Ok(now)) = (parts(as_of), parts(newest)) else { bail!("--as-of {as_of}: want a position as a manifest has it, as {newest}") };
+    if wanted.len() != now.len() {
+        bail!("--as-of {as_of} has {} partitions, this log has {}: it is a position of another log", wanted.len(), now.len());
+    }
+    if wanted.iter().zip(&now).any(|(wanted, now)| wanted > now) {
+        bail!("--as-of {as_of} is beyond what is rated and stored, {newest}: the same file would not come again");
+    }
+    Ok(as_of)
+}
+
+/// A name nobody has, and no call ever had, is a mistake and no empty file. One that is gone may have calls.
+fn known(client: &Client, kind: &str, name: &str) -> anyhow::Result<()> {
+    tollgate_schemas::name::check(name).map_err(|e| anyhow::anyhow!("--{kind}: {e}"))?;
+    if client.get(&format!("/v1/{kind}s/{name}"), &[])?.status != 404 {
+        return Ok(());
+    }
+    let record_type = if kind == "carrier" { "attempt" } else { "final" };
+    let rows = client.get("/v1/cdrs", &[(kind, name), ("record_type", record_type), ("limit", "1")])?.ok()?;
+    if rows["items"].as_array().is_none_or(Vec::is_empty) {
+        bail!("there is no {kind} '{name}', and no call of one");
+    }
+    Ok(())
 }
 
 /// Amounts by currency; 1e-8, wide enough for any file.
@@ -190,6 +226,20 @@ impl Sink {
                 writer.finish()?;
                 sha256(path)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fn_12_a_position_of_another_log_or_of_the_future_is_refused() {
+        assert_eq!(reached("3.4", "5.4").expect("reached"), "3.4");
+        for (bad, why) in [("1.2.3", "has 3 partitions, this log has 2"), ("5.5", "is beyond"), ("x.1", "want a position")] {
+            let told = reached(bad, "5.4").expect_err(bad).to_string();
+            assert!(told.contains(why), "{told}");
         }
     }
 }

@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use tollgate_api::customer_columns;
+use tollgate_rating::corrections::invoice::Details;
 use tollgate_schemas::csv_text::{cell, header_line};
 
 use super::{
@@ -18,6 +19,7 @@ use super::{
     finance::{Hashed, PeriodArgs, cdrs, counter},
     out,
 };
+use crate::config::documents::place_of;
 
 /// Issues an account's invoice for a period, and writes its files
 ///
@@ -168,12 +170,37 @@ fn issue(args: &IssueArgs) -> anyhow::Result<Done> {
         }
     }
     if let Some(file) = &args.details {
-        let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
-        order["details"] = serde_yaml_ng::from_str(&text).with_context(|| file.display().to_string())?;
+        order["details"] = details(file)?;
     }
     let client = Client::new(&args.files.api)?;
     let invoice = client.send_patiently("POST", "/v1/invoices", &[], Some(&order))?.ok()?;
     write(&client, &args.files, &invoice)
+}
+
+/// The details as they are sent, or everything that is wrong with them where it stands.
+fn details(file: &Path) -> anyhow::Result<Value> {
+    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let at = |line: u64, column: u64| format!("{}:{line}:{column}", file.display());
+    let wrong = |e: &serde_yaml_ng::Error| {
+        let (line, column) = e.location().map_or((1, 1), |l| (l.line() as u64, l.column() as u64));
+        let told = e.to_string();
+        // The place is said before; the parser says it again at the end.
+        anyhow::anyhow!("{}: {}", at(line, column), told.rsplit_once(" at line ").map_or(told.as_str(), |(what, _)| what))
+    };
+    let read: Details = serde_yaml_ng::from_str(&text).map_err(|e| wrong(&e))?;
+    let mistakes = tollgate_rating::corrections::invoice::check(&read);
+    if !mistakes.is_empty() {
+        let told: Vec<String> = mistakes
+            .into_iter()
+            .map(|(path, what)| {
+                let (line, column) = place_of(&text, &path).unwrap_or((1, 1));
+                format!("{}: {path}: {what}", at(line, column))
+            })
+            .collect();
+        bail!("{}", told.join("\n"));
+    }
+    // As it was read: an amount without quotes is the text that stands there, never a float.
+    Ok(serde_json::to_value(&read)?)
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
@@ -314,4 +341,27 @@ fn shown(document: &Value) -> String {
     all.push_str(&out::table(&["SECTION", "WHAT", "DESTINATION", "RATE", "CALLS", "MINUTES", "AMOUNT"], &rows));
     all.push_str(&format!("total {} {}\n", text(document, "total"), text(document, "currency")));
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fn_01_a_mistake_in_the_details_is_told_with_file_line_and_column() {
+        let dir = tempfile::tempdir().expect("folder");
+        let file = dir.path().join("acme.yaml");
+        let told = |text: &str| {
+            fs::write(&file, text).expect("file");
+            details(&file).expect_err(text).to_string().replace(&format!("{}", file.display()), "F")
+        };
+        assert!(told("supplier: { name: X }\nrecuring: []\n").starts_with("F:2:1: unknown field `recuring`"), "{}", told("supplier: { name: X }\nrecuring: []\n"));
+        let wrong = told("due_days: 30\nrecurring:\n  - description: trunk\n    amount: many\n");
+        assert_eq!(wrong, "F:4:13: recurring[0].amount: 'many' is not a decimal number (digits with at most one '.')");
+        let typed = told("supplier: { name: X }\ndue_days: soon\n");
+        assert!(typed.starts_with("F:2:11: due_days: invalid type"), "{typed}");
+        fs::write(&file, "recurring: [{ description: trunk, amount: 50.10 }]\nplaces: 0\n").expect("file");
+        let read = details(&file).expect("right");
+        assert_eq!((&read["recurring"], &read["places"]), (&json!([{ "description": "trunk", "amount": "50.10" }]), &json!(0)), "as it stands there");
+    }
 }

@@ -109,11 +109,16 @@ pub fn statement(args: &StatementArgs) -> anyhow::Result<Done> {
     }
     for item in found["items"].as_array().into_iter().flatten() {
         let (period, currency) = (&found["period"], text(item, "currency"));
-        let mut lines = vec![vec![text(period, "from"), "opening".to_owned(), String::new(), String::new(), text(item, "opening")]];
-        lines.extend(rows(&item["rows"], &["at", "kind", "number", "about", "amount"]));
-        lines.push(vec![text(period, "until"), "closing".to_owned(), String::new(), String::new(), text(item, "closing")]);
+        let none = String::new;
+        let mut lines = vec![vec![text(period, "from"), "opening".to_owned(), none(), none(), none(), text(item, "opening")]];
+        let row = |r: &Value| {
+            let reference = r["reference"].as_str().unwrap_or_default().to_owned();
+            vec![text(r, "at"), text(r, "kind"), text(r, "number"), reference, text(r, "about"), text(r, "amount")]
+        };
+        lines.extend(item["rows"].as_array().into_iter().flatten().map(row));
+        lines.push(vec![text(period, "until"), "closing".to_owned(), none(), none(), none(), text(item, "closing")]);
         out::line(&format!("{} in {currency}, {} … {} ({zone})", args.account, text(period, "from"), text(period, "until")))?;
-        out::text(&out::table(&["AT", "KIND", "NUMBER", "ABOUT", "AMOUNT"], &lines))?;
+        out::text(&out::table(&["AT", "KIND", "NUMBER", "REFERENCE", "ABOUT", "AMOUNT"], &lines))?;
         out::line(&format!("invoiced {}, credited {}, paid {}; kept as deposit {}", text(item, "invoiced"), text(item, "credited"), text(item, "paid"), text(item, "deposits")))?;
         if item["disputes"].as_array().is_some_and(|d| !d.is_empty()) {
             out::line(&format!("disputed {}, in the balance and not dunned:", text(item, "disputed")))?;

@@ -204,6 +204,11 @@ fn read_one(source: &Arc<Source>, index: usize, value: Value, documents: &mut Ve
     }
 }
 
+/// Line and column, from 1, of a field (`recurring[0].amount`) in a YAML file's first document.
+pub fn place_of(text: &str, field: &str) -> Option<(u64, u64)> {
+    locate::find(text, 0, &locate::steps(field), Target::Value)
+}
+
 /// A path written in a file, as seen from that file's folder.
 fn beside(file: &Path, written: &str) -> PathBuf {
     file.parent().unwrap_or(Path::new("")).join(written)

@@ -88,6 +88,16 @@ impl Accounts {
         Ok((state.next.get(&partition).copied().unwrap_or(0), balances))
     }
 
+    /// The journal as far as it has been read.
+    pub fn journal<T>(&self, look: impl FnOnce(&Journal) -> T) -> T {
+        look(&self.lock().journal)
+    }
+
+    /// What the balances of a currency do not sum to zero by, as they are shown, 1e-8.
+    pub fn difference_e8(&self) -> i128 {
+        self.lock().balances.shown_difference()
+    }
+
     pub fn has_posted(&self, number: &str) -> bool {
         self.lock().journal.has_posted(number)
     }

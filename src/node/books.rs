@@ -20,7 +20,7 @@ use tollgate_schemas::{
     id::{Id, partition_of},
     log::{Append, Claim, EventLog, Topic, Urgency},
     stage::{BadSnapshot, Outputs, Poison, Stage},
-    v1::DocumentPosted,
+    v1::{DocumentPosted, RequestKey},
 };
 
 use super::{Shared, accounts::{self, Accounts}};
@@ -101,16 +101,21 @@ impl SharedBooks {
     }
 
     /// Decides on the newest state and writes; again while others are faster. `decide` gives the event, or what is answered
-    /// without one; `write` appends it and waits until it is durable.
+    /// without one; `write` appends it and waits until it is durable. Nothing is decided for a request that came to something already.
     pub fn issue<T>(
         &self,
         log: &dyn EventLog,
+        request: Option<&RequestKey>,
         mut decide: impl FnMut(&Books) -> Result<(Event, T), String>,
         mut write: impl FnMut(Event) -> Result<(), String>,
     ) -> Result<T, String> {
         let _one = self.issuing.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..5 {
-            let decided = self.read(log, |books| decide(books))?;
+            let now_us = super::clock().utc_us;
+            let decided = self.read(log, |books| match request.and_then(|r| books.request(r, now_us)) {
+                Some(_) => Err("this was done already".to_owned()),
+                None => decide(books),
+            })?;
             let (event, answer) = decided?;
             let id = event.id();
             write(event)?;

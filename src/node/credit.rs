@@ -1,5 +1,4 @@
-//! Credit at a node (FN-06, FN-07): what its proxy asks of the writer of its accounts' money and applies, and the
-//! API's port. Demands go to the node's own log, behind the calls' events; what is granted comes on topic `leases`.
+//! Credit at a node (FN-06, FN-07): what its proxy asks of the writer of its accounts' money and applies. Demands go to the node's own log, behind the calls' events; what is granted comes on topic `leases`.
 
 use std::{
     sync::{
@@ -10,16 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tollgate_api::ports::{Fault, Ledger, Money, NewPayment};
 use tollgate_ingest::{WorkerHandle, follow, follow::From};
 use tollgate_schemas::{
     event::{Body, Event, Origin},
-    id::{Id, partition_of},
     log::{Append, Claim, Topic, Urgency},
-    v1::PaymentPosted,
 };
 
-use super::{Shared, accounts::Accounts, ports};
+use super::Shared;
 
 /// Between two looks whether something is to be asked for; demands themselves are rarer (`credit::EVERY_NS`).
 const LOOK: Duration = Duration::from_millis(25);
@@ -88,46 +84,5 @@ impl Drop for Credits {
         if let Some(asks) = self.asks.take() {
             let _ = asks.join();
         }
-    }
-}
-
-pub struct LedgerPort {
-    pub shared: Arc<Shared>,
-    pub accounts: Arc<Accounts>,
-}
-
-impl Ledger for LedgerPort {
-    fn money(&self, root: &str, account: &str) -> Vec<Money> {
-        self.accounts.money(root, account)
-    }
-
-    fn pay(&self, payment: NewPayment) -> ports::Answer<'_, Id> {
-        let shared = self.shared.clone();
-        Box::pin(ports::off(move || {
-            let origin = Origin { mint: &shared.mint, boot_id: shared.boot_id, now: (shared.clock)(), control_position: shared.owner.plan().control_position };
-            let partition = partition_of(&payment.root_account, shared.log.partitions());
-            let key = payment.root_account.clone();
-            // What is booked once has one id, the one the rater knows it by, however often it is said.
-            let known = |reference: &str| Id::derived("payment", Id::NIL, &format!("{}/{}/{reference}", payment.root_account, payment.account), 0);
-            let once = (!payment.reference.is_empty()).then(|| known(&payment.reference));
-            let body = Body::PaymentPosted(PaymentPosted {
-                account: payment.account,
-                root_account: payment.root_account,
-                kind: payment.kind,
-                amount_e8: payment.amount_e8,
-                currency: payment.currency,
-                actor: payment.actor,
-                reason: payment.reason,
-                reference: payment.reference,
-            });
-            let event = Event::born(origin, &key, body);
-            let id = once.unwrap_or(event.id());
-            let ticket = shared
-                .log
-                .append(vec![Append { topic: Topic::Calls, partition, event }], Urgency::Group, Claim::Reserved)
-                .map_err(|e| Fault::Unavailable(e.to_string()))?;
-            shared.log.wait(ticket, ports::PATIENCE).map_err(|e| Fault::Unavailable(e.to_string()))?;
-            Ok(id)
-        }))
     }
 }

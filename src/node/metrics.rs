@@ -12,7 +12,7 @@ use tollgate_api::{Metrics, RenderMetrics};
 use tollgate_ingest::{Backlog, archive::ArchiverStats};
 use tollgate_schemas::log::Health;
 
-use super::{Figures, Node, Shared, Workers, ports, store::Stores};
+use super::{Figures, Node, Shared, Workers, accounts::Accounts, ports, store::Stores};
 
 /// Reads the proxy's and the stages' figures when somebody asks.
 struct Reader {
@@ -21,6 +21,7 @@ struct Reader {
     workers: Workers,
     backlog: Arc<Backlog>,
     figures: Arc<Figures>,
+    accounts: Arc<Accounts>,
     forwards: bool,
     archived: Option<Arc<ArchiverStats>>,
 }
@@ -95,7 +96,9 @@ impl Collector for Reader {
             gauge("tollgate_cnam_remembered", "Callers whose names are remembered", cnam.remembered())?;
         }
         gauge("tollgate_blocks", "Blocks in force", self.shared.gate().admission.blocks().len() as u64)?;
-        gauge("tollgate_ledger_difference_e8", "What postings do not sum to zero by, 1e-8 of a currency's unit", self.figures.ledger_difference_e8() as u64)?;
+        let shown_e8 = i64::try_from(self.accounts.difference_e8()).unwrap_or(i64::MAX);
+        let difference_e8 = self.figures.ledger_difference_e8().max(shown_e8) as u64;
+        gauge("tollgate_ledger_difference_e8", "What postings, or balances as they are shown, do not sum to zero by, 1e-8 of a currency's unit", difference_e8)?;
         gauge("tollgate_log_health", "0 good, 1 slow, 2 failing", match ports::worst(self.shared.own.health(), self.shared.log.health()) {
             Health::Good => 0,
             Health::Slow => 1,
@@ -143,6 +146,7 @@ pub fn render(node: &Node, figures: &Arc<Figures>) -> (Metrics, RenderMetrics) {
         workers: node.workers.clone(),
         backlog: node.backlog.clone(),
         figures: figures.clone(),
+        accounts: node.accounts.clone(),
         forwards: node.spool.is_some(),
         archived: node.archived.clone(),
     }));

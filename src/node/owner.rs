@@ -10,8 +10,8 @@ mod past;
 mod sheets;
 
 use std::{
-    collections::{HashSet, VecDeque},
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    collections::{BTreeMap, HashSet, VecDeque},
+    sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -30,7 +30,7 @@ use tollgate_schemas::{
     v1::{ControlApplied, ControlRefused, DeckChunk, DeckClosed},
 };
 
-use crate::plan::{PlanProblem, Registry, compile_deck, compile_number_table, read};
+use crate::plan::{PlanProblem, Registry, compile_deck, compile_number_table, currencies, read};
 use imports::Imports;
 use known::Known;
 use sheets::{Sheets, has_sheet, sheet_name};
@@ -58,7 +58,24 @@ pub struct Owner {
     /// One command after the other.
     deciding: Mutex<()>,
     on_plan: Mutex<Vec<OnPlan>>,
+    /// Asked before accounts go elsewhere; none in a process without accounts' money.
+    settled: OnceLock<Settled>,
+    /// Held while money is booked, so that its account stays where it is.
+    pub booking: RwLock<()>,
 }
+
+/// An account whose money would be looked for elsewhere, or nowhere: a decision gives it another root, or removes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    pub account: String,
+    /// The root it has now, which its money is booked under.
+    pub root: String,
+    /// None: it is removed.
+    pub to: Option<String>,
+}
+
+/// What of these accounts is not settled: why each that has something may not go.
+pub type Settled = Box<dyn Fn(&[Moved]) -> Result<Vec<PlanProblem>, Fault> + Send + Sync>;
 
 struct State {
     registry: Registry,
@@ -135,7 +152,7 @@ impl Owner {
         let plan = Arc::new(registry.compile(position).map_err(|p| anyhow::anyhow!("provisioning in the log does not compile: {}", join(&p)))?);
         let state = State { registry, position, decisions, sheets, known, imports, plan, fates: VecDeque::new(), void: Vec::new(), decided_here: false };
         let decided = decided.unwrap_or_else(|| own.clone());
-        Ok(Owner { own, decided, mint, boot_id, clock, state: Mutex::new(state), moved: Condvar::new(), deciding: Mutex::default(), on_plan: Mutex::default() })
+        Ok(Owner { own, decided, mint, boot_id, clock, state: Mutex::new(state), moved: Condvar::new(), deciding: Mutex::default(), on_plan: Mutex::default(), settled: OnceLock::new(), booking: RwLock::default() })
     }
 
     pub fn plan(&self) -> SharedPlan {
@@ -156,6 +173,11 @@ impl Owner {
     /// True when nothing was ever provisioned.
     pub fn is_empty(&self) -> bool {
         self.lock().position == 0
+    }
+
+    /// Who knows what accounts have.
+    pub fn ask_settled(&self, ask: Settled) {
+        let _ = self.settled.set(ask);
     }
 
     pub fn on_plan(&self, call: OnPlan) {
@@ -291,6 +313,7 @@ impl Owner {
         let (mut next, based_on) = self.begin();
         let mut events = Vec::new();
         let mut problems = Vec::new();
+        let before = if commands.iter().any(|c| c.kind == Kind::Account) { roots(&next) } else { BTreeMap::new() };
         for command in commands {
             match self.stage(&mut next, command) {
                 Ok(more) => events.extend(more),
@@ -298,7 +321,14 @@ impl Owner {
             }
         }
         let position = based_on + events.iter().filter(|a: &&Append| a.topic == Topic::Control).count() as u64;
-        let plan = if problems.is_empty() { next.compile(position).map_err(|more| problems.extend(more)).ok() } else { None };
+        let mut plan = if problems.is_empty() { next.compile(position).map_err(|more| problems.extend(more)).ok() } else { None };
+        let moved = if plan.is_some() && !before.is_empty() { moved(&before, &roots(&next)) } else { Vec::new() };
+        // Nothing is booked for them until this is decided.
+        let _still = (!moved.is_empty()).then(|| self.booking.write().unwrap_or_else(PoisonError::into_inner));
+        if let Some(settled) = self.settled.get().filter(|_| !moved.is_empty()) {
+            problems.extend(settled(&moved)?);
+            plan = plan.filter(|_| problems.is_empty());
+        }
         let Some(plan) = plan else {
             self.note_refusal(commands, &problems)?;
             let one = commands.len() == 1;
@@ -420,6 +450,10 @@ impl Owner {
             events.extend(self.sheet_events(&sheet_name(kind, name), &version, sheet.as_bytes(), compiled.len() as u64));
             registry.number_tables.insert(name.to_owned(), compiled);
         }
+        let foreign = currencies::check(kind, &spec, registry.decks.get(name).filter(|_| kind == Kind::Deck).map(|d| &**d));
+        if !foreign.is_empty() {
+            return Err(foreign.into_iter().map(|(path, message)| PlanProblem { kind, name: name.to_owned(), path, message }).collect());
+        }
         registry.documents.insert(at, spec.clone());
         events.push(self.applied(command, Some(&spec)));
         Ok(events)
@@ -492,6 +526,27 @@ impl Owner {
         self.decided.wait(ticket, PATIENCE).map_err(|e| Fault::Unavailable(e.to_string()))?;
         Ok(ticket)
     }
+}
+
+/// Every account's root, by name.
+fn roots(registry: &Registry) -> BTreeMap<String, String> {
+    let parent = |name: &str| registry.documents.get(&(Kind::Account, name.to_owned())).and_then(|spec| spec["parent"].as_str());
+    let accounts = registry.documents.keys().filter(|(kind, _)| *kind == Kind::Account).map(|(_, name)| name);
+    let root = |name: &String| {
+        let mut root = name.as_str();
+        // A circle is refused elsewhere.
+        for _ in 0..64 {
+            let Some(above) = parent(root) else { break };
+            root = above;
+        }
+        (name.clone(), root.to_owned())
+    };
+    accounts.map(root).collect()
+}
+
+fn moved(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<Moved> {
+    let elsewhere = before.iter().filter(|(name, root)| after.get(*name) != Some(root));
+    elsewhere.map(|(account, root)| Moved { account: account.clone(), root: root.clone(), to: after.get(account).cloned() }).collect()
 }
 
 fn join(problems: &[PlanProblem]) -> String {

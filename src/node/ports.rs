@@ -3,6 +3,7 @@
 mod backup;
 mod decks;
 mod finance;
+mod ledger;
 mod scope;
 
 use std::{
@@ -34,6 +35,7 @@ use super::{Shared, live::Live};
 pub use backup::BackupPort;
 pub use decks::DecksPort;
 pub use finance::FinancePort;
+pub use ledger::LedgerPort;
 
 pub type Answer<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
 

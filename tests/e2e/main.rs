@@ -22,6 +22,7 @@ mod harness;
 mod hunt;
 mod kill;
 mod limits;
+mod money;
 mod numbers;
 mod quality;
 mod reports;

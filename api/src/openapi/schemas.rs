@@ -166,7 +166,7 @@ fn new_payment() -> Value {
         json!({
             "account": text(), "amount": decimal(), "currency": { "type": ["string", "null"] }, "kind": payment_kind(),
             "reason": { "type": "string", "minLength": 1, "maxLength": 256 },
-            "reference": { "type": "string", "maxLength": 64, "description": "Booked once for the account" },
+            "reference": { "type": "string", "maxLength": 64, "description": "Booked once for the account: the same again answers the first, with another amount, kind or currency it is 409" },
         }),
         &["currency", "kind", "reference"],
     )
@@ -298,7 +298,7 @@ fn finance() -> [(&'static str, Value); 12] {
         ("InvoiceOrder", spec("account, since, until, timezone, currency, series, dry_run, freeze_days, details, as_of")),
         ("NoteOrder", spec("invoice (SERIES-NUMBER), reason, batches, series, dry_run; amount for a credit that is no re-rating's")),
         ("FinanceDocument", spec("An invoice or note as it was issued")),
-        ("Statement", spec("account, period; items by currency: opening, rows, invoiced, credited, paid, closing, disputed, disputes, deposits")),
+        ("Statement", spec("account, period; items by currency: opening, rows (of a payment with its payment_id and reference), invoiced, credited, paid, closing, disputed, disputes, deposits")),
         ("AgeingPage", spec("at; items by account and currency: not_due, days_1_30, days_31_60, days_61_90, days_over_90, disputed, unallocated, owed, dunned, invoices, ledger, unbilled")),
         ("AccrualPage", spec("at, as_of; items by account and currency: rated, invoiced, accrual; converted and total where a currency was asked for")),
         ("Netting", spec("receivable and payable with what is disputed of them, set_off, they_pay, we_pay")),

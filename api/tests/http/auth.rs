@@ -126,3 +126,18 @@ fn x_08_a_key_beyond_its_rate_gets_429_with_retry_after_and_others_do_not() {
     assert_eq!(server.get("globex", "/v1/stats").status, 200);
     assert_eq!(server.get("", "/healthz").status, 200);
 }
+
+/// A key sees a whole tree: with an account below another it would see its own calls and no balance.
+#[test]
+fn r_21_a_key_of_an_account_below_another_is_refused_with_why() {
+    let server = Server::start();
+    server.furnish();
+    let spec = serde_json::json!({ "parent": "acme", "sell_deck": "shop-sell" });
+    assert_eq!(server.ask("admin", "PUT", "/v1/accounts/shop", Some(&spec)).status, 200);
+    for path in ["/v1/cdrs", "/v1/balances", "/v1/accounts", "/v1/decks", "/v1/calls", "/v1/stats"] {
+        let reply = server.get("shop", path);
+        assert_eq!(reply.status, 403, "{path}");
+        assert!(reply.json()["detail"].as_str().is_some_and(|d| d.contains("account 'shop', which is below 'acme'")), "{}", reply.body);
+    }
+    assert_eq!(server.get("acme", "/v1/balances").status, 200);
+}

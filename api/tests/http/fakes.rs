@@ -15,7 +15,7 @@ use tollgate_api::{
     ApiState, CountFrom, KeyConfig, Keys, Limits, Metrics, Parts, Views,
     ports::{
         Approval, Backups, Blocks, CallFilter, Calls, Command, Control, Decision, Decks, Document, EndResult, Fault, Finance, FinanceVerb, Kind, Ledger, LiftResult,
-        LiveCall, Money, NewBlock, NewImport, NewPayment, NodeStats, Pieces, Problem, Readiness, Replayed, RouteAsk, Routing, Told,
+        LiveCall, Money, NewBlock, NewImport, NewPayment, NodeStats, Paid, Pieces, Problem, Readiness, Replayed, RouteAsk, Routing, Told,
     },
 };
 use tollgate_schemas::{
@@ -26,7 +26,7 @@ use tollgate_schemas::{
     store::{Answer, CdrFilter, CdrQuery, CdrStore, GroupBy, Positions, RowKey, StoreError, TallyBy, TallyQuery, TallyRow, TrafficQuery, TrafficRow},
     tiers,
     time::{Now, format_rfc3339},
-    v1::{BlockLifted, BlockPlaced, BlockScope},
+    v1::{BlockLifted, BlockPlaced, BlockScope, RequestKey},
 };
 
 pub const ADMIN_KEY: &str = "admin-key-of-the-tests";
@@ -234,10 +234,16 @@ impl Ledger for Fakes {
         if paid == 0 { Vec::new() } else { vec![Money { currency: "USD".to_owned(), owed_e8: -paid, held_e8: 5_000_000, deposits_e8: 0 }] }
     }
 
-    fn pay(&self, payment: NewPayment) -> BoxFuture<'_, Result<Id, Fault>> {
-        self.orders.lock().expect("orders").push(format!("pay {} {}", payment.account, payment.amount_e8));
-        let id = self.mint.mint();
-        async move { Ok(id) }.boxed()
+    fn pay(&self, payment: NewPayment) -> BoxFuture<'_, Result<Paid, Fault>> {
+        let paid = match payment.reference.as_str() {
+            "used" => Paid::ReferenceUsed("it is of payment 1".to_owned()),
+            "other" => Paid::KeyReused("it was used for payment 1".to_owned()),
+            _ => Paid::Booked { id: self.mint.mint(), currency: payment.currency },
+        };
+        let mut orders = self.orders.lock().expect("orders");
+        orders.push(format!("pay {} {}", payment.account, payment.amount_e8));
+        orders.extend(payment.request.map(|r| format!("key {}", Id::of(&r.id))));
+        async move { Ok(paid) }.boxed()
     }
 }
 
@@ -474,7 +480,7 @@ fn short_calls(order: &Value) -> Value {
 }
 
 impl Finance for Fakes {
-    fn ask(&self, verb: FinanceVerb, name: &str, order: serde_json::Value, actor: &str) -> BoxFuture<'_, Result<Option<Result<serde_json::Value, Vec<Problem>>>, Fault>> {
+    fn ask(&self, verb: FinanceVerb, name: &str, order: serde_json::Value, actor: &str, _: Option<RequestKey>) -> BoxFuture<'_, Result<Option<Result<serde_json::Value, Vec<Problem>>>, Fault>> {
         self.order(format!("{verb:?} {name} {order} by {actor}"));
         let answer = match verb {
             FinanceVerb::AsOf => json!({ "as_of": "1.2", "key": actor }),

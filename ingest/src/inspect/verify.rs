@@ -7,6 +7,7 @@ use tollgate_schemas::{
     cdr::Cdr,
     event::{Body, Event},
     log::{EventLog, LogError, Topic},
+    v1::LedgerPosted,
 };
 
 use crate::runner::{
@@ -43,11 +44,13 @@ impl VerifyReport {
 }
 
 /// Checks every durable event: offsets and `partition_seq` without gaps (on a shared log each node's), readable by this program, CDRs as their hash
-/// says, ledger postings that sum to zero in each currency (FN-08). `seen` is told of progress, events so far.
+/// says, ledger postings that sum to zero in each currency, and customers' balances that can be counted in 64 bits of 1e-8 (FN-08). `seen` is told of
+/// progress, events so far.
 ///
 /// Fails only when the log cannot be read at all; what is wrong in it is in the report.
 pub fn verify(log: &dyn EventLog, mut seen: impl FnMut(u64)) -> Result<VerifyReport, LogError> {
     let mut report = VerifyReport::default();
+    let mut balances = Balances::new();
     for (topic, partition) in Topic::ALL.into_iter().flat_map(|t| partitions(log, t)) {
         let end = log.end(topic, partition);
         let mut next = log.first(topic, partition);
@@ -103,7 +106,10 @@ pub fn verify(log: &dyn EventLog, mut seen: impl FnMut(u64)) -> Result<VerifyRep
                 }
                 match &event.body {
                     Some(Body::CdrWritten(_)) => report.cdrs += 1,
-                    Some(Body::LedgerPosted(_)) => report.postings += 1,
+                    Some(Body::LedgerPosted(posting)) => {
+                        report.postings += 1;
+                        beyond(&mut balances, posting).into_iter().for_each(|what| note(record.offset, what));
+                    }
                     _ => {}
                 }
                 next = record.offset + 1;
@@ -113,6 +119,24 @@ pub fn verify(log: &dyn EventLog, mut seen: impl FnMut(u64)) -> Result<VerifyRep
         }
     }
     Ok(report)
+}
+
+/// Sums by account and currency; ours, which are not named for anybody, have no bound.
+type Balances = BTreeMap<(String, String), i128>;
+
+/// What this posting brings beyond what can be shown of a customer.
+fn beyond(balances: &mut Balances, posting: &LedgerPosted) -> Vec<String> {
+    let fits = |e8: i128| i64::try_from(e8).is_ok();
+    let mut found = Vec::new();
+    for entry in posting.entries.iter().filter(|e| e.account.contains(':')) {
+        let balance = balances.entry((entry.account.clone(), entry.currency.clone())).or_default();
+        let before = *balance;
+        *balance += i128::from(entry.amount_e8);
+        if fits(before) && !fits(*balance) {
+            found.push(format!("the balance of {} comes to {balance}e-8 {}: more than can be counted", entry.account, entry.currency));
+        }
+    }
+    found
 }
 
 fn wrong_with(event: &Event) -> Option<String> {
@@ -132,5 +156,22 @@ fn wrong_with(event: &Event) -> Option<String> {
         }
         None => Some("the event has no body this program knows".to_owned()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_schemas::v1::LedgerEntry;
+
+    use super::*;
+
+    #[test]
+    fn fn_08_a_balance_that_cannot_be_counted_is_told_once_and_ours_has_no_bound() {
+        let mut balances = Balances::new();
+        let entry = |account: &str, amount_e8| LedgerEntry { account: account.into(), amount_e8, currency: "USD".into() };
+        let pay = |amount: i64| LedgerPosted { entries: vec![entry("account:a/a", -amount), entry("cash/1", amount)], ..LedgerPosted::default() };
+        assert_eq!(beyond(&mut balances, &pay(i64::MAX)), [""; 0]);
+        assert_eq!(beyond(&mut balances, &pay(5)).len(), 1);
+        assert_eq!(beyond(&mut balances, &pay(5)), [""; 0], "told where it happened");
     }
 }

@@ -7,10 +7,14 @@ use std::collections::BTreeMap;
 use tollgate_schemas::{
     event::{Body, Event},
     id::Id,
-    v1::{DisputeChanged, InvoiceIssued, LedgerEntry, NoteIssued},
+    v1::{DisputeChanged, InvoiceIssued, LedgerEntry, NoteIssued, RequestKey},
 };
 
 use super::{dispute::Dispute, invoice::Invoice};
+use crate::lately::{Lately, REQUEST_US};
+
+/// Requests with a key that are known; beyond it the oldest is forgotten before its day is over.
+const MAX_REQUESTS: usize = 10_000;
 
 /// Partition of topic `ledger` they are in.
 pub const PARTITION: u16 = 0;
@@ -65,22 +69,60 @@ pub enum Fate {
     Other,
 }
 
-#[derive(Debug, Clone, Default)]
+/// What a request came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    pub request: RequestKey,
+    /// The document as it was issued; of a dispute, as this request left it.
+    pub json: String,
+    /// Of a dispute.
+    pub revision: Option<u64>,
+}
+
+#[derive(Debug, Clone)]
 pub struct Books {
     /// The last number of each series.
     series: BTreeMap<String, u64>,
     documents: BTreeMap<(String, u64), Document>,
     disputes: BTreeMap<Id, (u64, Dispute)>,
+    /// By the request's id.
+    requests: Lately<Made>,
+}
+
+impl Default for Books {
+    fn default() -> Books {
+        Books { series: BTreeMap::new(), documents: BTreeMap::new(), disputes: BTreeMap::new(), requests: Lately::new(MAX_REQUESTS, REQUEST_US) }
+    }
 }
 
 impl Books {
     pub fn apply(&mut self, event: &Event) -> Fate {
-        match &event.body {
-            Some(Body::InvoiceIssued(issued)) => self.invoice(issued, event.occurred_us),
-            Some(Body::NoteIssued(issued)) => self.note(issued, event.occurred_us),
+        let at_us = event.occurred_us;
+        let (request, json, revision) = match &event.body {
+            Some(Body::InvoiceIssued(b)) => (&b.request, &b.document, None),
+            Some(Body::NoteIssued(b)) => (&b.request, &b.document, None),
+            Some(Body::DisputeChanged(b)) => (&b.request, &b.document, Some(b.revision)),
+            _ => return Fate::Other,
+        };
+        // What was asked for once is made once, also where two processes were asked.
+        if request.as_ref().is_some_and(|r| self.request(r, at_us).is_some()) {
+            return Fate::Void;
+        }
+        let fate = match &event.body {
+            Some(Body::InvoiceIssued(issued)) => self.invoice(issued, at_us),
+            Some(Body::NoteIssued(issued)) => self.note(issued, at_us),
             Some(Body::DisputeChanged(changed)) => self.dispute_changed(changed),
             _ => Fate::Other,
+        };
+        if let (Fate::Stands, Some(request)) = (fate, request) {
+            self.requests.insert(Id::of(&request.id), at_us, Made { request: request.clone(), json: json.clone(), revision });
         }
+        fate
+    }
+
+    /// What a request came to, as known at an instant: the same key, whatever was asked with it.
+    pub fn request(&self, request: &RequestKey, now_us: i64) -> Option<&Made> {
+        self.requests.get(Id::of(&request.id), now_us)
     }
 
     /// What the next document of a series is numbered.
@@ -224,4 +266,29 @@ fn as_of(json: &str) -> String {
         as_of: String,
     }
     serde_json::from_str::<Made>(json).unwrap_or_default().as_of
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invoice(number: u64, from_us: i64, request: Option<&RequestKey>, at_us: i64) -> Event {
+        let body = InvoiceIssued {
+            series: "s".into(), number, account: "acme".into(), currency: "EUR".into(), from_us, until_us: from_us + 1, document: format!("{{\"number\":\"s-{number}\"}}"),
+            request: request.cloned(), ..InvoiceIssued::default()
+        };
+        Event { occurred_us: at_us, body: Some(Body::InvoiceIssued(body)), ..Event::default() }
+    }
+
+    #[test]
+    fn x_08_what_was_asked_for_with_a_key_is_issued_once_within_a_day() {
+        let mut books = Books::default();
+        let key = RequestKey { id: Id(5).to_vec(), sha256: vec![1; 32] };
+        assert_eq!(books.apply(&invoice(1, 10, Some(&key), 100)), Fate::Stands);
+        assert_eq!(books.apply(&invoice(2, 20, Some(&key), 101)), Fate::Void, "another process was asked the same");
+        let made = books.request(&key, 102).expect("known");
+        assert_eq!((made.json.as_str(), &made.request), ("{\"number\":\"s-1\"}", &key));
+        assert_eq!(books.apply(&invoice(2, 20, None, 102)), Fate::Stands);
+        assert_eq!(books.apply(&invoice(3, 30, Some(&key), 100 + REQUEST_US)), Fate::Stands, "a day later it is another request");
+    }
 }

@@ -1,5 +1,5 @@
 //! Invoices and notes (FN-01, FN-17, FN-19, R-46): what a customer's calls of a period come to, as one document that is never
-//! made twice. Amounts of calls are exact to 1e-8; a document's total is in whole cents (`places`), and a line `rounding`
+//! made twice. Amounts of calls are exact to 1e-8; a document's total is in whole minor units of its currency (`places`), and a line `rounding`
 //! takes the difference, so that the lines always sum to the total.
 //!
 //! A call belongs to the period its INVITE came in. What of it was known when the invoice was issued is the position of the
@@ -9,6 +9,7 @@
 use chrono_tz::Tz;
 use tollgate_schemas::{
     cdr::Cdr,
+    currency::minor_units,
     money::{format_amount, parse_scaled},
 };
 
@@ -58,7 +59,7 @@ pub struct Order<'a> {
     pub actor: &'a str,
 }
 
-/// Cents, if the details do not say otherwise.
+/// Places of a total in a currency that no list has: earlier versions let it be provisioned.
 const PLACES: u32 = 2;
 /// Late calls listed by id.
 const LATE_LISTED: usize = 10_000;
@@ -69,6 +70,11 @@ pub(crate) fn round(amount_e8: i128, places: u32) -> i128 {
     let half = unit / 2;
     let magnitude = (amount_e8.abs() + half) / unit * unit;
     if amount_e8 < 0 { -magnitude } else { magnitude }
+}
+
+/// Decimal places of a total: those the details say, else of the currency's minor unit.
+fn places_of(details: &Details, currency: &str) -> u32 {
+    details.places.unwrap_or_else(|| minor_units(currency).unwrap_or(PLACES))
 }
 
 fn narrow(amount_e8: i128) -> i64 {
@@ -98,7 +104,7 @@ pub(crate) fn lines(bill: &Bill<'_>, details: &Details, taxes: Option<&TaxBasis>
     all.extend(details.credits.iter().map(|i| item(Section::Credits, i, -1)));
     // A bundle's price is recurring.
     all.sort_by_key(|(line, _)| line.section);
-    let places = details.places.unwrap_or(PLACES);
+    let places = places_of(details, currency);
     let net: i128 = all.iter().map(|(_, a)| a).sum();
     let stated: Vec<(Line, i128)> = details
         .taxes
@@ -135,7 +141,7 @@ pub fn invoice(bill: &Bill<'_>, order: Order<'_>) -> Result<Invoice, TaxError> {
     let sum = |section: Section| all.iter().filter(|(l, _)| l.section == Some(section)).map(|(_, a)| a).sum::<i128>();
     let total: i128 = all.iter().map(|(_, a)| a).sum();
     let taxes = sum(Section::Taxes);
-    let places = details.places.unwrap_or(PLACES);
+    let places = places_of(details, order.currency);
     let lines = (1..).zip(all).map(|(no, (line, amount))| Line { no, amount: format_amount(narrow(amount)), ..line }).collect();
     let due_us = order.issued_us.saturating_add(i64::from(details.due_days) * 86_400_000_000);
     let late_calls = bill.late.values().flat_map(|u| u.calls.iter().cloned()).take(LATE_LISTED).collect();

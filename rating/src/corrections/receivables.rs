@@ -41,8 +41,10 @@ pub struct Row {
     pub at_us: i64,
     /// `invoice`, `credit_note`, `debit_note`, `payment` or `adjustment`.
     pub kind: String,
-    /// A document's number, a payment's posting.
+    /// A document's number, a payment's id as it was given out.
     pub number: String,
+    /// Of a payment: the payer's or bank's own; empty = none.
+    pub reference: String,
     /// A note's invoice, a payment's reason.
     pub about: String,
     /// What it changes of what is owed, 1e-8.
@@ -123,13 +125,21 @@ impl<'a> Customer<'a> {
             at_us: d.issued_us,
             kind: if d.kind == "invoice" { d.kind.clone() } else { format!("{}_note", d.kind) },
             number: d.name(),
+            reference: String::new(),
             about: d.invoice.as_ref().map_or(String::new(), |(series, number)| format!("{series}-{number}")),
             amount_e8: d.signed_e8(),
         };
         let mut rows: Vec<Row> = self.documents().filter(|d| inside(d.issued_us)).map(of_document).collect();
         let movements = self.journal.into_iter().flat_map(journal::Account::movements);
         let own = movements.filter(|m| inside(m.at_us) && m.currency == self.currency && PAYS.contains(&m.kind.as_str()));
-        rows.extend(own.map(|m| Row { at_us: m.at_us, kind: m.kind.clone(), number: m.id.to_string(), about: m.reason.clone(), amount_e8: m.amount_e8.saturating_neg() }));
+        rows.extend(own.map(|m| Row {
+            at_us: m.at_us,
+            kind: m.kind.clone(),
+            number: m.payment.to_string(),
+            reference: m.reference.clone(),
+            about: m.reason.clone(),
+            amount_e8: m.amount_e8.saturating_neg(),
+        }));
         rows.sort_by(|a, b| (a.at_us, &a.kind, &a.number).cmp(&(b.at_us, &b.kind, &b.number)));
         let entries: Vec<Entry> = rows
             .iter()

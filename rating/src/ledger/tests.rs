@@ -40,13 +40,36 @@ fn fn_08_an_unbalanced_posting_changes_nothing() {
     assert_eq!(balances, Balances::default());
 }
 
+/// What others were posted is no reason to leave out a posting: our side of it has room for all of them.
 #[test]
-fn fn_08_a_balance_never_wraps() {
+fn fn_08_no_balance_wraps_and_no_posting_is_lost_for_what_others_were_posted() {
     let mut balances = Balances::default();
-    balances.apply(&posting(sale("shop", i64::MAX, "cheap", 0))).expect("fits");
-    let before = balances.clone();
-    assert!(matches!(balances.apply(&posting(sale("shop", 1, "cheap", 0))), Err(BadPosting::TooLarge { .. })));
-    assert_eq!(balances, before, "whole or not at all");
+    let pay = |account: &str, e8| {
+        let mut entries = Vec::new();
+        transfer(&mut entries, customer("acme", account), cash(3), e8, "USD");
+        posting(entries)
+    };
+    balances.apply(&pay("junk", i64::MAX)).expect("counted");
+    balances.apply(&pay("junk2", i64::MAX)).expect("counted");
+    balances.apply(&pay("shop", 500)).expect("counted");
+    assert_eq!((balances.balance("account:acme/shop", "USD"), balances.exact("cash/3", "USD")), (-500, 2 * i128::from(i64::MAX) + 500));
+    assert_eq!((balances.totals()["USD"], balances.shown_difference()), (0, 0), "every balance can be shown");
+    balances.apply(&pay("junk", i64::MAX)).expect("counted");
+    assert_eq!(balances.balance("account:acme/junk", "USD"), i64::MIN);
+    assert_eq!((balances.totals()["USD"], balances.shown_difference()), (0, i128::from(i64::MAX) - 1), "what cannot be shown is seen");
+}
+
+#[test]
+fn fn_08_money_beyond_what_can_be_counted_and_deposits_that_are_not_there_are_not_taken() {
+    assert_eq!(takes("payment", i64::MAX, 0, 0), Err(NotTaken::TooMuch));
+    assert_eq!(takes("payment", MAX_PAYMENT_E8, 0, 0), Ok(()));
+    assert_eq!(takes("payment", MAX_PAYMENT_E8, -MAX_BALANCE_E8, 0), Err(NotTaken::Beyond(i128::from(MAX_BALANCE_E8) + i128::from(MAX_PAYMENT_E8))));
+    assert_eq!(takes("payment", -MAX_PAYMENT_E8, -MAX_BALANCE_E8, 0), Ok(()));
+    assert_eq!(takes("payment", -MAX_PAYMENT_E8, i64::MIN, 0), Ok(()), "what leads back is taken");
+    assert_eq!((takes("deposit", -500, 0, 500), takes("deposit", -501, 0, 500)), (Ok(()), Err(NotTaken::NotKept(500))));
+    // One that is short already, by what earlier versions took, can be made whole.
+    assert_eq!((takes("deposit", 200, 0, -500), takes("deposit", -1, 0, -500)), (Ok(()), Err(NotTaken::NotKept(-500))));
+    assert_eq!(takes("deposit", -5, -900, 0).expect_err("not kept").to_string(), "only 0.000000 is kept as deposit: no more can be given back");
 }
 
 #[test]

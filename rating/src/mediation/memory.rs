@@ -15,6 +15,8 @@ use std::{
 use foldhash::fast::FixedState;
 use tollgate_schemas::id::Id;
 
+use crate::lately::{Lately, REQUEST_US};
+
 /// Log time a closed call is remembered. A late 2xx comes within 64·T1 = 32 s of the abandonment, its BYE may take as
 /// long again.
 pub const KEEP_US: i64 = 120_000_000;
@@ -30,6 +32,8 @@ pub const KEEP_LOST_US: i64 = 48 * 3_600_000_000;
 pub const MAX_LOST: usize = 32_768;
 /// Ids of forgotten and refused calls kept in one partition.
 pub const MAX_FORGOTTEN: usize = 65_536;
+/// Requests with a key that a partition knows; beyond it the oldest is forgotten before its day is over.
+pub const MAX_REQUESTS: usize = 65_536;
 
 /// Calls by deadline; an entry counts only while the call still has that deadline.
 #[derive(Default)]
@@ -66,6 +70,11 @@ impl Queue {
 pub(super) struct Forgotten {
     ids: HashSet<Id, FixedState>,
     order: VecDeque<Id>,
+}
+
+/// None yet.
+pub fn requests() -> Lately<()> {
+    Lately::new(MAX_REQUESTS, REQUEST_US)
 }
 
 impl Forgotten {

@@ -1,7 +1,7 @@
 //! Money beside the rows: credit lent to proxies, payments, and limits that come near.
 
 use tollgate_schemas::{
-    event::{Body, Event},
+    event::{Body, Event, OLDEST_READER_3},
     id::Id,
     log::Topic,
     money::format_amount,
@@ -10,7 +10,7 @@ use tollgate_schemas::{
 };
 
 use super::{NAME, Rater, state::Call};
-use crate::credit::Credit;
+use crate::{credit::Credit, ledger};
 
 /// What the proxy took for a call that ended, the first time it says so.
 pub(super) fn tell<'b>(credit: &mut Credit, call: &mut Call, event: &Event, body: &'b Body) -> Option<&'b [CreditHold]> {
@@ -30,16 +30,26 @@ impl Rater {
     }
 
     pub(super) fn paid(&mut self, event: &Event, paid: &PaymentPosted, out: &mut Outputs) -> Result<(), Poison> {
+        let asked = paid.request.as_ref().map(|r| Id::of(&r.id));
         let id = match paid.reference.as_str() {
             "" => event.id(),
-            reference => Id::derived("payment", Id::NIL, &format!("{}/{}/{reference}", paid.root_account, paid.account), 0),
+            reference => ledger::reference(&paid.root_account, &paid.account, reference),
         };
-        if self.payments.contains(id) {
+        if self.payments.contains(id) || asked.is_some_and(|asked| self.requests.get(asked, event.occurred_us).is_some()) {
             return Ok(());
+        }
+        // Earlier versions posted whatever was asked for.
+        if event.version >= OLDEST_READER_3 {
+            let standing = self.credit.standing(&paid.root_account, &paid.account, &paid.currency).unwrap_or_default();
+            let refused = ledger::takes(&paid.kind, paid.amount_e8, standing.owed_e8, standing.deposits_e8);
+            refused.map_err(|e| Poison(format!("{} {} of {} for {}: {e}", event.name(), event.id(), format_amount(paid.amount_e8), paid.account)))?;
         }
         let posted = self.desk.pay(event, paid, out);
         posted.ok_or_else(|| Poison(format!("{} {} is a '{}' of {}: nothing that can be posted", event.name(), event.id(), paid.kind, format_amount(paid.amount_e8))))?;
         self.payments.insert(id);
+        if let Some(asked) = asked {
+            self.requests.insert(asked, event.occurred_us, ());
+        }
         Ok(())
     }
 

@@ -351,6 +351,7 @@ impl Desk {
             cdr_version: version,
             entries,
             reason: "rerate".to_owned(),
+            ..LedgerPosted::default()
         };
         out.push(Topic::Ledger, self.partition(), Event::derived(NAME, event, "ledger", version, Body::LedgerPosted(posted)));
     }

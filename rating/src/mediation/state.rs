@@ -383,6 +383,9 @@ pub(super) struct Saved {
     /// Payments posted lately, 16 bytes each, oldest first.
     #[prost(bytes = "vec", tag = "21")]
     pub payments: Vec<u8>,
+    /// As [`crate::lately::Lately::to_bytes`] has them.
+    #[prost(bytes = "vec", tag = "22")]
+    pub requests: Vec<u8>,
     #[prost(message, repeated, tag = "30")]
     pub recent: Vec<RecentSaved>,
 }

@@ -142,6 +142,7 @@ impl Desk {
             cdr_version: written.version,
             entries,
             reason: if first { "final" } else { again }.to_owned(),
+            ..LedgerPosted::default()
         };
         self.push(call, &cause, "ledger", written.version, Topic::Ledger, Body::LedgerPosted(posted), out);
     }
@@ -176,7 +177,7 @@ impl Desk {
         if entries.is_empty() {
             return None;
         }
-        let posted = LedgerPosted { kind: paid.kind.clone(), entries, reason: format!("{}: {}", paid.actor, paid.reason), ..LedgerPosted::default() };
+        let posted = LedgerPosted { kind: paid.kind.clone(), entries, reason: format!("{}: {}", paid.actor, paid.reason), reference: paid.reference.clone(), request: paid.request.clone(), ..LedgerPosted::default() };
         out.push(Topic::Ledger, self.partition, Event::derived(NAME, event, "payment", 0, Body::LedgerPosted(posted)));
         Some(())
     }

@@ -63,6 +63,7 @@ fn payment(seq: u32, kind: &str, amount_e8: i64, reference: &str) -> Event {
         actor: "operator:billing".to_owned(),
         reason: "bank transfer".to_owned(),
         reference: reference.to_owned(),
+        request: None,
     };
     Event::born(Origin { mint: &mint, boot_id: 7, now: Now { utc_us: T0, mono_ns: 0 }, control_position: 3 }, "acme", Body::PaymentPosted(body))
 }
@@ -188,6 +189,49 @@ fn fn_08_payments_are_posted_once_by_their_reference() {
     for bad in [payment(6, "gift", 1, ""), payment(7, "payment", 0, "")] {
         assert!(stage.apply(99, &bad, &mut Outputs::default()).is_err(), "it says nothing that can be posted");
     }
+}
+
+fn asked(seq: u32, key: u128, at_us: i64) -> Event {
+    let mut event = payment(seq, "payment", 2_00000000, "");
+    event.occurred_us = at_us;
+    if let Some(Body::PaymentPosted(paid)) = &mut event.body {
+        paid.request = Some(RequestKey { id: Id(key).to_vec(), sha256: vec![1; 32] });
+    }
+    event
+}
+
+/// Whatever process asks again, and whatever was killed in between.
+#[test]
+fn x_08_a_payment_asked_for_again_with_its_key_is_posted_once_within_a_day_and_over_a_snapshot() {
+    const DAY: i64 = 24 * 3_600_000_000;
+    let mut out = Outputs::default();
+    let mut stage = Rater::new(5, 9);
+    stage.apply(0, &asked(1, 7, T0), &mut out).expect("postable");
+    let mut again = Rater::new(5, 9);
+    again.restore(&stage.snapshot()).expect("its own");
+    again.apply(1, &asked(2, 7, T0 + DAY - 1), &mut out).expect("known");
+    again.apply(2, &asked(3, 8, T0 + DAY - 1), &mut out).expect("another key");
+    again.apply(3, &asked(4, 7, T0 + DAY), &mut out).expect("another day");
+    let posted = postings(&out);
+    assert_eq!(posted.len(), 3);
+    assert_eq!(posted[0].request.as_ref().map(|r| r.id.clone()), Some(Id(7).to_vec()));
+}
+
+#[test]
+fn fn_08_a_payment_no_account_could_take_is_quarantined_and_moves_nothing() {
+    let mut out = Outputs::default();
+    let mut stage = Rater::new(5, 9);
+    for bad in [payment(1, "payment", i64::MAX, ""), payment(2, "deposit", -5_00000000, "")] {
+        stage.apply(0, &bad, &mut out).expect_err("not taken");
+    }
+    stage.apply(1, &payment(3, "deposit", 5_00000000, ""), &mut out).expect("kept");
+    stage.apply(2, &payment(4, "deposit", -5_00000000, ""), &mut out).expect("given back");
+    stage.apply(3, &payment(5, "deposit", -1, ""), &mut out).expect_err("nothing is kept");
+    assert_eq!(postings(&out).len(), 2);
+    // A log of before is read as it was.
+    let mut old = payment(6, "deposit", -5_00000000, "");
+    old.version = 2;
+    stage.apply(4, &old, &mut out).expect("posted then");
 }
 
 fn document(seq: u32, number: &str, amounts: &[(&str, i64)]) -> Event {

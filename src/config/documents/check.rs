@@ -15,6 +15,8 @@ use tollgate_rating::{
 };
 use tollgate_schemas::control::{self, Kind};
 
+use crate::plan::currencies;
+
 use super::{ConfigProblem, Document, beside, locate::{self, Step, Target}, schema, validate};
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(schema::schema);
@@ -26,6 +28,8 @@ pub fn check(document: &mut Document, problems: &mut Vec<ConfigProblem>) {
         problems.extend(mistakes.into_iter().map(|m| place(document, m)));
         return;
     }
+    let foreign = currencies::check(document.kind, &document.spec, None);
+    problems.extend(foreign.into_iter().map(|(path, message)| document.problem(&path, message)));
     let spec = document.spec.clone();
     let wrong = match document.kind {
         Kind::Deck => return deck(document, problems),
@@ -114,7 +118,11 @@ fn deck(document: &mut Document, problems: &mut Vec<ConfigProblem>) {
         }
     };
     match Deck::compile(&document.name, csv.as_bytes(), &options) {
-        Ok(deck) => document.deck = Some(Arc::new(deck)),
+        Ok(deck) => {
+            let foreign = currencies::check(Kind::Deck, &document.spec, Some(&deck));
+            problems.extend(foreign.into_iter().map(|(path, message)| document.problem(&path, message)));
+            document.deck = Some(Arc::new(deck));
+        }
         Err(bad) => sheet_problems(document, sheet.as_deref(), &bad, problems),
     }
     take_in(document, csv);

@@ -16,6 +16,7 @@ use tollgate_rating::{
 };
 use tollgate_schemas::{
     control::{self, Kind},
+    currency,
     event::Body,
     log::{Append, Topic},
     time::{format_rfc3339, parse_rfc3339},
@@ -323,6 +324,9 @@ impl Owner {
         };
         let spec: control::Deck = read(Kind::Deck, name, &spec_without_sheet(spec)).map_err(|p| refused("spec", p.message))?;
         let options = DeckOptions::from_spec(&spec).map_err(|e| refused("spec", e.to_string()))?;
+        if document.is_none() {
+            currency::minor_units(&spec.currency).map_err(|e| refused("spec.currency", e.to_string()))?;
+        }
         let csv = match (document, registry.decks.get(name)) {
             (Some(_), Some(deck)) => Some((deck.clone(), self.sheet(name, deck.version())?)),
             _ => None,

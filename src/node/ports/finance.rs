@@ -19,7 +19,7 @@ use std::{
 use chrono_tz::Tz;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use tollgate_api::ports::{Fault, Finance, FinanceVerb, Problem};
+use tollgate_api::ports::{Fault, Finance, FinanceVerb, KEY_REUSED, Problem};
 use tollgate_proxy::routing::SharedPlan;
 use tollgate_rating::corrections::{
     books::PARTITION,
@@ -30,8 +30,9 @@ use tollgate_schemas::{
     id::Id,
     log::{Append, Claim, Topic, Urgency},
     store::CdrStore,
+    strict,
     time::format_rfc3339,
-    v1::DisputeChanged,
+    v1::{DisputeChanged, RequestKey},
 };
 
 use super::{Answer, off};
@@ -85,9 +86,11 @@ impl FinancePort {
 }
 
 impl Finance for FinancePort {
-    fn ask(&self, verb: FinanceVerb, name: &str, order: Value, actor: &str) -> Answer<'_, Outcome> {
+    fn ask(&self, verb: FinanceVerb, name: &str, order: Value, actor: &str, request: Option<RequestKey>) -> Answer<'_, Outcome> {
         let (inner, name, actor) = (self.0.clone(), name.to_owned(), actor.to_owned());
-        Box::pin(off(move || match inner.carry_out(verb, &name, &order, &actor) {
+        // Nothing is issued by what only shows.
+        let request = request.filter(|_| order["dry_run"] != true);
+        Box::pin(off(move || match inner.once(verb, &name, &order, &Asker { id: &actor, request: request.as_ref() }) {
             Ok(Some(answer)) => Ok(Some(Ok(answer))),
             Ok(None) => Ok(None),
             Err(Stop::Problems(problems)) => Ok(Some(Err(problems))),
@@ -98,7 +101,14 @@ impl Finance for FinancePort {
 
 /// An order's fields, or what is wrong with them.
 fn read<T: DeserializeOwned>(order: &Value) -> Result<T, Stop> {
-    serde_json::from_value(order.clone()).map_err(|e| problem("", e.to_string()))
+    strict::read(order).map_err(|bad| problem(&bad.path, bad.message))
+}
+
+/// Who asks, and the key by which it is done once.
+#[derive(Clone, Copy)]
+pub struct Asker<'a> {
+    id: &'a str,
+    request: Option<&'a RequestKey>,
 }
 
 #[derive(Deserialize)]
@@ -126,11 +136,39 @@ struct Draft {
 }
 
 impl Inner {
-    fn carry_out(&self, verb: FinanceVerb, name: &str, order: &Value, actor: &str) -> Result<Option<Value>, Stop> {
+    /// What is asked for with a key is done once: asked again within a day, whichever process did it, the first one's answer comes back.
+    fn once(&self, verb: FinanceVerb, name: &str, order: &Value, by: &Asker<'_>) -> Result<Option<Value>, Stop> {
+        if let Some(answer) = self.answered(by)? {
+            return Ok(Some(answer));
+        }
+        match self.carry_out(verb, name, order, by) {
+            // Another process may have been asked the same at the same time.
+            Err(stop) => self.answered(by)?.map_or(Err(stop), |answer| Ok(Some(answer))),
+            done => done,
+        }
+    }
+
+    fn answered(&self, by: &Asker<'_>) -> Result<Option<Value>, Stop> {
+        let Some(request) = by.request else { return Ok(None) };
+        let now_us = (self.shared.clock)().utc_us;
+        let Some(made) = self.look(|books| books.request(request, now_us).cloned())? else { return Ok(None) };
+        let mut answer: Value = serde_json::from_str(&made.json).map_err(|e| Fault::Internal(e.to_string()))?;
+        if made.request.sha256 != request.sha256 {
+            let what = ["number", "id"].iter().find_map(|n| answer[*n].as_str()).unwrap_or_default();
+            return Err(problem(KEY_REUSED, format!("this Idempotency-Key was used with another request, which made {what}")));
+        }
+        if let Some(revision) = made.revision {
+            answer["revision"] = revision.into();
+        }
+        Ok(Some(answer))
+    }
+
+    fn carry_out(&self, verb: FinanceVerb, name: &str, order: &Value, by: &Asker<'_>) -> Result<Option<Value>, Stop> {
+        let actor = by.id;
         match verb {
             FinanceVerb::AsOf => Ok(Some(json!({ "as_of": self.as_of()?, "key": actor }))),
             FinanceVerb::Rerate => self.rerate(&read(order)?, actor).map(Some),
-            FinanceVerb::Invoice => self.invoice(&read(order)?, actor).map(Some),
+            FinanceVerb::Invoice => self.invoice(&read(order)?, by).map(Some),
             FinanceVerb::Documents => {
                 let items: Vec<Value> = self.look(|books| {
                     books.documents().filter(|d| name.is_empty() || d.account == name).filter_map(|d| serde_json::from_str(&d.json).ok()).collect()
@@ -141,7 +179,7 @@ impl Inner {
                 let Some((series, number)) = numbered(name) else { return Ok(None) };
                 self.look(|books| books.document(series, number).and_then(|d| serde_json::from_str(&d.json).ok()))
             }
-            FinanceVerb::Note => self.note(&read(order)?, actor).map(Some),
+            FinanceVerb::Note => self.note(&read(order)?, by).map(Some),
             FinanceVerb::Statement => self.statement(&read(order)?).map(Some),
             FinanceVerb::Ageing => self.ageing(&read(order)?).map(Some),
             FinanceVerb::Accrual => self.accrual(&read(order)?).map(Some),
@@ -160,7 +198,7 @@ impl Inner {
                 drafted.check(amount_override).map_err(|e| problem(e.field(), e.to_string()))?;
                 self.check_disputed(&drafted)?;
                 let id: Id = drafted.id.parse().map_err(|_| problem("id", "want an id in UUID shape, as `tollgate reconcile` drafts it"))?;
-                self.change(id, actor, "drafted", move |known| match known {
+                self.change(id, by, "drafted", move |known| match known {
                     Some(_) => Err("there is this dispute already".to_owned()),
                     None => Ok(drafted.clone()),
                 })
@@ -174,7 +212,7 @@ impl Inner {
                 }
                 let to = State::from_name(&step.to).ok_or_else(|| problem("to", format!("'{}' is no state of a dispute", step.to)))?;
                 let today = format_rfc3339((self.shared.clock)().utc_us)[..10].to_owned();
-                self.change(id, actor, &step.note, move |known| {
+                self.change(id, by, &step.note, move |known| {
                     let Some(known) = known else { return Err("there is no such dispute".to_owned()) };
                     let step = dispute::Step {
                         to, today: &today, credit: step.credit.as_deref(), late_override: step.late_override, amount_override: step.amount_override,
@@ -214,10 +252,11 @@ impl Inner {
     }
 
     /// Writes a dispute in its next state.
-    fn change(&self, id: Id, actor: &str, note: &str, next: impl Fn(Option<&Dispute>) -> Result<Dispute, String>) -> Result<Value, Stop> {
+    fn change(&self, id: Id, by: &Asker<'_>, note: &str, next: impl Fn(Option<&Dispute>) -> Result<Dispute, String>) -> Result<Value, Stop> {
         let mut refused = None;
         let issued = self.books.issue(
             &*self.shared.log,
+            by.request,
             |books| {
                 let known = books.dispute(id);
                 let dispute = next(known.map(|(_, d)| d)).inspect_err(|e| refused = Some(e.clone()))?;
@@ -227,9 +266,10 @@ impl Inner {
                     carrier: dispute.carrier.clone(),
                     state: dispute.state.name().to_owned(),
                     revision,
-                    actor: actor.to_owned(),
+                    actor: by.id.to_owned(),
                     note: note.to_owned(),
                     document: serde_json::to_string(&dispute).map_err(|e| e.to_string())?,
+                    request: by.request.cloned(),
                 });
                 Ok((self.born("", body), shown_dispute(&dispute, revision)))
             },

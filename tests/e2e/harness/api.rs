@@ -58,6 +58,12 @@ impl Api {
         self.send(self.agent.post(self.url(path)), body)
     }
 
+    /// With an Idempotency-Key.
+    #[allow(dead_code)]
+    pub fn post_once(&self, path: &str, key: &str, body: &Value) -> (u16, Value) {
+        self.send(self.agent.post(self.url(path)).header("Idempotency-Key", key), body)
+    }
+
     pub fn put(&self, path: &str, body: &Value) -> (u16, Value) {
         self.send(self.agent.put(self.url(path)), body)
     }

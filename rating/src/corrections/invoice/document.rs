@@ -170,7 +170,7 @@ pub struct Details {
     /// Owed before this invoice and paid since the last, for the statement at its end; not part of its total.
     pub balance_forward: Option<String>,
     pub payments: Vec<Item>,
-    /// Decimal places of the total.
+    /// Decimal places of the total; none = as many as its currency's minor unit has.
     pub places: Option<u32>,
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tollgate_schemas::money::{format_amount, parse_scaled};
 
-use super::{Bill, Details, Exchanged, Invoice, Line, Party, Period, Section, day, fixed, lines, narrow};
+use super::{Bill, Details, Exchanged, Invoice, Line, Party, Period, Section, day, fixed, lines, narrow, round};
 use crate::tax::TaxError;
 
 /// A note's line: what a line of the invoice came to, and comes to.
@@ -80,6 +80,8 @@ pub enum Refused {
     NothingChanged(String),
     #[error("a credit of {credit} is more than the {remainder} that is left of invoice {invoice}: pay it back instead")]
     MoreThanIsLeft { invoice: String, credit: String, remainder: String },
+    #[error("a credit of {credit}: invoice {invoice} is in {currency} with {places} decimal places, and so are its notes")]
+    TooFine { invoice: String, credit: String, currency: String, places: u32 },
     #[error(transparent)]
     Tax(#[from] TaxError),
 }
@@ -93,6 +95,10 @@ pub enum Ground<'a> {
 /// Makes the note, or refuses.
 pub fn note(invoice: &Invoice, ground: Ground<'_>, order: NoteOrder<'_>) -> Result<Note, Refused> {
     let found = match ground {
+        Ground::Agreed { amount_e8 } if round(i128::from(amount_e8), invoice.places) != i128::from(amount_e8) => {
+            let (credit, currency) = (fixed(amount_e8, invoice.places), invoice.currency.clone());
+            return Err(Refused::TooFine { invoice: invoice.number.clone(), credit, currency, places: invoice.places });
+        }
         Ground::Rerated { then, now } => changed(invoice, then, now)?,
         Ground::Agreed { amount_e8 } => vec![NoteLine {
             no: 1,

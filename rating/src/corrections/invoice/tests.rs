@@ -238,6 +238,23 @@ fn fn_19_a_credit_of_more_than_is_left_is_refused() {
     assert_eq!(agreed("54.60", "54.59"), Err(Refused::MoreThanIsLeft { invoice: "2026-7".into(), credit: "54.60".into(), remainder: "54.59".into() }));
 }
 
+#[test]
+fn r_08_a_total_is_in_minor_units_of_its_currency_and_an_agreed_credit_too() {
+    let usage = usage(&rows());
+    let total = |currency: &str, places: Option<u32>| -> i128 {
+        let details = Details { places, ..details() };
+        super::lines(&Bill::plain(&usage), &details, None, currency).expect("lines").0.iter().map(|(_, a)| a).sum()
+    };
+    // 45.117708 and 21 % of it.
+    assert_eq!(["JPY", "EUR", "KWD", "CLF"].map(|c| total(c, None)), [5_400_000_000, 5_459_000_000, 5_459_300_000, 5_459_240_000]);
+    assert_eq!((total("JPY", Some(2)), total("QQQ", None)), (5_459_000_000, 5_459_000_000), "the details say otherwise; what no list has is in cents");
+    let made = issue(&usage, &BTreeMap::new(), &details(), 7);
+    let agreed = |amount: &str| note(&made, Ground::Agreed { amount_e8: e8(amount) }, note_order(e8("54.59")));
+    let refused = agreed("0.001").expect_err("finer than a cent");
+    assert_eq!(refused.to_string(), "a credit of 0.001: invoice 2026-7 is in EUR with 2 decimal places, and so are its notes");
+    assert!(agreed("0.01").is_ok() && agreed("0.010").is_ok());
+}
+
 fn event(n: u32, body: Body) -> Event {
     let mint = Mint::new(7, n);
     Event::born(Origin { mint: &mint, boot_id: 1, now: Now::default(), control_position: 0 }, "acme", body)

@@ -69,7 +69,7 @@ impl Desk {
     }
 
     fn customer(&self) -> Customer<'_> {
-        Customer { books: &self.books, journal: self.journal.account("acme", "acme"), account: "acme", currency: "EUR" }
+        Customer { books: &self.books, journal: self.journal.account("acme"), account: "acme", currency: "EUR" }
     }
 }
 

@@ -14,7 +14,7 @@ use tollgate_rating::{
 use tollgate_schemas::{control, event::Body, money::parse_scaled, time::format_rfc3339, v1::InvoiceIssued};
 
 use super::{
-    Inner, Stop,
+    Asker, Inner, Stop,
     calls::{Earlier, Into, Period, utc_window},
     posting, problem, shown, zone,
 };
@@ -41,7 +41,7 @@ pub struct Order {
 }
 
 impl Inner {
-    pub fn invoice(&self, order: &Order, actor: &str) -> Result<Value, Stop> {
+    pub fn invoice(&self, order: &Order, by: &Asker<'_>) -> Result<Value, Stop> {
         let zone = zone(order.timezone.as_deref())?;
         let instant = |path: &str, text: &str| invoice::instant(text, zone).map_err(|e| problem(path, e));
         let (from_us, until_us) = (instant("since", &order.since)?, instant("until", &order.until)?);
@@ -113,7 +113,7 @@ impl Inner {
                 exchange: exchange.clone(),
                 as_of: &as_of,
                 annex: Annex { query: query.clone(), ..annex.clone() },
-                actor,
+                actor: by.id,
             })
             .map_err(|e| e.to_string())
         };
@@ -126,6 +126,7 @@ impl Inner {
         let mut overtaken = None;
         let issued = self.books.issue(
             &*self.shared.log,
+            by.request,
             |books| {
                 if let Some(other) = books.overlapping(&order.account, had, from_us, until_us) {
                     overtaken = Some(taken(other));
@@ -151,6 +152,7 @@ impl Inner {
                     entries: posting::of_invoice(&at, &made),
                     all_currencies: used.is_some(),
                     earlier: u32::try_from(earlier.len()).ok(),
+                    request: by.request.cloned(),
                 });
                 Ok((self.born(&root, body), made))
             },
@@ -182,6 +184,9 @@ impl Inner {
         }
         if tollgate_schemas::name::check(series).is_err() {
             also("series", format!("'{series}' is no name for a series"));
+        }
+        if let Some(as_of) = order.as_of.as_ref().filter(|a| super::positions(a).len() != usize::from(self.shared.log.partitions())) {
+            also("as_of", format!("'{as_of}': want a position of this log, as /v1/as_of gives it"));
         }
         if order.as_of.is_some() && !order.dry_run {
             also("as_of", "an invoice is issued of now; a dry run can look back".to_owned());

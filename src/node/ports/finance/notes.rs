@@ -16,7 +16,7 @@ use tollgate_rating::{
 use tollgate_schemas::{cdr::Cdr, event::Body, id::Id, money::parse_scaled, v1::NoteIssued};
 
 use super::{
-    Inner, Stop,
+    Asker, Inner, Stop,
     calls::{Earlier, Into, Period},
     invoices::earlier,
     numbered, pages, posting, problem, shown,
@@ -38,7 +38,7 @@ pub struct CorrectionOrder {
 }
 
 impl Inner {
-    pub fn note(&self, order: &CorrectionOrder, actor: &str) -> Result<Value, Stop> {
+    pub fn note(&self, order: &CorrectionOrder, by: &Asker<'_>) -> Result<Value, Stop> {
         if order.reason.trim().is_empty() {
             return Err(problem("reason", "a note says why it is issued (FN-19)"));
         }
@@ -116,7 +116,7 @@ impl Inner {
                 batches: order.batches.clone(),
                 issued_us: now_us,
                 as_of: if agreed.is_some() { "" } else { &as_of },
-                actor,
+                actor: by.id,
                 remainder_e8: books.remainder(&document),
             })
         };
@@ -128,6 +128,7 @@ impl Inner {
         let mut refused = None;
         let issued = self.books.issue(
             &*self.shared.log,
+            by.request,
             |books| {
                 if agreed.is_none() && books.read_at(&document) != read_at {
                     let said = format!("another note on {} was issued meanwhile: ask again", order.invoice);
@@ -153,6 +154,7 @@ impl Inner {
                     document: serde_json::to_string(&made).map_err(|e| e.to_string())?,
                     entries: posting::of_note(&at, &made),
                     follows: if agreed.is_none() { read_at.clone() } else { String::new() },
+                    request: by.request.cloned(),
                 });
                 Ok((self.born(&made.root_account.clone(), body), made))
             },

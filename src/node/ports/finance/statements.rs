@@ -15,7 +15,7 @@ use tollgate_rating::{
         statement::{accrual, net},
     },
     fx,
-    ledger::{self, Balances},
+    ledger::Balances,
 };
 use tollgate_schemas::{
     cdr,
@@ -96,14 +96,14 @@ impl Inner {
         let root = self.known(&order.account)?;
         let own = self.deck_currency(&order.account);
         self.owed(|books, journal, _| {
-            let mut currencies = currencies(books, journal, &root, &order.account);
+            let mut currencies = currencies(books, journal, &order.account);
             currencies.insert(own);
             currencies.retain(|c| order.currency.as_ref().is_none_or(|wanted| wanted == c));
             if let Some(none) = order.currency.as_ref().filter(|_| currencies.is_empty()) {
                 return Err(problem("currency", format!("account '{}' has no documents and no payments in {none}", order.account)));
             }
             let of = |currency: &String| {
-                let customer = Customer { books, journal: journal.account(&root, &order.account), account: &order.account, currency };
+                let customer = Customer { books, journal: journal.account(&order.account), account: &order.account, currency };
                 customer.statement(from_us, until_us).map(|view| shown(&view, currency, zone)).map_err(|e| problem("since", e.to_string()))
             };
             let items = currencies.iter().map(of).collect::<Result<Vec<Value>, Stop>>()?;
@@ -135,17 +135,24 @@ impl Inner {
             Some(one) => vec![one.clone()],
             None => self.shared.owner.list(Kind::Account).into_iter().map(|d| d.name).collect(),
         };
-        let plan = self.shared.owner.plan();
         self.owed(|books, journal, balances| {
             let mut items = Vec::new();
-            // An account that is gone still owes what it owes.
-            let gone = books.documents().filter(|d| order.account.is_none() && !names.contains(&d.account)).map(|d| (d.account.clone(), d.root_account.clone()));
-            let accounts: BTreeSet<(String, String)> = names.iter().map(|n| (n.clone(), plan.policy.root_of(n).to_owned())).chain(gone).collect();
-            for (account, root) in &accounts {
-                for currency in currencies(books, journal, root, account) {
-                    let customer = Customer { books, journal: journal.account(root, account), account, currency: &currency };
+            // By account, under whatever root it was booked; an account that is gone still owes what it owes.
+            let mut owed: BTreeMap<&str, BTreeMap<&str, i128>> = BTreeMap::new();
+            for (name, currency, e8) in balances.iter() {
+                let account = name.strip_prefix("account:").and_then(|n| n.split_once('/')).map(|(_, account)| account);
+                if let Some(account) = account {
+                    *owed.entry(account).or_default().entry(currency).or_default() += e8;
+                }
+            }
+            let open = owed.iter().filter(|(_, by)| by.values().any(|e8| *e8 != 0)).map(|(account, _)| (*account).to_owned());
+            let gone = books.documents().map(|d| d.account.clone()).chain(open).filter(|_| order.account.is_none());
+            let accounts: BTreeSet<String> = names.iter().cloned().chain(gone).collect();
+            for account in &accounts {
+                for currency in currencies(books, journal, account) {
+                    let customer = Customer { books, journal: journal.account(account), account, currency: &currency };
                     let now_owed = customer.aged(i64::MAX, number).owed_e8();
-                    let ledger_e8 = balances.balance(&ledger::customer(root, account), &currency);
+                    let ledger_e8 = narrow(owed.get(account.as_str()).and_then(|by| by.get(currency.as_str())).copied().unwrap_or(0));
                     items.push(aged(&customer.aged(until_us, number), account, &currency, ledger_e8, ledger_e8.saturating_sub(now_owed)));
                 }
             }
@@ -220,7 +227,7 @@ impl Inner {
 
     /// FN-03: both directions set off, what is disputed left out. It says what to book, and books nothing.
     pub fn netting(&self, order: &NettingOrder) -> Result<Value, Stop> {
-        let root = self.known(&order.account)?;
+        self.known(&order.account)?;
         if self.shared.owner.get(Kind::Carrier, &order.carrier).is_none() {
             return Err(problem("carrier", format!("there is no carrier '{}'", order.carrier)));
         }
@@ -228,7 +235,7 @@ impl Inner {
         let currency = order.currency.clone().unwrap_or_else(|| self.deck_currency(&order.account));
         let today = day_number(&day((self.shared.clock)().utc_us, Tz::UTC)).unwrap_or(0);
         self.owed(|books, journal, _| {
-            let customer = Customer { books, journal: journal.account(&root, &order.account), account: &order.account, currency: &currency };
+            let customer = Customer { books, journal: journal.account(&order.account), account: &order.account, currency: &currency };
             let aged = customer.aged(i64::MAX, today);
             let theirs = books.disputes().filter(|(_, _, d)| d.carrier == order.carrier && d.currency == currency && d.is_open());
             let disputed = theirs.filter_map(|(_, _, d)| parse_scaled(&d.amount_disputed, 8).ok()).fold(0i64, i64::saturating_add).min(payable);
@@ -243,9 +250,9 @@ impl Inner {
     }
 }
 
-fn currencies(books: &Books, journal: &Journal, root: &str, account: &str) -> BTreeSet<String> {
+fn currencies(books: &Books, journal: &Journal, account: &str) -> BTreeSet<String> {
     let of_documents = books.documents().filter(|d| d.account == account).map(|d| d.currency.clone());
-    let of_payments = journal.account(root, account).into_iter().flat_map(|a| a.movements().map(|m| m.currency.clone()));
+    let of_payments = journal.account(account).into_iter().flat_map(|a| a.movements().map(|m| m.currency.clone()));
     of_documents.chain(of_payments).collect()
 }
 
@@ -263,7 +270,11 @@ fn invoiced(document: &Document) -> Vec<(String, i64)> {
 
 fn shown(view: &View, currency: &str, zone: Tz) -> Value {
     let row = |r: &tollgate_rating::corrections::receivables::Row| {
-        json!({ "date": day(r.at_us, zone), "at": local(r.at_us, zone), "kind": r.kind, "number": r.number, "about": r.about, "amount": format_amount(r.amount_e8) })
+        let mut row = json!({ "date": day(r.at_us, zone), "at": local(r.at_us, zone), "kind": r.kind, "number": r.number, "about": r.about, "amount": format_amount(r.amount_e8) });
+        if matches!(r.kind.as_str(), "payment" | "adjustment") {
+            (row["payment_id"], row["reference"]) = (r.number.as_str().into(), r.reference.as_str().into());
+        }
+        row
     };
     let dispute = |(invoice, id, e8): &(String, String, i64)| json!({ "invoice": invoice, "dispute": id, "amount": format_amount(*e8) });
     let s = &view.sums;
