@@ -475,7 +475,7 @@ fn provision(owner: &Owner, documents: Vec<Document>) -> anyhow::Result<()> {
     }
 }
 
-/// Says which API keys see nothing: their account is not there, or is no whole tree. Calls are taken all the same.
+/// Says which API keys see nothing, as their account is not there, or little, as it is no whole tree. Calls are taken all the same.
 fn tenants(owner: &Owner, keys: &[tollgate_api::KeyConfig]) {
     for key in keys {
         let Some(tenant) = &key.tenant else { continue };
@@ -483,7 +483,7 @@ fn tenants(owner: &Owner, keys: &[tollgate_api::KeyConfig]) {
             None => tracing::warn!(key = key.id, tenant, "an API key is confined to an account that does not exist: it sees nothing"),
             Some(account) => {
                 if let Some(parent) = account.spec["parent"].as_str() {
-                    tracing::warn!(key = key.id, tenant, parent, "an API key is confined to an account below another: it is refused, a key sees a whole tree or nothing");
+                    tracing::warn!(key = key.id, tenant, parent, "an API key is confined to an account below another: it sees its calls, of the rest there are only whole trees");
                 }
             }
         }

@@ -104,7 +104,7 @@ pub(crate) fn ledger(state: ApiState, ask: Ask) -> Reply {
             "reservation": row.credit_reservation_id.as_deref().map(tollgate_schemas::id::Id::of),
             "tenant": caller.tenant,
         });
-        match state.parts.finance.ask(FinanceVerb::CallLedger, &call.to_string(), order, &caller.id).await? {
+        match state.parts.finance.ask(FinanceVerb::CallLedger, &call.to_string(), order, &caller.id, None).await? {
             Some(Ok(answer)) => Ok(render::json_response(&answer)),
             Some(Err(problems)) => Err(Error::unprocessable(problems)),
             None => Err(Error::not_found("CDR", &ask.path)),
@@ -128,7 +128,8 @@ pub(crate) fn filter(query: &Query, caller: &Key) -> Result<CdrFilter, Error> {
         return Err(Error::forbidden(format!("key '{}' sees what account '{own}' pays, not what '{payer}' does", caller.id)));
     }
     Ok(CdrFilter {
-        tenant: caller.tenant.clone(),
+        // What it pays for is all its own, also where its account is in the middle of a tree.
+        tenant: caller.tenant.clone().filter(|_| payer.is_none()),
         record_type,
         since_us,
         until_us,

@@ -56,7 +56,7 @@ pub fn examine(file: &Path, stages: &[Stage]) -> (Option<Config>, Examined) {
     (right.then_some(config), (documents, problems))
 }
 
-/// Keys whose account is not among the documents, or is below another. Without documents it is not known which there are.
+/// Keys whose account is not among the documents. Without documents it is not known which there are.
 fn tenants(file: &Path, config: &Config, documents: &[Document]) -> Vec<ConfigProblem> {
     if documents.is_empty() {
         return Vec::new();
@@ -65,11 +65,10 @@ fn tenants(file: &Path, config: &Config, documents: &[Document]) -> Vec<ConfigPr
     let mut found = Vec::new();
     for key in &config.api.keys {
         let Some(tenant) = &key.tenant else { continue };
-        let message = match documents.iter().find(|d| d.kind == Kind::Account && d.name == *tenant).map(|d| d.spec["parent"].as_str()) {
-            None => format!("api key '{}': there is no account '{tenant}' among the documents: its key would see nothing", key.id),
-            Some(Some(parent)) => format!("api key '{}': account '{tenant}' is below '{parent}', and a key sees a whole tree: give it an account at the top, or no tenant for an operator's key", key.id),
-            Some(None) => continue,
-        };
+        if documents.iter().any(|d| d.kind == Kind::Account && d.name == *tenant) {
+            continue;
+        }
+        let message = format!("api key '{}': there is no account '{tenant}' among the documents: its key would see nothing", key.id);
         let (line, column) = place(&text, &key.id);
         found.push(ConfigProblem { file: file.to_owned(), line, column, message });
     }
@@ -116,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn r_21_a_key_whose_account_is_not_there_or_no_whole_tree_is_told_with_its_line() {
+    fn r_21_a_key_whose_account_is_not_there_is_told_with_its_line() {
         let dir = tempfile::tempdir().expect("folder");
         let at = |name: &str| dir.path().join(name);
         let docs = "kind: deck\nname: sell\nspec: { csv: \"prefix,destination,rate,connect_fee,initial,increment,effective_from\\n1,usa,0.06,0,1,1,2020-01-01\\n\" }\n---\n\
@@ -127,7 +126,7 @@ mod tests {
         std::fs::write(at("tollgate.toml"), text).expect("file");
         let (_, (_, problems)) = examine(&at("tollgate.toml"), &[]);
         let told: Vec<(u64, &str)> = problems.iter().map(|p| (p.line, p.message.split(": ").nth(1).unwrap_or_default())).collect();
-        assert_eq!(told.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [10, 14], "{problems:?}");
-        assert!(told[0].1.contains("there is no account 'nobody'") && told[1].1.contains("account 'shop' is below 'acme'"), "{problems:?}");
+        assert_eq!(told.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [10], "{problems:?}");
+        assert!(told[0].1.contains("there is no account 'nobody'"), "{problems:?}");
     }
 }

@@ -84,8 +84,8 @@ pub fn balance(args: &BalanceArgs) -> anyhow::Result<Done> {
 }
 
 fn of_call(args: &BalanceArgs, call: Id) -> anyhow::Result<Done> {
-    let answer = Client::new(&args.api)?.get(&format!("/v1/cdrs/{call}/ledger"), &[])?.ok()?;
-    if args.json {
+    let answer = Client::new(&args.shown.api)?.get(&format!("/v1/cdrs/{call}/ledger"), &[])?.ok()?;
+    if args.shown.json {
         out::json(&answer)?;
         return Ok(Done::Yes);
     }

@@ -84,7 +84,8 @@ impl Accounts {
         let state = self.lock();
         let prefixes = [ledger::customer(root, ""), ledger::held(root, "")];
         let own = state.balances.iter().filter(|(account, _, _)| prefixes.iter().any(|p| account.starts_with(p.as_str())));
-        let balances = own.map(|(account, currency, e8)| ((account.to_owned(), currency.to_owned()), e8)).collect();
+        let e8 = |sum: i128| i64::try_from(sum).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX });
+        let balances = own.map(|(account, currency, sum)| ((account.to_owned(), currency.to_owned()), e8(sum))).collect();
         Ok((state.next.get(&partition).copied().unwrap_or(0), balances))
     }
 

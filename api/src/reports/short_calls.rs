@@ -34,7 +34,7 @@ pub(crate) fn report(state: ApiState, ask: Ask) -> Reply {
             "allowance_pct": query.whole("allowance_pct", 15),
             "min_calls": query.whole("min_calls", 200),
         });
-        let mut answer = match state.parts.finance.ask(FinanceVerb::ShortCalls, "", order, &caller.id).await? {
+        let mut answer = match state.parts.finance.ask(FinanceVerb::ShortCalls, "", order, &caller.id, None).await? {
             Some(Ok(answer)) => answer,
             Some(Err(problems)) => return Err(Error::unprocessable(problems)),
             None => return Err(Error::not_found("report", "short-calls")),

@@ -141,10 +141,10 @@ struct Choosy {
 
 impl Choosy {
     /// Those that end in 0 are answered.
-    fn start(config: &LrnConfig) -> (Service, Gauges, Told, Arc<Choosy>) {
+    fn start(config: &LrnConfig) -> (Service<Ported>, Gauges, Told, Arc<Choosy>) {
         let ask = Arc::new(Choosy { silent: false.into(), asked: Mutex::default() });
         let (tell, told) = std::sync::mpsc::channel();
-        let service = Service::start(ask.clone(), config, crate::node::clock, Box::new(move |a, n, d| drop(tell.send((a, n, d))))).expect("threads");
+        let service = Service::start("portability", ask.clone(), config, crate::node::clock, Box::new(move |a, n, d| drop(tell.send((a, n, d))))).expect("threads");
         let gauges = Gauges(service.shared.clone());
         (service, gauges, told, ask)
     }
@@ -154,7 +154,7 @@ impl Choosy {
     }
 
     /// What comes of so many numbers, asked one after the other, that nobody answers.
-    fn none_of(&self, service: &Service, told: &Told, numbers: std::ops::Range<u32>) {
+    fn none_of(&self, service: &Service<Ported>, told: &Told, numbers: std::ops::Range<u32>) {
         for n in numbers {
             assert!(matches!(service.lookup(&number(&format!("1212555{n:03}1")), Some(0), clock_us()), Err(DipError::Pending(_))), "{n}");
             assert!(next(told).2.is_err());
@@ -162,7 +162,7 @@ impl Choosy {
     }
 }
 
-impl Ask for Choosy {
+impl Ask<Ported> for Choosy {
     fn ask(&self, number: &E164) -> Result<Ported, NoAnswer> {
         self.asked.lock().expect("asked").push(*number);
         let silent = self.silent.load(Ordering::SeqCst) || !number.digits().ends_with('0');

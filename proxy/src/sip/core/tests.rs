@@ -153,7 +153,7 @@ impl World {
 
     /// A plan in which callers' names are looked up.
     pub(super) fn ask_names(&mut self) {
-        self.core.set_plan(plan_of(Flat { sell: terms(), cost: terms() }, true));
+        self.core.set_plan(plan_of(Flat { sell: terms(), cost: terms() }, true), now(self.now_ms));
     }
 
     /// A plan in which nobody may call.
