@@ -75,7 +75,7 @@ async fn prepare(route: &'static Route, state: &ApiState, request: Request<Body>
 
 /// What a key of an account below another has: its own calls and, with `payer`, those it pays for. Of balances, live calls and
 /// the like there are only whole trees.
-const OF_ITS_OWN: [&str; 3] = ["/v1/cdrs", "/v1/cdrs/{call_uuid}", "/v1/reports/traffic"];
+const OF_ITS_OWN: [&str; 5] = ["/v1/cdrs", "/v1/cdrs/{call_uuid}", "/v1/reports/traffic", "/v1/reports/cpn", "/v1/reports/short-calls"];
 
 fn authorise(route: &Route, state: &ApiState, parts: &request::Parts) -> Result<Caller, Error> {
     let (caller, by_cookie) = identify(state, &parts.headers)?;

@@ -134,7 +134,7 @@ fn r_21_a_key_of_an_account_below_another_sees_its_calls_and_is_told_why_it_sees
     server.furnish();
     let spec = serde_json::json!({ "parent": "acme", "sell_deck": "shop-sell" });
     assert_eq!(server.ask("admin", "PUT", "/v1/accounts/shop", Some(&spec)).status, 200);
-    for path in ["/v1/cdrs", "/v1/cdrs?payer=shop", "/v1/reports/traffic"] {
+    for path in ["/v1/cdrs", "/v1/cdrs?payer=shop", "/v1/reports/traffic", "/v1/reports/cpn", "/v1/reports/short-calls"] {
         let reply = server.get("shop", path);
         assert_eq!(reply.status, 200, "{path}");
         let columns = ["carrier", "cost_amount", "margin_base"];
