@@ -230,7 +230,9 @@ fn r_46_fn_17_a_late_call_that_is_rated_again_is_on_the_note_of_the_invoice_it_i
         tollgate_schemas::time::format_rfc3339(since_epoch.as_micros() as i64)
     };
     let desk = Desk::of(&node);
-    let bill = |from: &str, until: &str| desk.json(&["invoice", "--account", "acme", "--from", from, "--until", until, "--series", "t", "--freeze-days", "0", "--json"]);
+    let dir = tempfile::tempdir().expect("folder");
+    let bills = dir.path().to_str().expect("UTF-8").to_owned();
+    let bill = |from: &str, until: &str| desk.json(&["invoice", "--account", "acme", "--from", from, "--until", until, "--series", "t", "--freeze-days", "0", "--json", "--out", &bills]);
     let first_ends = now();
     assert_eq!(bill("2020-01-01T00:00:00Z", &first_ends)["total"], json!("0.00"), "it is not known yet what the call costs");
     caller.passes();
@@ -244,7 +246,7 @@ fn r_46_fn_17_a_late_call_that_is_rated_again_is_on_the_note_of_the_invoice_it_i
     let done = desk.json(&["rerate", "--json", "--from", "2020-01-01T00:00:00Z", "--until", &second_ends, "--reason", "0.05 was agreed", "--apply"]);
     assert_eq!((&done["changed"], &done["refused"], &done["busy"]), (&json!(3), &json!(0), &json!(0)));
     desk.refused(&["invoice", "note", "--invoice", "t-1", "--reason", "0.05"], "nothing of invoice t-1 has changed");
-    let note = desk.json(&["invoice", "note", "--invoice", "t-2", "--reason", "0.05", "--json"]);
+    let note = desk.json(&["invoice", "note", "--invoice", "t-2", "--reason", "0.05", "--json", "--out", &bills]);
     let mut lines: Vec<(&str, &str)> = note["lines"].as_array().expect("lines").iter().map(|l| (l["section"].as_str().expect("a"), l["amount"].as_str().expect("b"))).collect();
     lines.sort_unstable();
     // The lines of the old rate go, those of the new one come.
