@@ -122,7 +122,7 @@ pub(super) fn attempt_row(call: &Call, attempt: &Attempt, row: &mut Cdr) {
     let paid = if caller_got_it { tiers::paid(call) } else { Vec::new() };
     tiers::write_tiers(&mut row.tier_amounts, &paid);
     let answer = attempt.answered.as_ref();
-    let revenue = if caller_got_it { tiers::revenue(row, &paid) } else { (0, tiers::house_currency(call).to_owned()) };
+    let revenue = if caller_got_it { tiers::revenue(row, &paid) } else { (0, Some(tiers::house_currency(call))) };
     tiers::set_margin(row, revenue, tiers::rate_of(attempt), answer.map(|a| a.stamp.occurred_us));
     let priced = [attempt.answered.as_ref().is_none_or(|a| a.cost.is_some() && (!caller_got_it || a.sell.is_some())),
         attempt.lates.is_empty() || cost_terms(attempt).is_some()];

@@ -132,12 +132,9 @@ pub(super) fn entries<'p>(entries: &mut Vec<LedgerEntry>, row: &'p Cdr, above: i
     }
 }
 
-/// What the house is paid for a row, and in which currency.
-pub(super) fn revenue<'c>(row: &Cdr, paid: &[Paid<'c>]) -> (i64, String) {
-    match paid.last() {
-        Some(top) => (top.charge.charge.amount_e8, top.currency().to_owned()),
-        None => (row.sell_amount, row.sell_currency.clone()),
-    }
+/// What the house is paid for a row, and in which currency; none = in the row's own.
+pub(super) fn revenue<'p>(row: &Cdr, paid: &'p [Paid<'_>]) -> (i64, Option<&'p str>) {
+    paid.last().map_or((row.sell_amount, None), |top| (top.charge.charge.amount_e8, Some(top.currency())))
 }
 
 /// What the house is paid for the call in.
@@ -155,7 +152,8 @@ pub(super) fn rate_of(attempt: &Attempt) -> Option<&Fx> {
 
 /// The margin of the row: what the house is paid less what it pays. In another currency than the cost's only through the
 /// rate its events named; without one there is none, and `fx_source` says so.
-pub(super) fn set_margin(row: &mut Cdr, (revenue, currency): (i64, String), rate: Option<&Fx>, answer_us: Option<i64>) {
+pub(super) fn set_margin(row: &mut Cdr, (revenue, currency): (i64, Option<&str>), rate: Option<&Fx>, answer_us: Option<i64>) {
+    let currency = currency.unwrap_or(&row.sell_currency);
     if currency.is_empty() || row.cost_currency.is_empty() {
         return;
     }
